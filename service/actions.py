@@ -70,6 +70,11 @@ class ActionContext(Protocol):
         ...
 
     @property
+    def is_repeated(self) -> bool:
+        """Whether an earlier attempt may have called the target with the same idempotency key."""
+        ...
+
+    @property
     def event_id(self) -> str:
         """Id of the event."""
         ...

@@ -2,6 +2,7 @@
 
 WaybillError
 ├── ConfigError            the process does not start; the operator fixes the configuration
+│   └── ConfigErrors       as above: several mistakes of one check
 ├── Rejection              the sender gets an HTTP status and an error code
 ├── StoreUnavailable       the service answers 503, workers wait
 │   └── StoreFull          as above: the memory or the backlog is at its limit
@@ -13,7 +14,7 @@ WaybillError
 └── PermanentError         the event becomes a dead letter
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class WaybillError(Exception):
@@ -36,6 +37,28 @@ class ConfigError(WaybillError):
         self.path = path
         self.reason = reason
         self.fix = fix
+
+    @property
+    def mistakes(self) -> Sequence["ConfigError"]:
+        """All mistakes of the error."""
+        return (self,)
+
+
+class ConfigErrors(ConfigError):
+    """Several mistakes of one check. `path`, `reason` and `fix` are those of the first one."""
+
+    def __init__(self, mistakes: Sequence[ConfigError]) -> None:
+        first = mistakes[0]
+        super().__init__(first.path, first.reason, first.fix)
+        self._mistakes = tuple(mistakes)
+
+    @property
+    def mistakes(self) -> Sequence[ConfigError]:
+        """All mistakes, in the order of the files."""
+        return self._mistakes
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self._mistakes))
 
 
 class Rejection(WaybillError):
@@ -134,7 +157,9 @@ class TransientError(WaybillError):
 
 
 class PermanentError(WaybillError):
-    """No retry can succeed. The event becomes a dead letter with this error."""
+    """No retry can succeed. The event becomes a dead letter with this error. `is_sent` is as in `TransientError`."""
+
+    is_sent = True
 
     def __init__(self, kind: str, reason: str, *, http_status: int | None = None, operation: str | None = None) -> None:
         super().__init__(reason)

@@ -17,6 +17,9 @@ ChangeType = Literal["created", "updated", "deleted", "changed"]
 
 EVENT_VERSION = 1
 
+CORRELATION_HEADER = "x-correlation-id"
+CORRELATION_ID_CHARACTERS_MAX = 128
+
 JsonValue = Any
 """JSON value: text, number, boolean, None, list or dict."""
 
@@ -59,6 +62,7 @@ class Fact(Struct, frozen=True):
     - `id`: the sender's event id from the body or a signed header
     - `record`: None for pings, tests and ignored event types
     - `occurred_at`: the sender's text, used for display and stale reads only
+    - `correlation_id`: the id from the body by which the sender connects its requests
     - `reason`: why `record` is None, if this may be a mistake. `unknown_kind`: the account has no such record kind
     """
 
@@ -68,6 +72,7 @@ class Fact(Struct, frozen=True):
     record: RecordRef | None = None
     occurred_at: str | None = None
     reason: str | None = None
+    correlation_id: str | None = None
 
 
 class Event(Struct, frozen=True, array_like=True):
@@ -89,6 +94,11 @@ class Event(Struct, frozen=True, array_like=True):
     """Whether the sender sent an event id. Without one, a repeated change of an unchanged record is not decided."""
     trail: str = ""
     """Digests of the `emit` actions between the delivery and this event, separated by commas."""
+
+    @property
+    def correlation_id(self) -> str | None:
+        """Return the sender's correlation id, from the body or the header of the delivery."""
+        return self.headers.get(CORRELATION_HEADER)
 
 
 _VARIANTS = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)}

@@ -1,7 +1,7 @@
 """Secret references: an environment variable or a file.
 
 waybill.yaml and rule files contain references, never secrets, so that they can be committed and printed. A secret is
-loaded once, at startup.
+loaded at startup. Credentials of platforms are read again after a platform rejected them.
 """
 
 from collections.abc import Mapping

@@ -4,22 +4,20 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
-from service.actions import load_actions
 from service.cli.output import print_text
+from service.cli.rule_files import read_configured_rules
 from service.config.loading import Config
 from service.errors import ConfigError, PermanentError
 from service.http_client import HttpClient
 from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
-from service.rules import RuleFile, check_sources, find_rule_files, read_rule_files
-from service.rules.enums import account_values, check_file_enums
+from service.rules import RuleFile
 from service.settings import Settings, load_settings
 from service.ssrf_guard import SsrfGuard, parse_cidrs
 from service.store import Store
@@ -76,14 +74,12 @@ def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str])
     try:
         asyncio.run(_build_platforms(config, settings, environ))
     except ConfigError as error:
-        yield error
+        yield from error.mistakes
     files: tuple[RuleFile, ...] = ()
     try:
-        files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
-        check_sources(files, config.sources)
-        check_file_enums(files, partial(account_values, config))
+        files = read_configured_rules(config)
     except ConfigError as error:
-        yield error
+        yield from error.mistakes
     for line in describe_config(config, files):
         print_text(line)
 

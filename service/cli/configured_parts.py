@@ -12,7 +12,7 @@ from service.ingestion.sources import Source, build_sources
 from service.platforms import Platform
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.loading import load_config
-from service.platforms.registry import SharedState, build_platforms
+from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.store import Shards, Store
 
@@ -23,7 +23,7 @@ class ConfiguredParts:
     Without `shared`, platforms are called without the limits, circuit breakers and tokens that all pods share.
     """
 
-    def __init__(self, settings: Settings, http_client: HttpClient, shared: SharedState | None = None) -> None:
+    def __init__(self, settings: Settings, http_client: HttpClient, shared: SharedThrottles | None = None) -> None:
         self.settings = settings
         self._http_client = http_client
         self._shared = shared

@@ -131,7 +131,8 @@ def main() -> None:
         waybill(prog_name="waybill")
     except ConfigError as error:
         _log_error(error, only_if_configured=True)
-        print_text(f"waybill: {error}", err=True)
+        for mistake in error.mistakes:
+            print_text(f"waybill: {mistake}", err=True)
         sys.exit(EXIT_CONFIG)
     except WaybillError as error:
         _log_error(error, only_if_configured=False)

@@ -10,14 +10,22 @@ import click
 
 from service.actions import load_actions
 from service.cli.output import print_text
+from service.config import Config
 from service.config.platforms import BuiltInPlatformConfig
 from service.errors import ConfigError
 from service.platforms.loading import load_config, read_config
 from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
-from service.rules.enums import PlatformValues, account_values, check_file_enums
+from service.rules.enums import PlatformValues, account_values, check_enums
 from service.rules.json_schema import write_schema
-from service.rules.rule_files import RuleFile, check_sources, find_rule_files, is_rule_test_file, read_rule_files
+from service.rules.rule_files import (
+    RuleCheck,
+    RuleFile,
+    check_sources,
+    find_rule_files,
+    is_rule_test_file,
+    read_rule_files,
+)
 from service.rules.syntax import Rule
 from service.settings import load_settings
 
@@ -43,11 +51,14 @@ def check(files: tuple[Path, ...]) -> None:
 
     FILES are rule files. Default: the files that waybill.yaml names. Exit code 2 if a file is not valid.
     """
-    values_of = _find_values() if files else None
-    given = [path for path in files if not is_rule_test_file(path)]
-    if sum(_check_alone(path, values_of) for path in given):
+    try:
+        read = read_files(files)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            print_text(f"waybill: {mistake}", err=True)
+        print_text(f"waybill: {count_noun(len(error.mistakes), 'error')} found", err=True)
         sys.exit(EXIT_INVALID)
-    for file in _read_given(given, values_of) if files else read_files(()):
+    for file in read:
         print_text(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
 
 
@@ -57,36 +68,31 @@ def schema() -> None:
     print_text(write_schema(load_actions()), nl=False)
 
 
-def _check_alone(path: Path, values_of: ValuesOf | None) -> int:
-    """Check one file, print its error, and return the number of errors."""
-    try:
-        _read_given([path], values_of)
-    except ConfigError as error:
-        print_text(f"waybill: {error}", err=True)
-        return 1
-    return 0
-
-
 def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
     """Read the given rule files, or the rule files of waybill.yaml. Only the latter are checked for unknown sources.
 
     Raises:
-        ConfigError: a file is not valid.
+        ConfigErrors: all mistakes of all files.
     """
-    if files:
-        return _read_given([path for path in files if not is_rule_test_file(path)], _find_values())
-    config = load_config(Path(load_settings(os.environ).config), os.environ)
-    rule_files = read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions())
-    check_sources(rule_files, config.sources)
-    check_file_enums(rule_files, partial(account_values, config))
-    return rule_files
+    if not files:
+        return read_configured_rules(load_config(Path(load_settings(os.environ).config), os.environ))
+    values_of = _find_values()
+    checks = [] if values_of is None else [_enum_check(values_of)]
+    return read_rule_files([path for path in files if not is_rule_test_file(path)], load_actions(), checks)
 
 
-def _read_given(paths: Sequence[Path], values_of: ValuesOf | None) -> tuple[RuleFile, ...]:
-    files = read_rule_files(paths, load_actions())
-    if values_of is not None:
-        check_file_enums(files, values_of)
-    return files
+def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
+    """Read the rule files that waybill.yaml names.
+
+    Raises:
+        ConfigErrors: all mistakes of all files.
+    """
+    checks = [partial(check_sources, config.sources), _enum_check(partial(account_values, config))]
+    return read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions(), checks)
+
+
+def _enum_check(values_of: ValuesOf) -> RuleCheck:
+    return lambda rule, at: check_enums(rule, at, values_of(rule))
 
 
 def _find_values() -> ValuesOf | None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeGuard, Union, cast, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
+from service.config.mistakes import Mistakes
 from service.errors import ConfigError
 from service.events import JsonValue
 from service.secrets import REFERENCE_FIX, SecretRef
@@ -35,11 +36,14 @@ def decode_config(data: JsonValue, expected: ExpectedType, at: str) -> Any:  # n
         at: the path of `data`, for errors.
 
     Raises:
-        ConfigError: the data does not fit; the error contains the path of the first mistake.
+        ConfigError: the data does not fit; the error contains all mistakes with their paths.
     """
     try:
         return msgspec.convert(data, expected)
     except msgspec.ValidationError as error:
+        mistakes = Mistakes()
+        _collect(data, _choose(expected, data), at, mistakes)
+        mistakes.raise_all()
         parsed = _MESSAGE.fullmatch(str(error))
         reason, path = (parsed[1], parsed[2] or "") if parsed else (str(error), "")
         raise _explain(reason, _STEP.findall(path), data, expected, at) from None
@@ -61,6 +65,37 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def unknown_key(at: str, key: str, known: Iterable[str]) -> ConfigError:
     """Build the error for an unknown key of the object at `at`."""
     return ConfigError(f"{at}.{key}" if at else key, "unknown key", did_you_mean(key, known))
+
+
+def _collect(data: JsonValue, expected: ExpectedType, at: str, mistakes: Mistakes) -> None:
+    """Collect the mistakes in the parts of `data`. There are none if the mistake is in `data` itself."""
+    if _is_struct(expected) and isinstance(data, dict):
+        _collect_fields(cast("dict[str, Any]", data), expected, at, mistakes)
+    elif get_origin(expected) in {tuple, list} and isinstance(data, list):
+        for index, item in enumerate(cast("list[Any]", data)):
+            _collect_part(item, get_args(expected)[0], f"{at}[{index}]", mistakes)
+    elif get_origin(expected) is dict and isinstance(data, dict):
+        for key, value in cast("dict[str, Any]", data).items():
+            _collect_part(value, get_args(expected)[1], f"{at}.{key}", mistakes)
+
+
+def _collect_fields(written: dict[str, Any], struct: type[Struct], at: str, mistakes: Mistakes) -> None:
+    fields, config = _fields(struct), struct.__struct_config__
+    for key, value in written.items():
+        if key in fields:
+            _collect_part(value, fields[key], f"{at}.{key}", mistakes)
+        elif key != config.tag_field and config.forbid_unknown_fields:
+            mistakes.add(unknown_key(at, key, [*fields, *([config.tag_field] if config.tag_field else [])]))
+    for field in msgspec.structs.fields(struct):
+        if field.required and field.encode_name not in written:
+            fix = _missing_fix(struct, written, field.encode_name)
+            mistakes.add(ConfigError(f"{at}.{field.encode_name}", "is missing", fix))
+
+
+def _collect_part(data: JsonValue, expected: ExpectedType, at: str, mistakes: Mistakes) -> None:
+    if not mistakes.is_full:
+        with mistakes.collect():
+            decode_config(data, expected, at)
 
 
 def _explain(

@@ -119,7 +119,7 @@ def _table(
         try:
             yield name, decode_config(data[section][name], expected, at)
         except ConfigError as error:
-            mistakes.append(error)
+            mistakes.extend(error.mistakes)
 
 
 def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | None = None) -> list[str]:
@@ -141,7 +141,7 @@ def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
                 part = decode_config({section: data[section]}, _General, "")
                 general = msgspec.structs.replace(general, **{section: getattr(part, section)})
         except ConfigError as error:
-            mistakes.append(ConfigError(error.path.lstrip("."), error.reason, error.fix))
+            mistakes += [ConfigError(each.path.lstrip("."), each.reason, each.fix) for each in error.mistakes]
     return general
 
 

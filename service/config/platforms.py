@@ -44,6 +44,16 @@ DocumentedValues = Mapping[str, tuple[str, ...]]
 Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
 
 
+class ErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Statuses with a meaning of their own on this system: transient errors, or a record that is gone."""
+
+    transient: tuple[Status, ...] = ()
+    gone: tuple[Status, ...] = ()
+
+
+NO_ERRORS_CONFIG = ErrorsConfig()
+
+
 class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """Configuration of one account on a platform. All workers share the two limits; None means no limit.
 
@@ -67,6 +77,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fetch_delay_seconds: Annotated[
         float, Meta(ge=0, le=600, description="seconds an event waits before its record is fetched, at most 600")
     ] = 0.0
+    errors: ErrorsConfig = NO_ERRORS_CONFIG
 
     def known_kinds(self) -> frozenset[str]:
         """Return the kinds of record and hint that the account's connector knows."""

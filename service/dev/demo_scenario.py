@@ -150,11 +150,11 @@ def _failure_steps(secrets: Mapping[str, str]) -> tuple[DemoStep, ...]:
             deleted=True,
         ),
         DemoStep(
-            "platform error 403, permanent",
+            "platform error 422, permanent",
             changed_order(secrets, "po-rejected", "evt-5"),
             "po-rejected",
             DemoOutcome(QUEUED, "dead_lettered", 1, 0),
-            fault=FaultRequest(fetch_path("po-rejected"), status=403),
+            fault=FaultRequest(fetch_path("po-rejected"), status=422),
         ),
         DemoStep(
             "worker killed during an event",

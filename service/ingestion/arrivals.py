@@ -5,8 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from service.events import EVENT_VERSION, Delivery, Event, Fact, new_event_id
-from service.ingestion.headers import stored_headers
+from service.events import CORRELATION_HEADER, EVENT_VERSION, Delivery, Event, Fact, new_event_id
+from service.ingestion.headers import correlation_id_of, stored_headers
 from service.ingestion.sources import VerifiedDelivery
 from service.store import IngestRequest, IngestResult
 
@@ -43,6 +43,7 @@ def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) 
         if fact.record is not None:
             # The first event has the id of the delivery, so that the log line of the delivery names it.
             event_id = new_event_id() if requests else context.first_id
+            correlation_id = correlation_id_of(fact, context.delivery.headers)
             event = Event(
                 EVENT_VERSION,
                 event_id,
@@ -51,7 +52,7 @@ def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) 
                 fact.change,
                 fact.record,
                 fact.occurred_at,
-                headers,
+                {**headers, CORRELATION_HEADER: correlation_id} if correlation_id else headers,
                 context.traceparent,
                 verified.bodies[index],
                 identified=verified.identified[index],

@@ -1,9 +1,10 @@
-"""Headers of a delivery: selection of the stored ones, and the check of the media type."""
+"""Headers of a delivery: selection of the stored ones, the correlation id, and the check of the media type."""
 
 from collections.abc import Mapping
 from functools import lru_cache
 
 from service.errors import Rejection
+from service.events import CORRELATION_HEADER, CORRELATION_ID_CHARACTERS_MAX, Fact
 
 STORED_HEADERS = frozenset({
     "content-type", "user-agent", "webhook-id", "webhook-timestamp", "ce-id", "ce-source", "ce-type", "ce-subject",
@@ -17,6 +18,17 @@ STORED_CHARACTERS_MAX = 256
 def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers to store, each cut at `STORED_CHARACTERS_MAX` characters."""
     return {name: headers[name][:STORED_CHARACTERS_MAX] for name in STORED_HEADERS & headers.keys()}
+
+
+def correlation_id_of(fact: Fact, headers: Mapping[str, str]) -> str | None:
+    """Return the sender's correlation id: printable ASCII of at most `CORRELATION_ID_CHARACTERS_MAX` characters.
+
+    The body takes precedence over the header, because proxies add headers of this name.
+    """
+    for sent in (fact.correlation_id, headers.get(CORRELATION_HEADER)):
+        if sent and len(sent) <= CORRELATION_ID_CHARACTERS_MAX and sent.isascii() and sent.isprintable():
+            return sent
+    return None
 
 
 def check_content_type(headers: Mapping[str, str], accepted: frozenset[str]) -> None:

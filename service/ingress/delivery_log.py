@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.events import Delivery, Fact, new_event_id
 from service.ingestion.arrivals import FactOutcome
+from service.ingestion.headers import correlation_id_of
 from service.ingress.http.responses import primary_outcome
 from service.log import log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
@@ -30,8 +31,8 @@ class DeliveryLog:
     """
 
     __slots__ = (
-        "_began", "address", "body_bytes", "delivery", "event_type", "id", "outcomes", "reason", "repaired", "source",
-        "trace_id", "verified", "whole",
+        "_began", "address", "body_bytes", "correlation_id", "delivery", "event_type", "id", "outcomes", "reason",
+        "repaired", "source", "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -45,13 +46,15 @@ class DeliveryLog:
         self.verified = False
         self.event_type: str | None = None
         self.reason: str | None = None
+        self.correlation_id: str | None = None
         self.body_bytes = 0
         self.repaired = False
         self.outcomes: Sequence[FactOutcome] = ()
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
-        """Set the event type from the facts. Several facts share the type of the first."""
-        if facts:
+        """Set the event type and the correlation id from the facts. Several facts share those of the first."""
+        if facts and self.delivery is not None:
+            self.correlation_id = correlation_id_of(facts[0], self.delivery.headers)
             self.event_type = facts[0].type[:CHARACTERS_MAX]
             self.reason = facts[0].reason
 
@@ -71,6 +74,8 @@ class DeliveryLog:
             "event_id": outcome.event_id,
             "trace_id": self.trace_id,
         }
+        if self.correlation_id is not None:
+            fields["correlation_id"] = self.correlation_id
         if outcome.status == "ignored" and self.reason is not None:
             fields["reason"] = self.reason
         if self.repaired:

@@ -77,7 +77,7 @@ class Listener(uvicorn.Server):
         )
         self._socket = listener
         seconds = settings.body_timeout_seconds
-        # Twice the body timeout, so that the handler answers a admin_timeouts delivery first.
+        # Twice the body timeout, so that the handler answers a slow delivery first.
         self._idle_timeouts = IdleTimeouts(limits or ConnectionTimeouts(seconds, 2 * seconds, seconds))
         self._serving: asyncio.Task[None] | None = None
 

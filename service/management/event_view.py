@@ -115,7 +115,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Vis
     received = _first_entry(shown, "received")
     body: bytes | None = event.get("body")
     visible, encoding = (None, None) if body is None else view_body(body, visibility)
-    deferral = _EMPTY if "running" in shown else shown
+    waiting_for, next_attempt_at = _deferral(shown)
     return EventView(
         id=summary.id,
         at=format_timestamp(at_ms) if at_ms else None,
@@ -134,8 +134,8 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Vis
         worker_crashes=int(shown.get("worker_crashes", 0)),
         generation=int(shown.get("generation", 0)),
         running=shown.get("running"),
-        waiting_for=deferral.get("waiting_for") or None,
-        next_attempt_at=format_timestamp(int(deferral["next_ms"])) if "next_ms" in deferral else None,
+        waiting_for=waiting_for,
+        next_attempt_at=next_attempt_at,
         headers=scrub(dict(event.get("headers", {}))),
         traceparent=event.get("traceparent"),
         body=visible,
@@ -195,6 +195,14 @@ def summarize(shown: Mapping[str, Any]) -> EventSummary:
         change=subject.get("change", ""),
         record=received.get("record", "") if event is None else event["record"].lane,
     )
+
+
+def _deferral(shown: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the reason and the end of a wait, unless an attempt is running."""
+    if "running" in shown:
+        return None, None
+    next_at = format_timestamp(int(shown["next_ms"])) if "next_ms" in shown else None
+    return shown.get("waiting_for") or None, next_at
 
 
 def _first_entry(shown: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

@@ -1,12 +1,11 @@
 """Registry of platforms: the one list of kinds, and the connectors built from waybill.yaml."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Union
+from typing import Any, Union
 
 from service.config.platforms import PlatformConfig
 from service.http_client import HttpClient
-from service.platforms.api.throttle import Throttle
-from service.platforms.api.token_cache import TokenCache
+from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import Platform
 from service.platforms.custom import CUSTOM
 from service.platforms.flow_retail import FLOW_RETAIL
@@ -27,19 +26,6 @@ READS: Mapping[str, Mapping[str, ReadOperation]] = {kind.name: client_reads(kind
 WRITES: Mapping[str, Mapping[str, WriteOperation]] = {kind.name: client_writes(kind.client) for kind in KINDS}
 
 
-class SharedState(Protocol):
-    """State of the accounts that all pods share: throttles and the token cache."""
-
-    @property
-    def token_cache(self) -> TokenCache:
-        """The token cache."""
-        ...
-
-    def throttle(self, account: str, config: PlatformConfig) -> Throttle:
-        """Build an account's throttle."""
-        ...
-
-
 def kind_of(config: PlatformConfig) -> PlatformKind:
     """Return the kind of platform of an account.
 
@@ -56,7 +42,7 @@ def build_platforms(
     configs: Mapping[str, PlatformConfig],
     environ: Mapping[str, str],
     http_client: HttpClient,
-    shared: SharedState | None = None,
+    shared: SharedThrottles | None = None,
 ) -> dict[str, Platform]:
     """Build the connector of every configured account.
 

@@ -6,7 +6,7 @@ misspelled, and would silently never match, or always.
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from msgspec import UNSET
@@ -15,7 +15,6 @@ from service.config import Config
 from service.config.platforms import DocumentedValues
 from service.errors import ConfigError
 from service.rules.compiler.literals import format_literal
-from service.rules.rule_files import RuleFile
 from service.rules.syntax import Condition, Rule
 
 _OPERATORS = frozenset({"eq", "ne", "in", "not_in", "changed_to", "changed_from"})
@@ -24,18 +23,6 @@ _INDEX = re.compile(r"\.[0-9]+(?=\.|\Z)", re.ASCII)
 
 PlatformValues = Mapping[str, DocumentedValues | None]
 """The documented values by account or platform, for those whose records a rule may see; None if they are not known."""
-
-
-def check_file_enums(files: Iterable[RuleFile], values_of: Callable[[Rule], PlatformValues]) -> None:
-    """Check all rules of all files.
-
-    Raises:
-        ConfigError: a value is not documented.
-    """
-    for file in files:
-        for index, rule in enumerate(file.rules):
-            for mistake in check_enums(rule, f"{file.path}: rules[{index}]", values_of(rule)):
-                raise mistake
 
 
 def account_values(config: Config, rule: Rule) -> PlatformValues:
@@ -64,7 +51,7 @@ def check_enums(rule: Rule, at: str, platforms: PlatformValues) -> Iterator[Conf
         return
     for path, value, place in _literals(rule.when, "", f"{at}.when"):
         documented = {name: values[path] for name, values in tables.items() if path in values}
-        known = sorted({each for values in documented.values() for each in values})
+        known = sorted(set[str]().union(*documented.values()))
         if not known or value in known:
             continue
         near = difflib.get_close_matches(value[:64], known, 1)
@@ -88,12 +75,17 @@ def _literals(node: Condition, above: str, at: str) -> Iterator[tuple[str, str, 
             yield from _literals(node.where, f"{_whole_path(path, above)}[]", f"{at}.{word}.where")
     if node.field is not UNSET and node.op in _OPERATORS:
         path = _whole_path(node.field, above)
-        literal: object = node.value
-        if isinstance(literal, str):
-            yield path, literal, f"{at}.value"
-        for index, item in enumerate(cast("list[object]", literal) if isinstance(literal, list) else ()):
-            if isinstance(item, str):
-                yield path, item, f"{at}.value[{index}]"
+        for value, place in _texts(node.value, f"{at}.value"):
+            yield path, value, place
+
+
+def _texts(literal: object, at: str) -> Iterator[tuple[str, str]]:
+    """Yield a text, or each text of a list, with its place."""
+    if isinstance(literal, str):
+        yield literal, at
+    for index, item in enumerate(cast("list[object]", literal) if isinstance(literal, list) else ()):
+        if isinstance(item, str):
+            yield item, f"{at}[{index}]"
 
 
 def _whole_path(path: str, above: str) -> str:

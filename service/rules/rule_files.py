@@ -1,14 +1,20 @@
-"""Reading of rule files. Each is a YAML list of rules. Errors contain the file and the path."""
+"""Reading of rule files. Each is a YAML list of rules. All mistakes of all files are reported at once.
+
+The path of a mistake contains the file, the id of the rule, and the place in the file.
+"""
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 from msgspec import Struct
 
 from service.actions import Action
 from service.config.decoding import decode_config
+from service.config.mistakes import Mistakes
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.rules.compiler.rule import actions_by_name, compile_rule
@@ -24,33 +30,87 @@ class RuleFile(Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
-def read_rule_files(paths: Sequence[Path], actions: Sequence[type[Action]]) -> tuple[RuleFile, ...]:
+RuleCheck = Callable[[Rule, str], Iterable[ConfigError]]
+"""Check of one rule. Its arguments are the rule and its path, for errors."""
+
+
+def read_rule_files(
+    paths: Sequence[Path], actions: Sequence[type[Action]], checks: Sequence[RuleCheck] = ()
+) -> tuple[RuleFile, ...]:
     """Read and check all files. Rule ids must be unique across the files.
 
     Raises:
-        ConfigError: a file has a mistake, as in `rules/short.yaml: rules[0].when.all[1].field: …`.
+        ConfigErrors: all mistakes of all files, as in `rules/a.yaml: rule short: rules[0].when.all[1].field: …`.
     """
-    files = tuple(RuleFile(path, _read(path)) for path in paths)
-    names = actions_by_name(actions)
-    known: dict[str, str] = {}
-    for file in files:
-        for index, rule in enumerate(file.rules):
-            at = f"{file.path}: rules[{index}]"
-            if rule.id in known:
-                reason = f"the rule id {rule.id} is also used in {known[rule.id]}"
-                raise ConfigError(f"{at}.id", reason, "give each rule its own id")
-            known[rule.id] = at
-            compile_rule(rule, names, at)
-    return files
+    reading = _Reading(actions_by_name(actions), checks)
+    files: list[RuleFile] = []
+    for path in paths:
+        with reading.mistakes.collect():
+            files.append(RuleFile(path, tuple(reading.read(path))))
+    reading.mistakes.raise_all()
+    return tuple(files)
+
+
+class _Reading:
+    """Reads rules, and collects their mistakes."""
+
+    def __init__(self, actions: Mapping[str, type[Action]], checks: Sequence[RuleCheck]) -> None:
+        self.mistakes = Mistakes()
+        self._actions = actions
+        self._checks = checks
+        self._known: dict[str, str] = {}
+
+    def read(self, path: Path) -> Iterator[Rule]:
+        """Yield the rules of a file, without those that cannot be decoded.
+
+        Raises:
+            ConfigError: the file is not a list in YAML.
+        """
+        for index, item in enumerate(_read_list(path)):
+            written = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
+            place, rule_id = f"rules[{index}]", written.get("id")
+            at = f"{path}: rule {rule_id[:64]}: {place}" if isinstance(rule_id, str) else f"{path}: {place}"
+            for mistake in _empty_lists(written, at):
+                self.mistakes.add(mistake)
+            rule = self._decode(cast("object", item), written, at)
+            if rule is None:
+                continue
+            if rule.id in self._known:
+                reason = f"the rule id {rule.id} is also used in {self._known[rule.id]}"
+                self.mistakes.add(ConfigError(f"{at}.id", reason, "give each rule its own id"))
+            self._known.setdefault(rule.id, f"{path}: {place}")
+            self._check(rule, at)
+            yield rule
+
+    def _decode(self, item: object, written: dict[str, Any], at: str) -> Rule | None:
+        """Decode a rule. With mistakes, return the rule without the keys that have them, if that is a rule."""
+        try:
+            return decode_config(item, Rule, at)
+        except ConfigError as error:
+            self.mistakes.add(error)
+            paths = [mistake.path.removeprefix(f"{at}.") for mistake in error.mistakes]
+        wrong = {re.split(r"[.\[]", path, maxsplit=1)[0] for path in paths}
+        try:
+            return msgspec.convert({key: value for key, value in written.items() if key not in wrong}, Rule)
+        except msgspec.ValidationError:
+            return None
+
+    def _check(self, rule: Rule, at: str) -> None:
+        with self.mistakes.collect():
+            compile_rule(rule, self._actions, at)
+        for check in self._checks:
+            for mistake in check(rule, at):
+                self.mistakes.add(mistake)
 
 
 def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
     """Find the files that match the patterns of waybill.yaml, relative to its folder, sorted.
 
     Raises:
-        ConfigError: a pattern matches no file. Silently missing rules would have no effect.
+        ConfigErrors: patterns match no file. Silently missing rules would have no effect.
     """
     found: set[Path] = set()
+    mistakes = Mistakes()
     for index, pattern in enumerate(patterns):
         whole = folder / pattern
         below = whole.relative_to(whole.anchor)
@@ -58,10 +118,10 @@ def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:
             path for path in Path(whole.anchor).glob(str(below)) if path.is_file() and not is_rule_test_file(path)
         }
         if not matches:
-            raise ConfigError(
-                f"rules[{index}]", f"{pattern!r} matches no file in {folder.resolve()}", "correct the pattern"
-            )
+            reason = f"{pattern!r} matches no file in {folder.resolve()}"
+            mistakes.add(ConfigError(f"rules[{index}]", reason, "correct the pattern"))
         found |= matches
+    mistakes.raise_all()
     return sorted(found)
 
 
@@ -70,24 +130,24 @@ def is_rule_test_file(path: Path) -> bool:
     return path.name.endswith(RULE_TEST_SUFFIXES)
 
 
-def check_sources(files: Sequence[RuleFile], names: Iterable[str]) -> None:
-    """Check that all sources of the rules are configured.
-
-    Raises:
-        ConfigError: a source is not configured, so the rule would never be evaluated.
-    """
+def check_sources(names: Iterable[str], rule: Rule, at: str) -> Iterator[ConfigError]:
+    """Yield the sources of a rule that are not configured, so that the rule would never be evaluated for them."""
     known = sorted(names)
-    for file in files:
-        for index, rule in enumerate(file.rules):
-            for position, name in enumerate(rule.sources):
-                if name not in known:
-                    near = difflib.get_close_matches(name[:64], known, 1)
-                    fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
-                    at = f"{file.path}: rules[{index}].sources[{position}]"
-                    raise ConfigError(at, f"no source {name!r} in waybill.yaml", fix)
+    for position, name in enumerate(rule.sources):
+        if name not in known:
+            near = difflib.get_close_matches(name[:64], known, 1)
+            fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known) or 'none is configured'}"
+            yield ConfigError(f"{at}.sources[{position}]", f"no source {name[:64]!r} in waybill.yaml", fix)
 
 
-def _read(path: Path) -> tuple[Rule, ...]:
+def _empty_lists(written: Mapping[str, Any], at: str) -> Iterator[ConfigError]:
+    for name in ("events", "sources"):
+        if written.get(name) == []:
+            fix = f"remove {name} to apply the rule to all, or write enabled: false"
+            yield ConfigError(f"{at}.{name}", "is empty, which would mean all", fix)
+
+
+def _read_list(path: Path) -> list[Any]:
     try:
         plain = read_yaml(path)
     except ConfigError as error:
@@ -96,10 +156,4 @@ def _read(path: Path) -> tuple[Rule, ...]:
         raise
     if not isinstance(plain, list):
         raise ConfigError(str(path), "is not a list of rules", "begin each rule with a dash: - id: …")
-    rules: tuple[Rule, ...] = decode_config(plain, tuple[Rule, ...], f"{path}: rules")
-    for index, rule in enumerate(cast("list[dict[str, Any]]", plain)):
-        for name in ("events", "sources"):
-            if rule.get(name) == []:
-                fix = f"remove {name} to apply the rule to all, or write enabled: false"
-                raise ConfigError(f"{path}: rules[{index}].{name}", "is empty, which would mean all", fix)
-    return rules
+    return cast("list[Any]", plain)

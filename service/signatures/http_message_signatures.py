@@ -191,11 +191,7 @@ class _Verifier(Struct, frozen=True):
 
     def _check(self, delivery: Delivery, given: str, signature: str) -> None:
         scheme = self.scheme
-        try:
-            components, parameters = parse_inner_list(given)
-            encoded = encode_signature(parse_bytes(signature), "base64")
-        except ValueError:
-            raise NotVerified("Signature-Input or Signature is malformed (RFC 9421).") from None
+        components, parameters, encoded = _parse_signature(given, signature)
         names = [name for name, own in components if not own]
         if missing := [name for name in scheme.components if name not in names]:
             raise NotVerified(f"The signature does not cover {', '.join(missing)}. Sign these components.")
@@ -211,6 +207,15 @@ class _Verifier(Struct, frozen=True):
         if DIGEST in names and not matches_digest(delivery.headers.get(DIGEST, ""), delivery.body):
             raise NotVerified("Content-Digest does not match the body. Send sha-256 or sha-512 of the body (RFC 9530).")
         _check_times(parameters, delivery.received_at, scheme.tolerance_seconds)
+
+
+def _parse_signature(given: str, signature: str) -> tuple[list[tuple[str, Parameters]], Parameters, str]:
+    """Return the components, the parameters of the list, and the signature in base64."""
+    try:
+        components, parameters = parse_inner_list(given)
+        return components, parameters, encode_signature(parse_bytes(signature), "base64")
+    except ValueError:
+        raise NotVerified("Signature-Input or Signature is malformed (RFC 9421).") from None
 
 
 def _check_times(parameters: Parameters, received_at: float, tolerance_seconds: int) -> None:

@@ -81,8 +81,7 @@ class SignatureVerifier(Struct, frozen=True, kw_only=True):
             given = delivery.headers.get(self.header) if self.header else self.read_signature(delivery)
             if not given:
                 raise NotVerified(f"Missing signature in {self.place}. Sign the delivery there.")
-            id_text = read_id(delivery.headers, self.id_header) if self.id_header else ""
-            timestamp, seconds = self.timestamp.read(delivery) if self.timestamp is not None else ("", 0.0)
+            id_text, timestamp, seconds = self._read_signed_headers(delivery)
             signed = self.template.fill(id_text, timestamp, delivery)
         except Rejection as rejection:
             if rejection.code == "malformed_payload":
@@ -99,6 +98,12 @@ class SignatureVerifier(Struct, frozen=True, kw_only=True):
         if not id_text:
             return Verified(None, signed)
         return Verified(id_text, signed, any(separator in id_text for separator in self.template.separators))
+
+    def _read_signed_headers(self, delivery: Delivery) -> tuple[str, str, float]:
+        """Return the id, and the timestamp as text and in seconds; empty if the scheme has none."""
+        id_text = read_id(delivery.headers, self.id_header) if self.id_header else ""
+        timestamp, seconds = self.timestamp.read(delivery) if self.timestamp is not None else ("", 0.0)
+        return id_text, timestamp, seconds
 
 
 def read_id(headers: Mapping[str, str], header: str) -> str:

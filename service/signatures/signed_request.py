@@ -102,12 +102,7 @@ class SignedRequest(Scheme, frozen=True, kw_only=True):
         )
 
     def _check_fields(self, at: str) -> SignedTemplate:
-        places = [name for name in ("header", "query", "form", "pointer") if getattr(self, name)]
-        if len(places) != 1:
-            fix = "write one of header, query, form and pointer: the place of the signature"
-            raise ConfigError(f"{at}.header", "is missing" if not places else "is not the only place", fix)
-        if self.member and not self.header:
-            raise ConfigError(f"{at}.member", "requires header", "name the header that holds JSON in base64")
+        self._check_place(at)
         template = parse_template(self.signed, f"{at}.signed", self.url, BODY_DEPTH_MAX)
         timed = "timestamp_pointer" if self.timestamp_pointer else "timestamp_header"
         for name, field in (("id", "id_header"), ("timestamp", timed)):
@@ -118,6 +113,18 @@ class SignedRequest(Scheme, frozen=True, kw_only=True):
             if not place and name in template.names:
                 fix = f"name the header with the {name}, or remove {{{name}}} from {at}.signed"
                 raise ConfigError(f"{at}.{field}", "is missing", fix)
+        self._check_timestamp(at)
+        return template
+
+    def _check_place(self, at: str) -> None:
+        places = [name for name in ("header", "query", "form", "pointer") if getattr(self, name)]
+        if len(places) != 1:
+            fix = "write one of header, query, form and pointer: the place of the signature"
+            raise ConfigError(f"{at}.header", "is missing" if not places else "is not the only place", fix)
+        if self.member and not self.header:
+            raise ConfigError(f"{at}.member", "requires header", "name the header that holds JSON in base64")
+
+    def _check_timestamp(self, at: str) -> None:
         if self.timestamp_header and self.timestamp_pointer:
             raise ConfigError(f"{at}.timestamp_pointer", "contradicts timestamp_header", "remove one of them")
         for field in ("timestamp_prefix", "timestamp_position"):
@@ -127,7 +134,6 @@ class SignedRequest(Scheme, frozen=True, kw_only=True):
                 )
         if self.timestamp_prefix and self.timestamp_position:
             raise ConfigError(f"{at}.timestamp_position", "contradicts timestamp_prefix", "remove one of them")
-        return template
 
     def sign_delivery(self, delivery: Delivery, secret: str, event_id: str, /) -> Delivery:
         """Return a delivery with its id, timestamp and signature, as the sender sends it.

@@ -85,6 +85,7 @@ POLLED_SOURCE = """\
     poll: {every: 1s, record: customer}
 """
 
+CORRELATION_ID = "cart-4711"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -198,7 +199,8 @@ class Scenarios:
         self._send_and_wait(self._pack("purchase_order.created", "po-late", "late"), "deferred")
         ping = self._pack("purchase_order.updated", "po-1", "traced")
         self.switches.put_record(purchase_order("po-1", 100, 40))
-        self._send_and_wait(structs.replace(ping, headers={**ping.headers, "traceparent": TRACEPARENT}), "matched")
+        traced = {"traceparent": TRACEPARENT, "X-Correlation-Id": CORRELATION_ID}
+        self._send_and_wait(structs.replace(ping, headers={**ping.headers, **traced}), "matched")
         self._send(self._pack("ping", "x", "ping"))
 
     def read_stale_states(self) -> None:

@@ -14,7 +14,7 @@ from docs.generator.logs import read_schema
 from service.log import LINE_BYTES_MAX
 from service.redaction import REDACTED_NAMES, REDACTED_SUFFIXES
 from tests.observability.material import PERSONAL, LineValidator
-from tests.observability.run import TRACEPARENT, Run
+from tests.observability.run import CORRELATION_ID, TRACEPARENT, Run
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = LineValidator()
@@ -22,8 +22,8 @@ LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
 LOGGING_FUNCTIONS = {"log_info", "log_report", "write"}
 """Names of local and imported functions that log a line."""
 BY_LIBRARIES = {"library.logged"}
-OPTIONAL_FIELDS = {"truncated", "log_processor_error"}
-"""Fields of a line that was too long, and of one that a log processor could not change."""
+OPTIONAL_FIELDS = {"truncated", "log_processor_error", "correlation_id"}
+"""Fields of a line that was too long, of one that a log processor could not change, and of a correlated delivery."""
 
 SWEEP_FIELDS = frozenset(
     re.findall(r"(?:count\(|repaired\[)'(\w+)'", (ROOT / "service/store/scripts/sweep.lua").read_text())
@@ -187,7 +187,7 @@ def test_each_delivery_is_one_line_and_rate_limited_ones_are_summarized(run: Run
     assert sum(line["deliveries"] for line in run.of("delivery.rate_limited")) == throttled
 
 
-def test_event_id_and_trace_id_connect_all_lines_of_an_event(run: Run) -> None:
+def test_event_id_trace_id_and_correlation_id_connect_all_lines_of_an_event(run: Run) -> None:
     trace_id = TRACEPARENT.split("-")[1]
     lines = [line for line in run.lines if line.get("trace_id") == trace_id]
     assert [line["message"] for line in sorted(lines, key=lambda line: line["timestamp"])] == [
@@ -195,6 +195,10 @@ def test_event_id_and_trace_id_connect_all_lines_of_an_event(run: Run) -> None:
         "action.finished", "action.finished", "attempt.finished",
     ]  # fmt: skip
     assert len({line["event_id"] for line in lines}) == 1
+    assert {line["correlation_id"] for line in lines} == {CORRELATION_ID}
+    assert {line["event_id"] for line in run.lines if line.get("correlation_id") == CORRELATION_ID} == {
+        lines[0]["event_id"]
+    }
 
 
 def test_lines_about_an_event_have_a_trace_id(run: Run) -> None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from arq.worker import func
+from structlog.contextvars import merge_contextvars
 from structlog.testing import CapturingLogger, capture_logs
 
 from service.actions import Action, load_actions
@@ -86,7 +87,7 @@ class WorkerHarness:
     async def run_worker(self) -> None:
         """Run a worker until the queue is empty, and collect its log lines."""
         worker = self.worker(burst=True)
-        with capture_logs() as lines:
+        with capture_logs(processors=[merge_contextvars]) as lines:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
         self.lines += lines  # type: ignore[arg-type]

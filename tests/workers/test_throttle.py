@@ -1,7 +1,9 @@
 """Throttle in a worker: limits and open circuits defer events and effects without counting attempts."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -17,6 +19,7 @@ from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.faults import Fault
 from service.secrets import SecretRef
 from service.settings import Settings
+from tests.waiting import until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.actions.log import Log
 
@@ -68,6 +71,32 @@ async def test_rate_limited_platform_gets_no_requests_until_retry_after_and_no_a
         "platform_unavailable",
     }
     assert {line["operation"] for line in harness.log_lines("record.fetched")} == {"pack_cloud.purchase_order.get"}
+
+
+async def is_open(harness: WorkerHarness) -> bool:
+    return bool((await harness.store.limits.open_circuits()).get("pack"))
+
+
+async def test_events_wait_for_new_credentials_in_a_file(harness: WorkerHarness, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    async with HttpClient(harness.settings) as outbound:
+        config = PackCloudConfig(
+            organization_id="o", token=SecretRef(file=str(file)), base_url=harness.sandbox.base_url("pack_cloud")
+        )
+        throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).throttle("pack", config)
+        connector = PackCloud("pack", config, ConnectorDependencies(outbound, {}, throttle))
+        cast("dict[str, Platform]", harness.dependencies.platforms)["pack"] = connector
+        await harness.publish(SINK_RULE)
+        ids = [await harness.send(f"po-{number}") for number in range(20)]
+        running = asyncio.create_task(harness.run_worker())
+        await until(lambda: is_open(harness))
+        file.write_text(harness.sandbox.token)
+        await running
+    stored = [await harness.stored_event(event_id) for event_id in ids]
+    assert {(each["state"], each["attempts"]) for each in stored} == {("ended", "1")}
+    opened = harness.log_lines("platform.circuit_opened")
+    assert {line["error_kind"] for line in opened} == {"credentials_rejected"}
 
 
 async def test_deferred_event_becomes_a_dead_letter_at_its_maximum_age(

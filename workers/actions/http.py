@@ -6,7 +6,7 @@ not followed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -14,13 +14,16 @@ import msgspec
 from msgspec import Meta, field
 
 from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
+from service.config.platforms import Status
 from service.errors import ConfigError, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
-from service.platforms.api.responses import RETRYABLE_STATUSES, retry_after_seconds
+from service.platforms.api.responses import is_transient, retry_after_seconds
 from service.secrets import SecretRef
 from service.signatures.standard_webhooks import StandardWebhooks
 
 ANSWER_BYTES_MAX = 65_536
+CONFLICT = 409
+"""Response to a repeated request while the first one with the same idempotency key is in progress."""
 
 _FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
@@ -31,7 +34,10 @@ _RESERVED = frozenset(
 
 
 class Http(Action, frozen=True, kw_only=True, tag="http"):
-    """`url`, the values of `headers` and all texts of `body` are templates; `timeout_seconds` bounds the whole call."""
+    """`url`, the values of `headers` and all texts of `body` are templates; `timeout_seconds` bounds the whole call.
+
+    `transient` lists further statuses that a retry may fix.
+    """
 
     repeat: ClassVar[RetrySafety] = "keyed"
     summary: ClassVar[str] = "Sends an HTTP request with a JSON body to another system."
@@ -42,6 +48,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     body: Any = None
     secret: SecretRef | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 10.0
+    transient: tuple[Status, ...] = ()
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of URL, headers and body. The inputs refer to the secret only.
@@ -61,6 +68,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             "method": self.method,
             "secret": None if self.secret is None else msgspec.to_builtins(self.secret),
             "timeout_seconds": self.timeout_seconds,
+            "transient": list(self.transient),
         }
         return lambda scope: {
             **constant,
@@ -92,7 +100,9 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             guarded=True,
             body_needed=False,
         )
-        _check_status(answer, context.resource("clock")())
+        # Stored inputs of earlier versions have no `transient`.
+        transient = {*inputs.get("transient", ()), *((CONFLICT,) if context.is_repeated else ())}
+        _check_status(answer, transient, context.resource("clock")())
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
 
 
@@ -137,17 +147,17 @@ def _sign(body: bytes, ref: SecretRef, key: str, context: ActionContext) -> dict
         raise PermanentError("secret_unusable", error.reason) from error
 
 
-def _check_status(answer: HttpResponse, now: float) -> None:
+def _check_status(answer: HttpResponse, transient: Container[int], now: float) -> None:
     """Classify a response that is not successful.
 
     Raises:
-        TransientError: 408, 425, 429 and 5xx, with Retry-After.
+        TransientError: 408, 425, 429, 5xx, a 4xx with Retry-After, or a `transient` status.
         PermanentError: Any other status outside 200 to 299.
     """
     status = answer.status
     if 200 <= status < 300:
         return
-    if status in RETRYABLE_STATUSES or status >= 500:
-        wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+    wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+    if is_transient(status, wait) or status in transient:
         raise TransientError("target_unavailable", f"answered {status}", http_status=status, retry_after_seconds=wait)
     raise PermanentError("target_rejected", f"answered {status}", http_status=status)

@@ -202,21 +202,25 @@ def _is_struct(body_type: object) -> bool:
     return isinstance(body_type, type) and issubclass(body_type, Struct)
 
 
+def _check_names(written: Mapping[str, Any], body_type: type, at: str) -> None:
+    fields = {field.encode_name: field for field in structs.fields(body_type)}
+    for key in written:
+        if key not in fields:
+            near = difflib.get_close_matches(key[:64], fields, 1)
+            fix = f"did you mean {near[0]}?" if near else f"take some of {', '.join(fields)}"
+            raise ConfigError(f"{at}.{key[:64]}", "is no field that the platform takes", fix)
+    missing = [key for key, field in fields.items() if field.required and key not in written]
+    if missing:
+        raise ConfigError(f"{at}.{missing[0]}", "is missing", "add it")
+
+
 def _compile_body(
     compile_template: CompileTemplate, name: str, written: Mapping[str, Any], body_type: type
 ) -> TemplateRenderer:
     """Compile a body. A null that is written is sent; a field whose template renders to nothing is left out."""
     if not _is_struct(body_type):
         return compile_template(name, dict(written))
-    fields = {field.encode_name: field for field in structs.fields(body_type)}
-    for key in written:
-        if key not in fields:
-            near = difflib.get_close_matches(key[:64], fields, 1)
-            fix = f"did you mean {near[0]}?" if near else f"take some of {', '.join(fields)}"
-            raise ConfigError(f"{name}.{key[:64]}", "is no field that the platform takes", fix)
-    missing = [key for key, field in fields.items() if field.required and key not in written]
-    if missing:
-        raise ConfigError(f"{name}.{missing[0]}", "is missing", "add it")
+    _check_names(written, body_type, name)
     renders = {key: compile_template(f"{name}.{key}", value) for key, value in written.items()}
 
     def render(scope: object) -> dict[str, Any]:

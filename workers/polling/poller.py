@@ -23,7 +23,7 @@ import structlog
 from msgspec import Struct, structs
 
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
-from service.events import RecordRef
+from service.events import RecordRef, new_event_id
 from service.metrics.families import POLL_CHANGES, POLL_MISSES, POLLS
 from service.platforms.base import CallContext, ListedRecord, Platform, RecordPage
 from service.settings import Settings
@@ -106,13 +106,19 @@ class PollPass:
         self._token = token
         self._lease = lease
         self._lease_seconds = dependencies.settings.lease_seconds
+        self._context = CallContext("", correlation_id=new_event_id())
         self._is_full = lease.number % FULL_PASS_EVERY == 0
         self._from_first_page = lease.cursor is None
         self._ids: set[str] = set()
         self._repeated_pages = 0
         self._log = structlog.get_logger()
         self._started = time.perf_counter()
-        self._fields = {"source_name": poll.source, "platform": poll.account, "record_kind": poll.kind}
+        self._fields = {
+            "source_name": poll.source,
+            "platform": poll.account,
+            "record_kind": poll.kind,
+            "correlation_id": self._context.correlation_id,
+        }
 
     async def run(self) -> None:
         """Run the pass and release the lease.
@@ -222,7 +228,7 @@ class PollPass:
 
     async def _fetch_record(self, record_id: str, known: RecordFingerprint) -> None:
         fetched = await self._dependencies.platform.fetch(
-            RecordRef(self._poll.account, self._poll.kind, record_id), CallContext("")
+            RecordRef(self._poll.account, self._poll.kind, record_id), self._context
         )
         if fetched.record is None:
             gone = ListedRecord(record_id, None, fetched.digest, deleted=True)
@@ -242,7 +248,7 @@ class PollPass:
         """List a page. A short wait for the throttle happens here, and the lease is renewed."""
         while True:
             try:
-                return await self._dependencies.platform.list_records(self._poll.kind, cursor, CallContext(""))
+                return await self._dependencies.platform.list_records(self._poll.kind, cursor, self._context)
             except Deferred as error:
                 # A longer wait would outlast the lease.
                 if error.seconds > self._lease_seconds / 2:

@@ -28,7 +28,7 @@ class EffectDependencies(Struct, frozen=True):
 
 
 async def call_action(
-    dependencies: EffectDependencies, context: EffectContext, effect: StoredEffect, index: int
+    dependencies: EffectDependencies, context: EffectContext, effect: StoredEffect, index: int, *, is_repeated: bool
 ) -> tuple[Mapping[str, Any], Sequence[Output]]:
     """Run the action of the effect at `index` of the decision. Return its result and the outputs to write with it.
 
@@ -40,7 +40,7 @@ async def call_action(
     if action is None:
         # During a rolling deployment a newer worker may have the action.
         raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
-    running = RunningAction(context, effect, index, dependencies.resources)
+    running = RunningAction(context, effect, index, dependencies.resources, is_repeated=is_repeated)
     try:
         async with asyncio.timeout(dependencies.action_timeout_seconds):
             answer = await action.run(effect.inputs, running)

@@ -24,10 +24,19 @@ class EffectContext(Struct, frozen=True):
 class RunningAction:
     """The `ActionContext` of one effect. `index` is its index in the decision."""
 
-    def __init__(self, context: EffectContext, effect: StoredEffect, index: int, resources: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        context: EffectContext,
+        effect: StoredEffect,
+        index: int,
+        resources: Mapping[str, Any],
+        *,
+        is_repeated: bool = False,
+    ) -> None:
         self._resources = resources
         self._index = index
         self.idempotency_key = effect.idempotency_key(context.event_id, context.generation)
+        self.is_repeated = is_repeated
         self.event_id = context.event_id
         self.source = context.source
         self.rule = effect.rule_id

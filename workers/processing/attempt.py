@@ -4,6 +4,8 @@ import contextlib
 import random
 from collections.abc import Sequence
 
+from structlog.contextvars import bind_contextvars, unbind_contextvars
+
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.events import Event
 from service.store import DecisionWrite, Job, LaneHead, LaneStep, NextEvent, SettlementWrite
@@ -48,6 +50,7 @@ class Attempt:
         self._entries: list[HistoryEntry] = []
         self._ledger = ""
         self._outputs: Sequence[Output] = ()
+        unbind_contextvars("correlation_id")  # of the event before, in the same run
 
     def load_event(self) -> Event:
         """Decode the event.
@@ -57,6 +60,8 @@ class Attempt:
         """
         self._event = load_event(self._keys, self.head)
         self.log.set_event(self._event)
+        if self._event.correlation_id is not None:
+            bind_contextvars(correlation_id=self._event.correlation_id)  # on every line of the attempt
         return self._event
 
     @property

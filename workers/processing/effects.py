@@ -124,7 +124,7 @@ class EffectsRun:
             if letter != STARTED:
                 self._ledger[index] = STARTED
                 await self._write_ledger()
-            await self._run_effect(index)
+            await self._run_effect(index, is_repeated=letter == DEFERRED or (letter == STARTED and not fresh))
             if self._ledger[index] != DONE:
                 break
         self._active -= 1
@@ -145,13 +145,15 @@ class EffectsRun:
         kind = "outcome_unknown" if letter == UNKNOWN else "effect_failed"
         self.outcome.error = self.outcome.error or PermanentError(kind, "an effect failed in an earlier attempt")
 
-    async def _run_effect(self, index: int) -> None:
+    async def _run_effect(self, index: int, *, is_repeated: bool) -> None:
         started = time.perf_counter()
         self.outcome.run += 1
         error: WaybillError | None = None
         answer: Mapping[str, Any] | None = None
         try:
-            answer, outputs = await call_action(self._dependencies, self._context, self._effects[index], index)
+            answer, outputs = await call_action(
+                self._dependencies, self._context, self._effects[index], index, is_repeated=is_repeated
+            )
             self._outputs.extend(outputs)
             self._ledger[index] = DONE
         except TransientError as failure:

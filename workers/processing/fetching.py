@@ -67,7 +67,7 @@ def _platform(platforms: Mapping[str, Platform], event: Event) -> Platform:
 
 
 def _context(event: Event) -> CallContext:
-    return CallContext(event.id, event.traceparent, event.headers.get("x-correlation-id"))
+    return CallContext(event.id, event.traceparent, event.correlation_id)
 
 
 def _log_fetch(event: Event, attempt: int, started: float, result: dict[str, Any], operation: str = "fetch") -> None:

@@ -69,8 +69,10 @@ def id_mismatch(expected: str) -> ValidationProblem:
 
 
 def invalid(error: ConfigError, prefix: str = "", at: str = "") -> ValidationProblem:
-    """Return a 422 for an error. Its path without `prefix` becomes a pointer below `at`."""
-    return ValidationProblem([FieldError(at + pointer_of(error.path.removeprefix(prefix)), error.reason, error.fix)])
+    """Return a 422 for all mistakes of an error. Their paths without `prefix` become pointers below `at`."""
+    return ValidationProblem(
+        [FieldError(at + pointer_of(each.path.removeprefix(prefix)), each.reason, each.fix) for each in error.mistakes]
+    )
 
 
 def pointer_of(path: str) -> str:
@@ -87,7 +89,8 @@ def handle_rejection(_request: Request[Any, Any, Any], error: Rejection) -> Resp
 
 def handle_config_error(_request: Request[Any, Any, Any], error: ConfigError) -> Response[bytes]:
     """Return the response of a ConfigError that no controller handled."""
-    return respond(422, "invalid", error.reason, [FieldError(pointer_of(error.path), error.reason, error.fix)])
+    faults = [FieldError(pointer_of(each.path), each.reason, each.fix) for each in error.mistakes]
+    return respond(422, "invalid", error.reason, faults)
 
 
 def handle_admin_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -60,15 +60,16 @@ class RuleActions(Controller):
         self, action_id: FromPath[str], data: JSONBody[ActionBody], edit: Edit
     ) -> Response[ActionBody]:
         """Replace an action as a whole. The id cannot change, because idempotency keys of its effects contain it."""
-        if data.get("id") != action_id:
+        if data.get("id", action_id) != action_id:
             raise id_mismatch(action_id)
+        action = {"id": action_id, **data}
 
         def change(rule: Rule) -> tuple[Rule, int]:
             position = _position(rule, action_id)
-            return _with_actions(rule, position, data), position
+            return _with_actions(rule, position, action), position
 
         _, _, headers = await edit.change_part("action.updated", change, _point_into_action)
-        return Response(data, headers=headers)
+        return Response(action, headers=headers)
 
     @delete("/{action_id:str}", role="operator", status_code=204)
     async def delete_action(self, action_id: FromPath[str], edit: Edit) -> None:

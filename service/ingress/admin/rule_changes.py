@@ -13,12 +13,13 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter, SkipValid
 from msgspec import Struct, structs
 
 from service.actions import Action
+from service.config.mistakes import Mistakes
 from service.errors import ConfigError, Rejection
 from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import invalid, not_found
 from service.management.audit_log import Actor, log_admin_change
 from service.management.operations import AdminOperations
-from service.rules import Rule
+from service.rules import Rule, check_sources
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.enums import account_values, check_enums
 from service.rules.publishing import NO_RULES, change_rules, read_rules
@@ -201,15 +202,19 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
         Rejection: 422 `invalid`, with a pointer to the mistake; also for a source that is not configured, and for
             an undocumented value. 403 `permission_denied` for a write to a platform without the role admin.
     """
-    try:
-        actions = actions_by_name(operations.installation.actions())
+    installation, mistakes = operations.installation, Mistakes()
+    actions = actions_by_name(installation.actions())
+    with mistakes.collect():
         compile_rule(rule, actions, RULE_PATH)
-        _check_role(operations.actor, rule, actions)
-        _check_sources(operations, rule)
-        for mistake in check_enums(rule, RULE_PATH, account_values(operations.installation.config(), rule)):
-            raise mistake
+    for mistake in check_sources(installation.sources(), rule, RULE_PATH):
+        mistakes.add(mistake)
+    for mistake in check_enums(rule, RULE_PATH, account_values(installation.config(), rule)):
+        mistakes.add(mistake)
+    try:
+        mistakes.raise_all()
     except ConfigError as error:
         raise map_error(error) from None
+    _check_role(operations.actor, rule, actions)
 
 
 def _check_role(actor: Actor, rule: Rule, actions: Mapping[str, type[Action]]) -> None:
@@ -221,14 +226,6 @@ def _check_role(actor: Actor, rule: Rule, actions: Mapping[str, type[Action]]) -
             f"{actor.name} has the role {actor.role}."
         )
         raise Rejection(403, "permission_denied", detail)
-
-
-def _check_sources(operations: AdminOperations, rule: Rule) -> None:
-    sources = operations.installation.sources()
-    for index, name in enumerate(rule.sources):
-        if name not in sources:
-            known = ", ".join(sorted(sources)) or "none is configured"
-            raise ConfigError(f"{RULE_PATH}.sources[{index}]", f"source {name!r} not found", f"use one of: {known}")
 
 
 async def _publish(edit: RuleEdit, audit_action: str, change: Callable[[Document], Document]) -> str:

@@ -1,11 +1,12 @@
 """/rules: the active rules. Rules of the admin API can be changed here; rules of files are read-only."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from litestar import Controller, Response, delete, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
+from service.actions import Identifier
 from service.events import ChangeType
 from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
@@ -30,6 +31,12 @@ class RuleView(Rule, frozen=True, kw_only=True, omit_defaults=False, forbid_unkn
     """Active rule and its origin."""
 
     origin: Origin
+
+
+class RuleReplacement(Rule, frozen=True, kw_only=True):
+    """New content of a rule. Its id is in the path; a repeated `id` must be the same."""
+
+    id: Identifier | UnsetType = UNSET  # pyright: ignore[reportIncompatibleVariableOverride] - only here it may be absent
 
 
 class RuleQuery(Struct, frozen=True):
@@ -91,12 +98,16 @@ class Rules(Controller):
         return Response(RuleView(**structs.asdict(data), origin="api"), headers=headers)
 
     @put("/{rule_id:str}", role="operator")
-    async def update_rule(self, rule_id: FromPath[str], data: JSONBody[Rule], edit: Edit) -> Response[RuleView]:
+    async def update_rule(
+        self, rule_id: FromPath[str], data: JSONBody[RuleReplacement], edit: Edit
+    ) -> Response[RuleView]:
         """Replace a rule as a whole."""
-        if data.id != rule_id:
+        if data.id not in {UNSET, rule_id}:
             raise id_mismatch(rule_id)
-        version = await change_rule(edit, "rule.updated", lambda _: data)
-        return Response(RuleView(**structs.asdict(data), origin="api"), headers=rule_headers(version, data))
+        fields: dict[str, Any] = structs.asdict(data) | {"id": rule_id}
+        rule = Rule(**fields)
+        version = await change_rule(edit, "rule.updated", lambda _: rule)
+        return Response(RuleView(**structs.asdict(rule), origin="api"), headers=rule_headers(version, rule))
 
     @delete("/{rule_id:str}", role="operator", status_code=204)
     async def delete_rule(self, edit: Edit) -> None:

@@ -6,12 +6,19 @@ from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
+from service.config.platforms import NO_ERRORS_CONFIG, ErrorsConfig
 from service.errors import Deferred, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
 from service.platforms.api.coercion import JsonObject, record_version
 from service.platforms.api.credentials import Credentials
 from service.platforms.api.decoding import digest_of
-from service.platforms.api.responses import GONE_STATUSES, RETRYABLE_STATUSES, PlatformResponse, classify_response
+from service.platforms.api.responses import (
+    CREDENTIAL_STATUSES,
+    GONE_STATUSES,
+    RETRYABLE_STATUSES,
+    PlatformResponse,
+    classify_response,
+)
 from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord
 from service.records import Record, Timestamp
@@ -26,7 +33,7 @@ _UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
 class ApiClient:
     """Calls of one account, each through the account's throttle.
 
-    `transient` lists further statuses that a retry of a read may fix, `gone` further statuses that mean 404.
+    `errors` has the statuses of waybill.yaml. `read_transient` lists further statuses that a retry of a read may fix.
     """
 
     def __init__(
@@ -36,16 +43,17 @@ class ApiClient:
         outbound: HttpClient,
         credentials: Credentials,
         *,
-        transient: frozenset[int] = RETRYABLE_STATUSES,
-        gone: frozenset[int] = GONE_STATUSES,
+        errors: ErrorsConfig = NO_ERRORS_CONFIG,
+        read_transient: frozenset[int] = frozenset(),
         throttle: Throttle = NO_THROTTLE,
     ) -> None:
         self.account = account
         self._base_url = base_url.rstrip("/")
         self._outbound = outbound
         self._credentials = credentials
-        self._transient = (transient | RETRYABLE_STATUSES) - gone
-        self._gone = gone | GONE_STATUSES
+        self._transient = frozenset(errors.transient)
+        self._gone = frozenset(errors.gone) | GONE_STATUSES
+        self._read_transient = (read_transient | self._transient | RETRYABLE_STATUSES) - frozenset(errors.gone)
         self._throttle = throttle
 
     async def get(
@@ -105,13 +113,14 @@ class ApiClient:
         *,
         repeatable: bool,
     ) -> PlatformResponse:
-        """Repeat a call that was answered 401 once, if the credentials can be renewed."""
+        """Repeat a call that was answered 401 or 403 once, if the credentials can be renewed."""
         renewed = False
         while True:
-            async with self._throttle.slot(repeatable=repeatable):
+            async with self._throttle.slot(repeatable=repeatable, target=target):
                 permit = await self._permit()
                 answer = await self._send(method, target, {**headers, **permit}, body, body_needed=repeatable)
-                again = not renewed and answer.status == 401 and await self._credentials.refreshable(permit)
+                rejected = answer.status in CREDENTIAL_STATUSES and not renewed
+                again = rejected and await self._credentials.refreshable(permit, answer.status)
                 if not again:
                     return self._classify(operation, answer, permit, repeatable=repeatable)
             renewed = True
@@ -120,7 +129,7 @@ class ApiClient:
         """Return the headers of the credentials. A failure of the token server is not one of the call itself."""
         try:
             return await self._credentials.headers()
-        except TransientError as error:
+        except (TransientError, PermanentError) as error:
             error.is_sent = False
             raise
 
@@ -130,7 +139,7 @@ class ApiClient:
         return classify_response(
             f"{self.account}: {operation}",
             answer,
-            transient=self._transient if repeatable else RETRYABLE_STATUSES,
+            transient=self._read_transient if repeatable else self._transient | RETRYABLE_STATUSES,
             gone=self._gone,
             secrets=permit.values(),
             now=time.time(),

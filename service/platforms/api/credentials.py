@@ -1,6 +1,10 @@
-"""Credentials of an account: fixed headers, or an OAuth2 token that is fetched, cached and renewed."""
+"""Credentials of an account: headers, or an OAuth2 token that is fetched, cached and renewed.
+
+Secrets are read again after a response that rejects them, since a file can have a new one.
+"""
 
 import asyncio
+import contextlib
 import hashlib
 import math
 import time
@@ -12,9 +16,9 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct
 
-from service.errors import PermanentError
+from service.errors import ConfigError, PermanentError
 from service.events import JsonValue
-from service.http_client import HttpClient
+from service.http_client import HttpClient, HttpResponse
 from service.platforms.api.responses import RETRYABLE_STATUSES, classify_response
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 
@@ -22,6 +26,9 @@ EXPIRY_MARGIN_SECONDS = 30.0
 LIFETIME_SECONDS = 60.0
 """Lifetime of a token without `expires_in`, which is optional (RFC 6749, section 5.1)."""
 LIFETIME_SECONDS_MAX = 86_400.0
+UNAUTHORIZED = 401
+REJECTED_STATUSES = frozenset({400, 401, 403})
+"""Responses of a token server that rejects the client id, the secret or the scope (RFC 6749, section 5.2)."""
 
 
 class Credentials(Protocol):
@@ -31,24 +38,27 @@ class Credentials(Protocol):
         """Return the headers to send; all of them are secret."""
         ...
 
-    async def refreshable(self, sent: Mapping[str, str], /) -> bool:
-        """Return True if `headers` changes after `sent` was answered 401."""
+    async def refreshable(self, sent: Mapping[str, str], status: int, /) -> bool:
+        """Return True if `headers` changes after `sent` was answered `status`: 401 or 403."""
         ...
 
 
 class StaticHeaders:
-    """Headers that never change."""
+    """Headers that change with their secret only. `build` reads the secret, and may raise ConfigError."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+    def __init__(self, build: Callable[[], Mapping[str, str]]) -> None:
+        self._build = build
+        self._headers = build()
 
     async def headers(self) -> Mapping[str, str]:
         """Return the headers."""
         return self._headers
 
-    async def refreshable(self, _sent: Mapping[str, str], /) -> bool:
-        """Return False: fixed headers cannot be renewed."""
-        return False
+    async def refreshable(self, sent: Mapping[str, str], _status: int, /) -> bool:
+        """Read the secret again. Return True if it differs from the sent one."""
+        with contextlib.suppress(ConfigError):  # the file is being replaced
+            self._headers = self._build()
+        return self._headers != sent
 
 
 class _Token(Struct):
@@ -59,8 +69,8 @@ class _Token(Struct):
 class ClientCredentials:
     """Bearer token by the client credentials grant (RFC 6749, section 4.4), fetched by one call at a time.
 
-    Waiting calls share the token of the first one, and all pods share it by the `token_cache`. `clock` is monotonic, in
-    seconds.
+    Waiting calls share the token of the first one, and all pods share it by the `token_cache`. `read_secrets` returns
+    client id and secret. `clock` is monotonic, in seconds.
     """
 
     def __init__(
@@ -69,8 +79,7 @@ class ClientCredentials:
         outbound: HttpClient,
         *,
         token_url: str,
-        client_id: str,
-        client_secret: str,
+        read_secrets: Callable[[], tuple[str, str]],
         scope: str | None = None,
         token_cache: TokenCache = NO_TOKEN_CACHE,
         clock: Callable[[], float] = time.monotonic,
@@ -78,11 +87,10 @@ class ClientCredentials:
         self._account = account
         self._outbound = outbound
         self._token_url = token_url
-        self._secrets = (client_id, client_secret)
-        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
-        self._form = urlencode(form | ({"scope": scope} if scope else {})).encode()
+        self._read_secrets = read_secrets
+        self._scope = scope
         self._token_cache = token_cache
-        self._name = _cache_name(account, token_url, self._form)
+        self._use_secrets(read_secrets())
         self._clock = clock
         self._lock = asyncio.Lock()
         self._headers: Mapping[str, str] = {}
@@ -103,13 +111,34 @@ class ClientCredentials:
                 await self._renew()
             return self._headers
 
-    async def refreshable(self, sent: Mapping[str, str], /) -> bool:
-        """Return True; drop the rejected token, here and in the cache, if it is still the current one."""
+    async def refreshable(self, sent: Mapping[str, str], status: int, /) -> bool:
+        """Return True after a 401; drop the rejected token, here and in the cache, if it is still the current one.
+
+        A new token has the same rights, so that it would be answered 403 again, unless the secrets changed.
+        """
+        if status != UNAUTHORIZED and not self._secrets_changed():
+            return False
         await self._token_cache.invalidate(self._name, _value(sent))
         # Another call may have replaced it already.
         if sent is self._headers:
             self._headers = {}
         return True
+
+    def _use_secrets(self, secrets: tuple[str, str]) -> None:
+        self._secrets = secrets
+        form = {"grant_type": "client_credentials", "client_id": secrets[0], "client_secret": secrets[1]}
+        self._form = urlencode(form | ({"scope": self._scope} if self._scope else {})).encode()
+        self._name = _cache_name(self._account, self._token_url, self._form)
+
+    def _secrets_changed(self) -> bool:
+        """Read the secrets again, and return True if they differ from those in use."""
+        try:
+            secrets = self._read_secrets()
+        except ConfigError:  # the file is being replaced
+            return False
+        changed = secrets != self._secrets
+        self._use_secrets(secrets)
+        return changed
 
     async def _renew(self) -> None:
         """Read the token from the cache, or fetch one for all pods, after a limited wait for another pod."""
@@ -141,17 +170,10 @@ class ClientCredentials:
         self._stale_at = since + seconds
 
     async def _request_token(self) -> JsonValue:
-        settings = self._outbound.settings
-        answer = await self._outbound.request(
-            "POST",
-            self._token_url,
-            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
-            body=self._form,
-            seconds_max=settings.fetch_timeout_seconds,
-            bytes_max=settings.fetch_bytes_max,
-            guarded=False,
-        )
-        if answer.status in {400, 401, 403}:
+        answer = await self._post_form()
+        if answer.status in REJECTED_STATUSES and self._secrets_changed():
+            answer = await self._post_form()
+        if answer.status in REJECTED_STATUSES:
             reason = f"{self._account}: the token server refuses the client id and secret, or their scope"
             raise PermanentError("config_unauthorized", reason, http_status=answer.status)
         name = f"{self._account}: token"
@@ -160,10 +182,22 @@ class ClientCredentials:
             raise PermanentError("config_wrong_address", "token_url answers 404", http_status=reply.status)
         return reply.data
 
+    async def _post_form(self) -> HttpResponse:
+        settings = self._outbound.settings
+        return await self._outbound.request(
+            "POST",
+            self._token_url,
+            headers={"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"},
+            body=self._form,
+            seconds_max=settings.fetch_timeout_seconds,
+            bytes_max=settings.fetch_bytes_max,
+            guarded=False,
+        )
 
-def basic_auth(username: str, password: str) -> StaticHeaders:
-    """Return the credentials of HTTP Basic (RFC 7617)."""
-    return StaticHeaders({"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()})
+
+def basic_auth(username: str, password: str) -> Mapping[str, str]:
+    """Return the headers of HTTP Basic (RFC 7617)."""
+    return {"Authorization": "Basic " + b64encode(f"{username}:{password}".encode()).decode()}
 
 
 def _cache_name(account: str, token_url: str, form: bytes) -> str:

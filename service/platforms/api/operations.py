@@ -206,6 +206,7 @@ class PlatformApi:
         ids: Mapping[str, str] = _NO_IDS,
         query: QueryPairs = (),
         body: object = None,
+        headers: Mapping[str, str] = NO_HEADERS,
         key: str = "id",
     ) -> WriteResult:
         """Call a writing operation; `key` is the name of the id in the response.
@@ -219,7 +220,7 @@ class PlatformApi:
             TransientError, Deferred: As `call`.
             PermanentError: As `call`; `record_gone`.
         """
-        reply = await self.call(name, context, ids=ids, query=query, body=body)
+        reply = await self.call(name, context, ids=ids, query=query, body=body, headers=headers)
         deletes = self._operations[name].method == "DELETE"
         if reply.gone and not deletes:
             reason = f"{self.kind}.{name}: there is no such thing"

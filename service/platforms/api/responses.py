@@ -1,7 +1,8 @@
 """Classification of a response by its status. Pure.
 
-2xx is decoded; 404 and 410 mean gone; 408, 425, 429 and 5xx are transient; 401, 403 and redirects are errors of the
-configuration; other statuses reject the request. Error codes start with the party: `platform_…`, `config_…`.
+2xx is decoded; 404 and 410 mean gone; 408, 425, 429, 5xx and any 4xx with Retry-After are transient; 401, 403 and
+redirects are errors of the configuration; other statuses reject the request. Error codes start with the party:
+`platform_…`, `config_…`.
 """
 
 import re
@@ -18,10 +19,11 @@ from service.errors import PermanentError, TransientError
 from service.events import JsonValue
 from service.http_client import HttpResponse
 from service.platforms.api.decoding import decode_body, is_html
-from service.platforms.api.error_messages import error_message
+from service.platforms.api.error_messages import error_message, names_parameter
 
 GONE_STATUSES = frozenset({404, 410})
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
+CREDENTIAL_STATUSES = frozenset({401, 403})
 RETRY_AFTER_SECONDS_MAX = 86_400.0
 HOST_CHARACTERS_MAX = 100
 
@@ -58,21 +60,28 @@ def classify_response(
     Raises:
         TransientError: `platform_unavailable`, `platform_rate_limited`, or as `decode_body`.
         PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
-            `platform_rejected`, or as `decode_body`.
+            `platform_rejected`, `invalid_argument` if the response names a query parameter, or as `decode_body`.
     """
     status = answer.status
     if 200 <= status < 300:
         data = decode_body(answer.body, status) if body_needed else _readable(answer.body, status)
         return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers)
-    if status in gone and (status != 404 or not is_html(answer.body)):
+    wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+    if status in gone and wait is None and (status != 404 or not is_html(answer.body)):
         return PlatformResponse(status, None, answer.duration_ms, gone=True)
     said = error_message(answer.body, secrets)
     reason = f"{operation} answered {status}" + (f": {said}" if said else "")
-    if status in transient or status >= 500:
+    if not is_transient(status, wait) and names_parameter(answer.body):
+        raise PermanentError("invalid_argument", reason, http_status=status)
+    if is_transient(status, wait) or status in transient:
         kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
-        wait = retry_after_seconds(answer.headers.get("retry-after"), now)
         raise TransientError(kind, reason, http_status=status, retry_after_seconds=wait)
     raise PermanentError(_permanent_kind(status), reason + _leads_to(answer), http_status=status)
+
+
+def is_transient(status: int, retry_after: float | None) -> bool:
+    """Return whether a retry may succeed: by the status, or because a rejection states when to retry."""
+    return status in RETRYABLE_STATUSES or status >= 500 or (status >= 400 and retry_after is not None)
 
 
 def retry_after_seconds(header: str | None, now: float) -> float | None:

@@ -35,9 +35,14 @@ JITTER_SECONDS = 0.5
 QUEUE_SECONDS_MAX = 30.0
 
 BREAKER_ERRORS = frozenset({"connect", "timeout", "tls", "reset", "protocol", "platform_not_json"})
-"""Failures that are not about the requested item. Other failures, such as a 500, do not open the circuit."""
+"""Failures that are not about the requested item. Other failures, such as a 500, do not open the circuit. After a
+status they can be about the item, so that several failures of one item count once."""
+CREDENTIAL_KINDS = frozenset({"config_unauthorized", "config_forbidden"})
+"""Rejections of the account. 401 opens the circuit at once, 403 as a failure, since it can be about the item."""
+CREDENTIALS_REJECTED = "credentials_rejected"
 UNAVAILABLE = frozenset({502, 504})
 RETRY_AFTER_STATUSES = frozenset({429, 503})
+FORBIDDEN = 403
 
 NO_QUEUE = contextlib.nullcontext()
 
@@ -95,6 +100,7 @@ class AccountThrottle:
         self._open_until = 0.0
         self._call_seconds = 0.2
         self._next_at = 0.0
+        self._unreadable = ""
         self._log = structlog.get_logger()
         self.troubled = False
 
@@ -104,7 +110,7 @@ class AccountThrottle:
         self._open_until = self._throttles.clock() + (open_seconds or 0.0)
 
     @asynccontextmanager
-    async def slot(self, *, repeatable: bool) -> AsyncGenerator[None]:
+    async def slot(self, *, repeatable: bool, target: str) -> AsyncGenerator[None]:
         """Limit one call, as `Throttle.slot`."""
         deadline = self._throttles.clock() + WAIT_SECONDS_MAX
         async with NO_QUEUE if self._slots is None else self._own_slot(self._slots, deadline):
@@ -113,10 +119,10 @@ class AccountThrottle:
             try:
                 yield
             except TransientError as error:
-                await self._failed(token, error, repeatable=repeatable)
+                await self._failed(token, error, target, repeatable=repeatable)
                 raise
             except PermanentError as error:
-                await self._leave(token, "rejected" if error.http_status else "unknown")
+                await self._rejected(token, error, repeatable=repeatable)
                 raise
             except BaseException:
                 await self._leave(token, "unknown")
@@ -185,16 +191,54 @@ class AccountThrottle:
         self._next_at = min(max(self._next_at, now) + apart, now + QUEUE_SECONDS_MAX)
         return self._next_at - now
 
-    async def _failed(self, token: str, error: TransientError, *, repeatable: bool) -> None:
+    async def _rejected(self, token: str, error: PermanentError, *, repeatable: bool) -> None:
+        """Report a rejection. If the credentials were rejected, the circuit opens, and a repeatable call waits.
+
+        Raises:
+            Deferred: The circuit is open, and the call may be repeated, or was not sent.
+            TransientError: 403, and the circuit is not open yet.
+        """
+        if error.kind not in CREDENTIAL_KINDS:
+            await self._leave(token, "rejected" if error.http_status else "unknown")
+            return
+        failures_max = FAILURE_THRESHOLD if error.kind == "config_forbidden" else 1
+        after = await self._leave(token, "failed", failures_max=failures_max)
+        may_wait = repeatable or not error.is_sent
+        self._follow(after, error, CREDENTIALS_REJECTED, defer=may_wait)
+        if may_wait:
+            transient = TransientError(error.kind, str(error), http_status=error.http_status)
+            transient.is_sent = error.is_sent
+            raise transient from error
+
+    async def _failed(self, token: str, error: TransientError, target: str, *, repeatable: bool) -> None:
         """Report a failure.
 
         Raises:
             Deferred: The circuit is open, and the call may be repeated.
         """
         not_now = error.http_status in RETRY_AFTER_STATUSES
-        wide = error.kind in BREAKER_ERRORS or error.http_status in UNAVAILABLE
+        # 403 with Retry-After is the rate limit of an account; other statuses with it are about one record.
+        not_now = not_now or (error.http_status == FORBIDDEN and error.retry_after_seconds is not None)
+        wide = error.http_status in UNAVAILABLE or (
+            error.kind in BREAKER_ERRORS and (error.http_status is None or self._is_other_item(target))
+        )
         outcome: CallOutcome = "rate_limited" if not_now else "failed" if wide else "rejected"
         after = await self._leave(token, outcome, error.retry_after_seconds or 0.0)
+        self._follow(after, error, error.kind, defer=not_now or repeatable)
+
+    def _is_other_item(self, target: str) -> bool:
+        """Return whether the previous unreadable response was about another item, and remember this one."""
+        previous, self._unreadable = self._unreadable, target
+        return target != previous
+
+    def _follow(
+        self, after: CircuitChange | None, error: TransientError | PermanentError, kind: str, *, defer: bool
+    ) -> None:
+        """Note an open circuit, and log its opening.
+
+        Raises:
+            Deferred: The circuit is open, and `defer` is set.
+        """
         if after is None or after.state not in {"opened", "open"}:
             return
         if after.state == "opened":
@@ -202,15 +246,21 @@ class AccountThrottle:
                 "platform.circuit_opened",
                 platform=self._account,
                 seconds=round(after.seconds, 3),
-                error_kind=error.kind,
+                error_kind=kind,
                 http_status=error.http_status,
             )
         self.set_circuit(after.seconds)
-        if not_now or repeatable:
+        if defer:
             seconds = after.seconds + JITTER_SECONDS * self._throttles.chance()
-            raise Deferred(error.kind, str(error), seconds, http_status=error.http_status) from error
+            raise Deferred(kind, str(error), seconds, http_status=error.http_status) from error
 
-    async def _leave(self, token: str, outcome: CallOutcome, retry_after_seconds: float = 0.0) -> CircuitChange | None:
+    async def _leave(
+        self,
+        token: str,
+        outcome: CallOutcome,
+        retry_after_seconds: float = 0.0,
+        failures_max: int = FAILURE_THRESHOLD,
+    ) -> CircuitChange | None:
         """Report the end of a call, if necessary; return None without a report or without an answer of the store."""
         if not token and outcome in {"ok", "rejected", "unknown"}:
             return None
@@ -220,12 +270,14 @@ class AccountThrottle:
                 token,
                 outcome,
                 retry_after_seconds=retry_after_seconds,
-                failures_max=FAILURE_THRESHOLD,
+                failures_max=failures_max,
                 open_seconds=OPEN_SECONDS,
                 open_seconds_max=OPEN_SECONDS_MAX,
             )
         except (StoreUnavailable, StoreNotDurable):
             return None
+        if outcome == "failed":
+            self.troubled = True  # the next success of this process ends the failures in a row
         if outcome == "ok" and after.state != "open":
             self.troubled = False
         if after.state == "closed":

@@ -8,11 +8,11 @@ from typing import Protocol
 class Throttle(Protocol):
     """Throttle of one account."""
 
-    def slot(self, *, repeatable: bool) -> AbstractAsyncContextManager[None]:
+    def slot(self, *, repeatable: bool, target: str) -> AbstractAsyncContextManager[None]:
         """Limit one call: acquire a slot on entry, report success or failure on exit.
 
         `repeatable` says that the call may be repeated after any failure. A failure that opens the circuit then raises
-        Deferred. For other calls only a response that defers the call does.
+        Deferred. For other calls only a response that defers the call does. `target` is the path of the call.
 
         Raises:
             Deferred: No request was sent, or the platform answered that it did nothing.
@@ -25,7 +25,7 @@ class NoThrottle:
     """Throttle without limits and without a circuit breaker."""
 
     @asynccontextmanager
-    async def slot(self, *, repeatable: bool) -> AsyncGenerator[None]:  # noqa: ARG002 - the protocol's signature
+    async def slot(self, *, repeatable: bool, target: str) -> AsyncGenerator[None]:  # noqa: ARG002 - the protocol's signature
         """Admit the call."""
         yield
 

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from service.bodies.pointers import Pointer
 from service.config.decoding import did_you_mean
-from service.config.platforms import BaseUrl, HeaderName, PlatformConfig, Status
+from service.config.platforms import BaseUrl, HeaderName, PlatformConfig
 from service.errors import ConfigError
 from service.records import RECORDS
 from service.secrets import SecretRef
@@ -67,13 +67,6 @@ class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     newest_first: bool = False
 
 
-class CustomErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Statuses with a meaning of their own on this system: transient errors, or a record that is gone."""
-
-    transient: tuple[Status, ...] = ()
-    gone: tuple[Status, ...] = ()
-
-
 class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Path of a kind of record, and the pointers to its fields.
 
@@ -97,7 +90,6 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
     base_url: BaseUrl
     auth: Auth
     records: dict[str, CustomRecordConfig]
-    errors: CustomErrorsConfig = CustomErrorsConfig()
 
     def known_kinds(self) -> frozenset[str]:
         """Return the configured kinds of record."""

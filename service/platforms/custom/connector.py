@@ -47,8 +47,7 @@ class Custom:
             config.base_url,
             dependencies.http_client,
             _credentials(config.auth, account, dependencies),
-            transient=frozenset(config.errors.transient),
-            gone=frozenset(config.errors.gone),
+            errors=config.errors,
             throttle=dependencies.throttle,
         )
         self._records = config.records
@@ -139,22 +138,21 @@ def _credentials(auth: Auth, account: str, dependencies: ConnectorDependencies) 
 
     match auth:
         case BearerAuth():
-            return StaticHeaders({"Authorization": f"Bearer {secret(auth.token, 'token')}"})
+            return StaticHeaders(lambda: {"Authorization": f"Bearer {secret(auth.token, 'token')}"})
         case HeaderAuth():
-            return StaticHeaders({auth.name: secret(auth.value, "value")})
+            return StaticHeaders(lambda: {auth.name: secret(auth.value, "value")})
         case BasicAuth():
-            return basic_auth(auth.username, secret(auth.password, "password"))
+            return StaticHeaders(lambda: basic_auth(auth.username, secret(auth.password, "password")))
         case ClientCredentialsAuth():
             return ClientCredentials(
                 account,
                 dependencies.http_client,
                 token_url=auth.token_url,
-                client_id=secret(auth.client_id, "client_id"),
-                client_secret=secret(auth.client_secret, "client_secret"),
+                read_secrets=lambda: (secret(auth.client_id, "client_id"), secret(auth.client_secret, "client_secret")),
                 scope=auth.scope,
                 token_cache=dependencies.token_cache,
             )
         case NoAuth():
-            return StaticHeaders({})
+            return StaticHeaders(dict)
         case _:
             assert_never(auth)

@@ -10,18 +10,24 @@ Every method raises TransientError, PermanentError or Deferred as `PlatformApi.c
 read returns None for a missing record.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 
+from service.errors import PermanentError
 from service.platforms.api.coercion import JsonObject, children, nested
 from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import not_a_list, unwrap
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, QueryPairs, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
+from service.platforms.flow_retail.inputs import FlowRetailCustomerInput
 
 PAGE_SIZE_DEFAULT = 25
+
+EXTENSIONS = frozenset({"TWO_INVOICE"})
+"""Documented extensions of a customer. Others are sent, too: the platform may know more."""
 
 _TENANT = "/tenants/{tenant}"
 _STORE = _TENANT + "/stores/{store}"
@@ -45,31 +51,6 @@ class Paging(Struct, frozen=True, kw_only=True):
 
 
 FIRST = Paging()
-
-
-class FlowRetailCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """Fields of a customer; omitted fields of an update stay as they are.
-
-    `country_code` has two characters, `ledger_number` digits; `payment_terms` are days; an empty `pricelist_uid`
-    removes it.
-    """
-
-    external_id: str | UnsetType = UNSET
-    customer_type: str | UnsetType = UNSET
-    company_name: str | UnsetType = UNSET
-    firstname: str | UnsetType = UNSET
-    lastname: str | UnsetType = UNSET
-    email: str | UnsetType = UNSET
-    mobile: str | UnsetType = UNSET
-    address: str | UnsetType = UNSET
-    postal_code: str | UnsetType = UNSET
-    city: str | UnsetType = UNSET
-    country_code: str | UnsetType = UNSET
-    ledger_number: str | UnsetType = UNSET
-    vat_number: str | UnsetType = UNSET
-    pricelist_uid: str | UnsetType = UNSET
-    payment_terms: int | UnsetType = UNSET
-    internal_note: str | UnsetType = UNSET
 
 
 class FlowRetailClient:
@@ -104,15 +85,14 @@ class FlowRetailClient:
     @operation(
         "customer.external_search",
         "POST",
-        _TENANT + "/customers/external-search",
+        _TENANT + "/customers/search-external",
         "Search for customers externally",
-        documented=False,
         reads=True,
     )
     async def search_external_customers(
         self, criteria: dict[str, Any], paging: Paging = FIRST, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
-        """POST /tenants/{tenant}/customers/external-search. Operation "Searches for customers externally".
+        """POST /tenants/{tenant}/customers/search-external. Operation "Searches for customers externally".
 
         The tenant needs the extension EXTERNAL_CUSTOMER_SEARCH, else the error is `config_forbidden`.
 
@@ -158,9 +138,17 @@ class FlowRetailClient:
 
         Returns:
             The result.
+
+        Raises:
+            PermanentError: `record_gone` without such a customer; `invalid_argument` without such an extension.
         """
         ids = {"customer": customer, "extension": extension, "organization": organization}
-        return await self._endpoints.write("extension.add", context, ids=ids, key="customerUid")
+        try:
+            return await self._endpoints.write("extension.add", context, ids=ids, key="customerUid")
+        except PermanentError as error:
+            if error.kind == "record_gone" and await self.get_customer(customer, context) is not None:
+                raise PermanentError("invalid_argument", _unknown_extension(ids), http_status=404) from error
+            raise
 
     @operation("extension.delete", "DELETE", _EXTENSION, "Delete an extension to a customer", documented=False)
     @rule_action(
@@ -171,9 +159,22 @@ class FlowRetailClient:
     async def delete_extension(
         self, customer: str, extension: str, organization: str, context: CallContext = NO_CONTEXT
     ) -> WriteResult:
-        """DELETE …/customers/{customer}/extensions/{extension}/{organization}: 204. Operation "Delete an extension"."""
+        """DELETE …/customers/{customer}/extensions/{extension}/{organization}: 204. Operation "Delete an extension".
+
+        A customer without the extension, or no such customer, counts as success.
+
+        Returns:
+            The result.
+
+        Raises:
+            PermanentError: `invalid_argument` if the platform does not know the extension.
+        """
         ids = {"customer": customer, "extension": extension, "organization": organization}
-        return await self._endpoints.write("extension.delete", context, ids=ids)
+        result = await self._endpoints.write("extension.delete", context, ids=ids)
+        is_known = extension in EXTENSIONS or result.http_status not in {404, 410}
+        if not is_known and await self.get_customer(customer, context) is not None:
+            raise PermanentError("invalid_argument", _unknown_extension(ids), http_status=404)
+        return result
 
     @operation(
         "store_customer.get",
@@ -243,6 +244,14 @@ class FlowRetailClient:
         return await self._endpoints.read(
             name, context, lambda reply: read_page(reply, paging), query=query, body=criteria
         )
+
+
+def _unknown_extension(ids: Mapping[str, str]) -> str:
+    """Return the reason of a 404 although the customer exists."""
+    return (
+        f"customer {ids['customer']} exists, but Flow Retail does not know the extension {ids['extension']} with the "
+        f"organization {ids['organization']}; check both (documented: {', '.join(EXTENSIONS)})"
+    )
 
 
 def read_page(reply: PlatformResponse, paging: Paging) -> ResultPage:

@@ -64,10 +64,14 @@ class FlowRetail:
         self._tenant_uid = config.tenant_uid
         self._store_uid = config.store_uid
         operations = override_paths(client_operations(FlowRetailClient), config.paths, f"platforms.{account}.paths")
-        token = dependencies.secret(config.token, f"platforms.{account}.token")
-        credentials = StaticHeaders({"Authorization": f"Bearer {token}"})
+        path = f"platforms.{account}.token"
         calls = ApiClient(
-            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+            account,
+            config.base_url,
+            dependencies.http_client,
+            StaticHeaders(lambda: {"Authorization": f"Bearer {dependencies.secret(config.token, path)}"}),
+            errors=config.errors,
+            throttle=dependencies.throttle,
         )
         fixed = {"tenant": config.tenant_uid} | ({"store": config.store_uid} if config.store_uid else {})
         self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)

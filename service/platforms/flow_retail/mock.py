@@ -37,7 +37,7 @@ def _change_extension(request: Request, catalog: Catalog) -> Reply | None:
         return None
     record_id, code, organization = request.segments[5], request.segments[7], request.segments[8]
     record = catalog.get("flow_retail", "customer", record_id)
-    if record is None:
+    if record is None or code != "TWO_INVOICE":
         return Reply(HTTPStatus.NOT_FOUND, catalog.error("flow_retail", 404))
     customer = decode_object(record)
     extension = {"extensionCode": code, "organizationUid": organization}
@@ -59,7 +59,7 @@ MOCK = MockPlatform(
     lists=(
         list_route("flow_retail", "customer", f"{_FLOW}/customers", creates=True),
         list_route("flow_retail", "customer", f"{_FLOW}/customers/search", asks=True),
-        list_route("flow_retail", "customer", f"{_FLOW}/customers/external-search", asks=True),
+        list_route("flow_retail", "customer", f"{_FLOW}/customers/search-external", asks=True),
         list_route("flow_retail", "purchase_order", f"{_FLOW}/stores/*/purchase-orders"),
     ),
     list_records=_list_records,

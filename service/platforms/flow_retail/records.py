@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 from service.config.platforms import DocumentedValues, FieldPlaces
 from service.errors import PermanentError
 from service.platforms.api.coercion import (
-    EMPTY,
     JsonObject,
     as_money,
     as_text,
@@ -70,7 +69,7 @@ def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> 
     delivery = next(
         (item for item in children(node, "addresses") or () if item.get("type") == "DELIVERY_ADDRESS"), None
     )
-    credit = child(node, "credit") or EMPTY
+    credit = child(node, "credit")
     record = Customer(
         id=record_id(node.get("customerUid"), reply.status),
         reference=text(node, "ledgerNumber"),
@@ -84,7 +83,7 @@ def read_customer(reply: PlatformResponse, asked: str, currency: str | None) -> 
         vat_number=text(node, "vatNumber"),
         billing_address=_address(node),
         shipping_address=UNSET if delivery is None else _address(delivery),
-        balance=_amount(credit, "balance", currency),
+        balance=credit if credit is None or credit is UNSET else _amount(credit, "balance", currency),
         created_at=timestamp(node, "createdAt"),
         updated_at=timestamp(node, "lastModifiedAt"),
     )

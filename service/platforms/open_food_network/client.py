@@ -15,7 +15,7 @@ from typing import Any, cast
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import FieldPlaces
-from service.platforms.api.coercion import EMPTY, JsonObject, as_tags, child, children, nested, text
+from service.platforms.api.coercion import JsonObject, as_tags, child, children, nested, nested_text, text
 from service.platforms.api.declared_operations import operation, rule_action
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
@@ -49,11 +49,15 @@ PLACES: Mapping[str, FieldPlaces] = {
 """Where each field is read. The name of an address is joined from two fields, so it has no place."""
 
 
-class Place(Struct, frozen=True, kw_only=True):
-    """Region or country."""
+class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Region or country, by name or by code, such as `AU`."""
 
-    name: str
-    code: str
+    name: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.name is UNSET and self.code is UNSET:
+            raise ValueError("a region or country needs a name or a code")
 
 
 class CustomerAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,7 +79,7 @@ class CustomerAddress(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class OpenFoodNetworkCustomerInput(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Fields of a customer. `enterprise_id` and `email` are required; omitted fields stay as they are.
 
-    None removes a billing address; the instance rejects one as an object.
+    None removes an address. An instance may reject a billing address that is an object, with 422.
     """
 
     enterprise_id: int
@@ -84,7 +88,7 @@ class OpenFoodNetworkCustomerInput(Struct, frozen=True, kw_only=True, omit_defau
     last_name: str | UnsetType | None = UNSET
     code: str | UnsetType | None = UNSET
     tags: Sequence[str] | UnsetType = UNSET
-    billing_address: UnsetType | None = UNSET
+    billing_address: CustomerAddress | UnsetType | None = UNSET
     shipping_address: CustomerAddress | UnsetType | None = UNSET
 
 
@@ -232,7 +236,7 @@ def _address(attributes: JsonObject, key: str) -> Address | UnsetType | None:
         street=text(node, "street_address_1"),
         postal_code=text(node, "postal_code"),
         city=text(node, "locality"),
-        state_code=text(child(node, "region") or EMPTY, "code"),
-        country_code=text(child(node, "country") or EMPTY, "code"),
+        state_code=nested_text(node, "region", "code"),
+        country_code=nested_text(node, "country", "code"),
         phone=text(node, "phone"),
     )

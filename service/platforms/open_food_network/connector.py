@@ -56,13 +56,14 @@ class OpenFoodNetwork:
 
     def __init__(self, account: str, config: OpenFoodNetworkConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        credentials = StaticHeaders({"X-Api-Token": dependencies.secret(config.token, f"platforms.{account}.token")})
+        path = f"platforms.{account}.token"
         calls = ApiClient(
             account,
             config.base_url,
             dependencies.http_client,
-            credentials,
-            transient=frozenset({422}),
+            StaticHeaders(lambda: {"X-Api-Token": dependencies.secret(config.token, path)}),
+            errors=config.errors,
+            read_transient=frozenset({422}),
             throttle=dependencies.throttle,
         )
         operations = {each.name: each for each in client_operations(OpenFoodNetworkClient)}

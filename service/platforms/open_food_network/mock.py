@@ -25,7 +25,7 @@ def _list_records(request: Request, query: Query, records: list[RecordJson], _: 
     """List customers by id, with balances on request; reject page 0, and limit the size of a page."""
     page, per_page = int(query.get("page", ["1"])[0]), int(query.get("per_page", [str(PER_PAGE_DEFAULT)])[0])
     if page < 1:
-        return json_reply(422, {"errors": [{"detail": "expected :page >= 1; got 0", "title": "invalid parameter"}]})
+        return json_reply(422, {"errors": [_invalid_parameter("page", f"expected :page >= 1; got {page}")]})
     per_page = min(max(per_page, 1), PER_PAGE_MAX)
     enterprise = query.get("enterprise_id", [None])[0]
     extra = "balance" in query.get("extra_fields[customer]", [])
@@ -43,6 +43,14 @@ def _list_records(request: Request, query: Query, records: list[RecordJson], _: 
     counts = {"results": len(shown), "pages": pages, "page": page, "per_page": per_page}
     at = (page - 1) * per_page
     return json_reply(200, {"data": shown[at : at + per_page], "meta": {"pagination": counts}, "links": links})
+
+
+def _invalid_parameter(name: str, detail: str) -> dict[str, Any]:
+    source = {"parameter": name}
+    return {
+        "detail": detail, "title": "Invalid query parameter", "source": source, "status": "unprocessable_entity",
+        "code": 422,
+    }  # fmt: skip
 
 
 def _without_balance(record: RecordJson) -> RecordJson:

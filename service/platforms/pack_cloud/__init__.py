@@ -22,5 +22,5 @@ PACK_CLOUD = PlatformKind(
     sample_event="purchase_order.updated",
     sample_delivery=sample_delivery,
     shown_names={noun: frozenset({"name"}) for noun in _CONFIGURATION}
-    | {noun: frozenset({"product.name"}) for noun in ("purchase_order", "order")},
+    | {noun: frozenset({"product.name"}) for noun in ("purchase_order", "purchase_order_line", "order")},
 )

@@ -1,4 +1,6 @@
-"""Client of pack.cloud's REST API: records, lists and integrations. Rules are in `rules_client`.
+"""Client of pack.cloud's REST API: records, lists and integrations.
+
+Writes to purchase orders are in `purchasing_client`, webhooks in `webhooks_client`, rules in `rules_client`.
 
 The pages "Get customer by id" (11 July 2024) and "Get purchase order by id" (2 August 2024) print their own paths and
 the names of all other operations. Paths that no page prints follow related ones, and can be overridden under `paths`.
@@ -20,8 +22,8 @@ from service.platforms.api.decoding import check_id
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
+from service.platforms.pack_cloud.purchasing_client import PurchasingClient
 from service.platforms.pack_cloud.records import query_of, read_one, read_page
-from service.platforms.pack_cloud.rules_client import RulesClient
 
 _ROOT = "/organizations/{organization}"
 _INTEGRATION = _ROOT + "/integrations/{integration}"
@@ -50,7 +52,7 @@ class IntegrationChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stock_sync_enabled: bool | UnsetType = UNSET
 
 
-class PackCloudClient(RulesClient):
+class PackCloudClient(PurchasingClient):
     """Operations of one organization."""
 
     def __init__(self, endpoints: PlatformApi, status_filter: StatusFilter = "repeated") -> None:

@@ -60,10 +60,14 @@ class PackCloud:
     def __init__(self, account: str, config: PackCloudConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
         self._organization_id = config.organization_id
-        token = dependencies.secret(config.token, f"platforms.{account}.token")
-        credentials = StaticHeaders({config.token_header: config.token_prefix + token})
+        path = f"platforms.{account}.token"
         calls = ApiClient(
-            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+            account,
+            config.base_url,
+            dependencies.http_client,
+            StaticHeaders(lambda: {config.token_header: config.token_prefix + dependencies.secret(config.token, path)}),
+            errors=config.errors,
+            throttle=dependencies.throttle,
         )
         operations = override_paths(client_operations(PackCloudClient), config.paths, f"platforms.{account}.paths")
         self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})

@@ -45,6 +45,8 @@ def _begin(request: Request, _: Catalog) -> Reply | None:
 MOCK = MockPlatform(
     routes=(
         record_route("pack_cloud", "purchase_order", f"{_PACK}/purchase-orders/{{id}}"),
+        record_route("pack_cloud", "purchase_order_line", f"{_PACK}/purchase-orders/*/lines/{{id}}", "PUT"),
+        record_route("pack_cloud", "webhook", f"{_PACK}/webhooks/{{id}}", "PUT"),
         record_route("pack_cloud", "customer", f"{_PACK}/customers/{{id}}"),
         record_route("pack_cloud", "order", f"{_PACK}/orders/{{id}}"),
         record_route("pack_cloud", "integration", f"{_INTEGRATION}/{{id}}", "PUT", "DELETE"),
@@ -55,7 +57,9 @@ MOCK = MockPlatform(
         record_route("pack_cloud", "rule_condition", f"{_RULE}/*/conditions/{{id}}", "PUT", "DELETE"),
     ),
     lists=(
-        list_route("pack_cloud", "purchase_order", f"{_PACK}/purchase-orders"),
+        list_route("pack_cloud", "purchase_order", f"{_PACK}/purchase-orders", creates=True),
+        list_route("pack_cloud", "purchase_order_line", f"{_PACK}/purchase-orders/*/lines", creates=True),
+        list_route("pack_cloud", "webhook", f"{_PACK}/webhooks", creates=True),
         list_route("pack_cloud", "integration", _INTEGRATION, creates=True),
         list_route("pack_cloud", "integration_action", f"{_INTEGRATION}/*/actions"),
         list_route("pack_cloud", "rule_type", f"{_PACK}/rule-types"),

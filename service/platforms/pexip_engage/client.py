@@ -1,23 +1,23 @@
-"""Client of Pexip Engage's API, and its customers as our records. Reads only.
+"""Client of Pexip Engage's API, and its customers as our records.
 
 Source: the page "Get a customer" (`GET /customers/{id}`), the pages of lists, appointments and callback requests, and
 the page on pagination. Answers are JSON under `data`, lists with `meta {offset, limit, totalCount}`. Ids are opaque
 text, timestamps ISO 8601, names camelCase. Errors are `{"errors": [{message, code, type, statusCode}]}`.
 
-Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, and returns None for a
-missing record.
+Every method raises TransientError, PermanentError or Deferred as `PlatformApi.call` does, a write also `record_gone`. A
+read returns None for a missing record.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import DocumentedValues, FieldPlaces
-from service.platforms.api.coercion import JsonObject, child, children, nested, text, timestamp
+from service.platforms.api.coercion import JsonObject, child, children, nested, nested_text, text, timestamp
 from service.platforms.api.declared_operations import operation
 from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -53,6 +53,20 @@ ENUMS: Mapping[str, DocumentedValues] = {
 """The enumerations of the page "Get a customer"."""
 
 
+class PexipEngageCustomerChange(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Changed fields of a customer; omitted fields stay as they are. The names are those of "Get a customer"."""
+
+    external_id: str | UnsetType | None = UNSET
+    customer_number: str | UnsetType | None = UNSET
+    email: str | UnsetType | None = UNSET
+    first_name: str | UnsetType | None = UNSET
+    last_name: str | UnsetType | None = UNSET
+    company: str | UnsetType | None = UNSET
+    language: str | UnsetType | None = UNSET
+    notes: str | UnsetType | None = UNSET
+    phone_number: str | UnsetType | None = UNSET
+
+
 class PexipEngageClient:
     """Operations of one enterprise. `headers` returns the headers of every call: language and correlation id."""
 
@@ -75,6 +89,14 @@ class PexipEngageClient:
         return await self._endpoints.read(
             "customer.list", context, lambda reply: read_page(reply, offset), query=query, headers=headers
         )
+
+    @operation("customer.update", "PATCH", _ROOT + "/customers/{customer}", "Update a customer by id")
+    async def update_customer(
+        self, customer: str, change: PexipEngageCustomerChange, context: CallContext = NO_CONTEXT
+    ) -> WriteResult:
+        """PATCH /customers/{customer}; needs the scope engage:customers:readWrite. Page "Update a customer by id"."""
+        ids, headers = {"customer": customer}, self._headers(context)
+        return await self._endpoints.write("customer.update", context, ids=ids, body=change, headers=headers)
 
     @operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment")
     async def get_appointment(self, appointment: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
@@ -169,8 +191,8 @@ def _address(node: JsonObject) -> Address | UnsetType | None:
     if location is None or location is UNSET:
         return location
     return Address(
-        street=text(nested(location, "street1"), "value"),
+        street=nested_text(location, "street1", "value"),
         postal_code=text(location, "postalCode"),
-        city=text(nested(location, "city"), "value"),
+        city=nested_text(location, "city", "value"),
         country_code=text(location, "countryCode"),
     )

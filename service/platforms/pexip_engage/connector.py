@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.events import Delivery, Fact, RecordRef
+from service.events import Delivery, Fact, RecordRef, new_event_id
 from service.platforms.api.calls import ApiClient, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject, nested, record_version, text, timestamp
 from service.platforms.api.credentials import ClientCredentials
@@ -44,9 +44,10 @@ class _Data(Struct, rename="camel"):
     callback_request: _Subject | None = None
 
 
-class _Notice(Struct):
+class _Notice(Struct, rename="camel"):
     entity: str
     id: RawId = None
+    correlation_id: Any = None
     data: _Data | None = None
 
 
@@ -63,14 +64,21 @@ class PexipEngage:
             account,
             dependencies.http_client,
             token_url=config.token_url or TOKEN_URL.format(enterprise=segment(config.enterprise)),
-            client_id=dependencies.secret(config.client_id, f"platforms.{account}.client_id"),
-            client_secret=dependencies.secret(config.client_secret, f"platforms.{account}.client_secret"),
+            read_secrets=lambda: (
+                dependencies.secret(config.client_id, f"platforms.{account}.client_id"),
+                dependencies.secret(config.client_secret, f"platforms.{account}.client_secret"),
+            ),
             scope=config.scope,
             token_cache=dependencies.token_cache,
         )
         operations = override_paths(client_operations(PexipEngageClient), config.paths, f"platforms.{account}.paths")
         calls = ApiClient(
-            account, config.base_url, dependencies.http_client, credentials, throttle=dependencies.throttle
+            account,
+            config.base_url,
+            dependencies.http_client,
+            credentials,
+            errors=config.errors,
+            throttle=dependencies.throttle,
         )
         self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)
@@ -87,15 +95,16 @@ class PexipEngage:
         """
         notice = decode_delivery(_notices, delivery.body)
         event_id, kind, data = optional_id(notice.id), ENTITIES.get(notice.entity), notice.data
+        correlation_id = notice.correlation_id if isinstance(notice.correlation_id, str) else None
         if kind is None:
-            return (Fact(notice.entity, event_id),)
+            return (Fact(notice.entity, event_id, correlation_id=correlation_id),)
         data = data or _Data()
         subject = (data.appointment if kind == "appointment" else data.callback_request) or _Subject()
         place = "/data/appointment/id" if kind == "appointment" else "/data/callbackRequest/id"
         record = RecordRef(self.account, kind, required_id(subject.id, place))
         occurred_at = subject.updated_at if isinstance(subject.updated_at, str) else None
         name = f"{notice.entity}.{data.event_type}" if data.event_type else notice.entity
-        return (Fact(name, event_id, "changed", record, occurred_at),)
+        return (Fact(name, event_id, "changed", record, occurred_at, correlation_id=correlation_id),)
 
     async def resolve(self, ref: RecordRef, context: CallContext) -> tuple[RecordRef, ...]:
         """Return the customers of an appointment or of a callback request."""
@@ -131,11 +140,11 @@ class PexipEngage:
         return RecordPage(items, page.next, page.next)
 
     def _headers(self, context: CallContext) -> dict[str, str]:
-        """Return the language, and the sender's correlation id if it is valid, else the event id of 32 characters."""
-        own = context.correlation_id or ""
-        fits = own.isascii() and own.isprintable() and 0 < len(own) <= CORRELATION_ID_CHARACTERS_MAX
-        correlation_id = own if fits else context.event_id
-        return {"Accept-Language": self._language} | ({"X-Correlation-Id": correlation_id} if correlation_id else {})
+        """Return the language and a correlation id: that of the context, else the event's id, else a new id."""
+        sent = context.correlation_id or ""
+        fits = sent.isascii() and sent.isprintable() and 0 < len(sent) <= CORRELATION_ID_CHARACTERS_MAX
+        correlation_id = sent if fits else context.event_id or new_event_id()
+        return {"Accept-Language": self._language, "X-Correlation-Id": correlation_id}
 
 
 def _listed(node: JsonObject) -> ListedRecord:
@@ -148,4 +157,4 @@ def sample_delivery(request: SampleRequest, _config: PexipEngageConfig) -> dict[
     sender_kind, _, event_type = request.event.partition(".")
     key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
     data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
-    return {"id": request.event_id, "entity": sender_kind, "data": data}
+    return {"id": request.event_id, "correlationId": request.event_id, "entity": sender_kind, "data": data}

@@ -34,7 +34,7 @@ def _issue_token(request: Request, _: Catalog) -> Reply | None:
 
 MOCK = MockPlatform(
     routes=(
-        record_route("pexip_engage", "customer", "enterprises/*/customers/{id}", wrapped=True),
+        record_route("pexip_engage", "customer", "enterprises/*/customers/{id}", "PATCH", wrapped=True),
         record_route("pexip_engage", "appointment", "enterprises/*/appointments/{id}", wrapped=True),
         record_route("pexip_engage", "callback_request", "enterprises/*/callback-requests/{id}", wrapped=True),
     ),

@@ -55,6 +55,11 @@ class NodeLimit:
     def __init__(self) -> None:
         self.nodes = 0
 
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether the rule has too many nodes."""
+        return self.nodes > CONDITION_NODES_MAX
+
     def count(self, at: str) -> None:
         """Count one node.
 
@@ -62,7 +67,7 @@ class NodeLimit:
             ConfigError: the rule has too many nodes.
         """
         self.nodes += 1
-        if self.nodes > CONDITION_NODES_MAX:
+        if self.is_exceeded:
             raise ConfigError(at, f"more than {CONDITION_NODES_MAX} conditions in one rule", "split the rule")
 
 
@@ -186,15 +191,18 @@ def _combine(tests: list[CompiledCondition], traced: Node, *, decisive: bool) ->
     by_cost = tuple(test.run for test in sorted(tests, key=lambda test: test.cost))
     default = not decisive
 
+    def trace_all(scope: Scope, current: Value, trace: Trace) -> Truth:
+        if trace.unknown_only:
+            return _trace_first_unknown(in_order, scope, current, trace)
+        result = _combine_results([child(scope, current, trace) for child in in_order], decisive=decisive)
+        trace.branch(traced, result)
+        return result
+
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         if trace is not None and trace.brief:
             return _collect_evidence(by_cost, scope, current, trace, decisive=decisive)
-        if trace is not None and trace.unknown_only:
-            return _trace_first_unknown(in_order, scope, current, trace)
         if trace is not None:
-            result = _combine_results([child(scope, current, trace) for child in in_order], decisive=decisive)
-            trace.branch(traced, result)
-            return result
+            return trace_all(scope, current, trace)
         result = default
         for child in by_cost:
             child_result = child(scope, current, None)

@@ -137,12 +137,8 @@ def _with_previous(node: Condition, operator: Operator, field: Field, fields: Fi
     """Build the comparison of a field of the record with its previous value."""
     _reject_operands(node, at, ref=True, value=operator.right == "previous")
     path, personal = field.path, field.personal
-    if not field.rooted or path.startswith(("event.", "previous.")):
-        reason = f"only the record has a previous state, {path} has none"
-        raise ConfigError(f"{at}.field", reason, "use a field of the record")
     is_ordering = operator.name in {"increased", "decreased"}
-    if is_ordering and personal:
-        raise ConfigError(f"{at}.op", f"only a digest of {path} is stored", "use op: changed")
+    _check_previous(field, at, is_ordering=is_ordering)
     if is_ordering and field.kind == "amount":  # store the whole money, since two currencies cannot be compared
         field = _money_of(field, path, fields, at)
         path = field.path
@@ -168,6 +164,14 @@ def _with_previous(node: Condition, operator: Operator, field: Field, fields: Fi
         return differs and (right if operator.name == "changed_from" else current) == literal
 
     return Comparison(field, compare, operand)
+
+
+def _check_previous(field: Field, at: str, *, is_ordering: bool) -> None:
+    if not field.rooted or field.path.startswith(("event.", "previous.")):
+        reason = f"only the record has a previous state, {field.path} has none"
+        raise ConfigError(f"{at}.field", reason, "use a field of the record")
+    if is_ordering and field.personal:
+        raise ConfigError(f"{at}.op", f"only a digest of {field.path} is stored", "use op: changed")
 
 
 def _changed(encode: Callable[[Value], Value], *, personal: bool) -> Comparator:

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
+from service.config.mistakes import Mistakes
 from service.errors import ConfigError
 from service.rules.compiler.conditions import (
     CompiledCondition,
@@ -55,9 +56,14 @@ def _branch(node: Condition, kind: str, fields: FieldScope, node_path: NodePath)
     children: tuple[Condition, ...] = getattr(node, kind)
     if not children:
         raise ConfigError(f"{node_path.at}.{kind}", "is empty", "give it at least one condition")
-    tests = [
-        compile_condition(child, fields, node_path.inner(f"{kind}[{index}]")) for index, child in enumerate(children)
-    ]
+    tests: list[CompiledCondition] = []
+    mistakes = Mistakes()
+    for index, child in enumerate(children):
+        with mistakes.collect():
+            tests.append(compile_condition(child, fields, node_path.inner(f"{kind}[{index}]")))
+        if node_path.limit.is_exceeded or mistakes.is_full:
+            break
+    mistakes.raise_all()
     return (compile_all if kind == "all" else compile_any)(tests, trace_node(kind, node_path))
 
 
@@ -119,11 +125,21 @@ class Search(Struct, frozen=True):
     elements_min: int
     elements_max: int
 
+    @property
+    def sought(self) -> bool:
+        """Result of an element that settles the search."""
+        return self.kind != "all_of"
+
+    @property
+    def is_negated(self) -> bool:
+        """True if an element with that result makes the search false."""
+        return self.kind != "any_of"
+
 
 def _search(field: Field, where: CompiledCondition, search: Search, traced: Node) -> Evaluator:
-    sought, is_negated = search.kind != "all_of", search.kind != "any_of"
+    is_negated = search.is_negated
     elements_min, elements_max = search.elements_min, search.elements_max
-    read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=sought)
+    read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=search.sought)
 
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         actual = read(scope if rooted else current)
@@ -138,11 +154,8 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
             if found and trace is not None:
                 _trace_first_match(inner, find, scope, actual, trace)
                 return result
-        elif trace.unknown_only:
-            _trace_first_unknown(inner, scope, actual, trace)
         else:
-            found = _trace_elements(inner, scope, actual, trace, sought=sought)
-            result = negate(found) if is_negated else found
+            result = _trace_search(inner, scope, actual, trace, search)
         if trace is not None:
             trace.branch(traced, result, actual)
         return result
@@ -150,9 +163,14 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
     return run
 
 
-def _trace_elements(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace, *, sought: bool) -> Truth:
+def _trace_search(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace, search: Search) -> Truth:
+    """Trace every element, or only the first unknown one of a search whose result is unknown."""
+    if trace.unknown_only:
+        _trace_first_unknown(run, scope, elements, trace)
+        return None
     results = _trace_each(run, scope, elements, trace)
-    return True if sought in results else None if None in results else False
+    found = True if search.sought in results else None if None in results else False
+    return negate(found) if search.is_negated else found
 
 
 def _trace_first_match(run: Evaluator, find: LoopSearch, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
@@ -210,20 +228,11 @@ def _count(
     read, rooted = field.read, field.rooted
     compare, bound = comparison
 
-    def results(scope: Scope, elements: Sequence[Any], trace: Trace | None) -> list[Truth]:
-        if where is None:
-            return [True] * len(elements)
-        if trace is not None and trace.unknown_only:
-            _trace_first_unknown(where.run, scope, elements, trace)
-        elif trace is not None and not trace.brief:
-            return _trace_each(where.run, scope, elements, trace)
-        return [where.run(scope, element, None) for element in elements]
-
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         actual: Value = read(scope if rooted else current)
         result = None
         if type(actual) in LISTS and len(actual) <= elements_max:
-            answers = results(scope, actual, trace)
+            answers = _results(where, scope, actual, trace)
             least = answers.count(True)
             most = least + answers.count(None)
             # Each unknown element may be true or false: the result is known if all possible counts have the same one.
@@ -235,3 +244,15 @@ def _count(
         return result
 
     return run
+
+
+def _results(
+    where: CompiledCondition | None, scope: Scope, elements: Sequence[Any], trace: Trace | None
+) -> list[Truth]:
+    if where is None:
+        return [True] * len(elements)
+    if trace is not None and trace.unknown_only:
+        _trace_first_unknown(where.run, scope, elements, trace)
+    elif trace is not None and not trace.brief:
+        return _trace_each(where.run, scope, elements, trace)
+    return [where.run(scope, element, None) for element in elements]

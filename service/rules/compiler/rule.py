@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from service.actions import Action, RetrySafety, TemplateRenderer
 from service.config.decoding import decode_config
-from service.errors import ConfigError
+from service.config.mistakes import Mistakes
+from service.errors import ConfigError, ConfigErrors
 from service.rules.compiler.conditions import Evaluator, NodeLimit, NodePath
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template
@@ -50,17 +51,23 @@ def compile_rule(rule: Rule, actions: Mapping[str, type[Action]], at: str) -> Co
     Raises:
         ConfigError: there is a mistake in its condition or its actions.
     """
-    fields = FieldScope(record_type(rule.type), {})
+    fields, mistakes = FieldScope(record_type(rule.type), {}), Mistakes()
     when = None
     if rule.when is not None:
-        when = compile_condition(rule.when, fields, NodePath(at, "when", NodeLimit())).run
+        with mistakes.collect():
+            when = compile_condition(rule.when, fields, NodePath(at, "when", NodeLimit())).run
     if len(rule.actions) > ACTIONS_MAX:
-        raise ConfigError(f"{at}.actions", f"more than {ACTIONS_MAX} actions", "write a second rule")
-    compiled = tuple(
-        _compile_action(action, actions, fields, f"{at}.actions[{index}]") for index, action in enumerate(rule.actions)
-    )
-    reject_duplicates([action.id for action in compiled], f"{at}.actions", "action")
-    return CompiledRule(rule, when, compiled, fields.previous_fields)
+        mistakes.add(ConfigError(f"{at}.actions", f"more than {ACTIONS_MAX} actions", "write a second rule"))
+    compiled: list[CompiledAction] = []
+    for index, action in enumerate(rule.actions[:ACTIONS_MAX]):
+        with mistakes.collect():
+            compiled.append(_compile_action(action, actions, fields, f"{at}.actions[{index}]"))
+    with mistakes.collect():
+        reject_duplicates(
+            [str(action.get("id", index)) for index, action in enumerate(rule.actions)], f"{at}.actions", "action"
+        )
+    mistakes.raise_all()
+    return CompiledRule(rule, when, tuple(compiled), fields.previous_fields)
 
 
 def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:
@@ -89,7 +96,8 @@ def _compile_action(
     try:
         return CompiledAction(action.id, action_type, struct.repeat, action.compile(Template(fields)))
     except ConfigError as error:
-        raise ConfigError(f"{at}.{error.path}", error.reason, error.fix) from None
+        found = [ConfigError(f"{at}.{each.path}", each.reason, each.fix) for each in error.mistakes]
+        raise ConfigErrors(found) from None
 
 
 def shape_error(error: msgspec.ValidationError, at: str) -> ConfigError:

@@ -54,6 +54,10 @@ def _problems(durability: Durability, info: Mapping[str, str], config: Mapping[s
     if config is None:
         yield ("the server denies CONFIG; set WAYBILL_DURABILITY=declared and WAYBILL_DECLARED_LOSS_WINDOW_SECONDS")
         return
+    yield from _setting_problems(config)
+
+
+def _setting_problems(config: Mapping[str, str]) -> Iterator[str]:
     wrong = {name: value for name, value in REQUIRED_SETTINGS.items() if config.get(name) != value}
     if wrong:
         found = ", ".join(f"{name} is {config.get(name)!r}" for name in wrong)

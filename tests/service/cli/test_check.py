@@ -71,14 +71,14 @@ def test_an_error_in_a_rule_file_is_printed_with_its_path(folder: Path) -> None:
     (folder / "rules/one.yaml").write_text(RULE.replace("status, op", "statuss, op"))
     result = run(folder)
     assert result.exit_code == 2
-    assert "one.yaml: rules[0].when.field" in result.stderr
+    assert "one.yaml: rule short-receipt: rules[0].when.field" in result.stderr
 
 
 def test_an_unknown_source_in_a_rule_is_an_error(folder: Path) -> None:
     (folder / "rules/one.yaml").write_text(RULE.replace("  when:", "  sources: [pack-order]\n  when:"))
     result = run(folder)
     assert result.exit_code == 2
-    assert "one.yaml: rules[0].sources[0]: no source 'pack-order'" in result.stderr
+    assert "one.yaml: rule short-receipt: rules[0].sources[0]: no source 'pack-order'" in result.stderr
     assert "Fix: did you mean pack-orders?" in result.stderr
 
 

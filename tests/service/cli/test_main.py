@@ -18,13 +18,13 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 COMMANDS = '''
 import click
-from service.errors import ConfigError, StoreUnavailable
+from service.errors import ConfigError, ConfigErrors, StoreUnavailable
 from service.log import configure
 
 @click.command()
 def misconfigured():
     """Fail."""
-    raise ConfigError("sources.a.verify", "no scheme", "add one")
+    raise ConfigErrors([ConfigError("sources.a.verify", "no scheme", "add one"), ConfigError("b", "wrong", "fix it")])
 
 @click.command()
 def misconfigured_service():
@@ -126,7 +126,7 @@ def test_an_invalid_entry_point_is_reported_with_the_reason(waybill: Run, name: 
 def test_a_configuration_error_ends_with_2_and_is_printed_on_stderr_only(waybill: Run) -> None:
     done = waybill("misconfigured")
     assert done.returncode == 2
-    assert done.stderr == "waybill: sources.a.verify: no scheme. Fix: add one\n"
+    assert done.stderr == "waybill: sources.a.verify: no scheme. Fix: add one\nwaybill: b: wrong. Fix: fix it\n"
     assert done.stdout == ""
 
 

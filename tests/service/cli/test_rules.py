@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from service.actions import load_actions
 from service.cli.rules import rules
-from service.errors import ConfigError, StoreUnavailable
+from service.errors import ConfigError, ConfigErrors, StoreUnavailable
 from service.rules import Rulebook, document_version, parse_document, write_document
 from service.rules.publishing import PUBLISH_ATTEMPTS_MAX, publish_file_rules
 from service.settings import Settings
@@ -50,15 +50,26 @@ def test_check_prints_the_error_of_each_file(run: Run, tmp_path: Path) -> None:
     files = write(tmp_path, good=ONE, first=bad % "emial", second=bad % "nothing")
     result = run("check", *files)
     assert result.exit_code == 2
-    assert "first.yaml: rules[0].when.field: no field 'emial'. Fix: did you mean email?" in result.stderr
-    assert "second.yaml: rules[0].when.field: no field 'nothing'" in result.stderr
+    assert "first.yaml: rule x: rules[0].when.field: no field 'emial'. Fix: did you mean email?" in result.stderr
+    assert "second.yaml: rule x: rules[0].when.field: no field 'nothing'" in result.stderr
+    assert "second.yaml: rule x: rules[0].id: the rule id x is also used in" in result.stderr
+    assert result.stderr.endswith("waybill: 3 errors found\n")
     assert run("check", files[0]).stdout == f"{files[0]}: 1 rule, no errors\n"
 
 
 def test_check_rejects_an_id_in_two_files(run: Run, tmp_path: Path) -> None:
     result = run("check", *write(tmp_path, a=ONE, b=ONE))
-    assert isinstance(result.exception, ConfigError)
-    assert "also used in" in result.exception.reason
+    assert (result.exit_code, "also used in" in result.stderr) == (2, True)
+
+
+def test_apply_reports_all_mistakes_and_publishes_nothing(run: Run, tmp_path: Path) -> None:
+    bad = "- {id: %s, type: customer, when: {field: nope, op: exists}}"
+    result = run("apply", *write(tmp_path, a=bad % "x", b=ONE, c=bad % "y"))
+    assert isinstance(result.exception, ConfigErrors)
+    assert [mistake.path.rpartition("/")[2] for mistake in result.exception.mistakes] == [
+        "a.yaml: rule x: rules[0].when.field", "c.yaml: rule y: rules[0].when.field",
+    ]  # fmt: skip
+    assert run("show").exit_code == 2
 
 
 def test_a_missing_rulebook_is_reported_with_the_fix(run: Run) -> None:

@@ -1,6 +1,7 @@
 """Each platform's client: the operations its pages name, each asked of the sandbox, and nothing else."""
 
 import inspect
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,20 +18,27 @@ from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.operations import Operation, WriteResult
 from service.platforms.base import CallContext
 from service.platforms.flow_retail.client import FlowRetailClient, Paging
-from service.platforms.flow_retail.client import FlowRetailCustomerInput as FlowCustomer
 from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.flow_retail.inputs import FlowRetailCustomerInput as FlowCustomer
 from service.platforms.open_food_network.client import OpenFoodNetworkClient, OpenFoodNetworkCustomerInput
 from service.platforms.open_food_network.connector import OpenFoodNetwork
 from service.platforms.pack_cloud.client import IntegrationChange, NewIntegration, PackCloudClient
 from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pack_cloud.purchasing_client import (
+    NewPurchaseOrder,
+    NewPurchaseOrderLine,
+    Price,
+    PurchaseOrderLineChange,
+)
 from service.platforms.pack_cloud.rules_client import NewRule, RuleAction, RuleChange, RuleCondition
-from service.platforms.pexip_engage.client import PexipEngageClient
+from service.platforms.pack_cloud.webhooks_client import NewWebhook, WebhookChange
+from service.platforms.pexip_engage.client import PexipEngageClient, PexipEngageCustomerChange
 from service.platforms.pexip_engage.connector import PexipEngage
 from service.platforms.registry import KINDS, PLATFORMS, READS, WRITES, build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
-from tests.platform_accounts import platform_configs, sample_account
+from tests.platform_accounts import pexip_token_url, platform_configs, sample_account
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("e" * 32)
@@ -38,10 +46,11 @@ T = {"env": "T"}
 
 CLIENTS = {kind.name: kind.client for kind in KINDS if kind.name != "custom"}
 OPERATIONS = {platform: client_operations(client) for platform, client in CLIENTS.items()}
-BODY = {"name": "n", "type": "order", "code": "c", "operator": "eq", "value": "1", "connector_id": "c"} | {
-    "enterprise_id": 2,
-    "email": "a@example.com",
-}
+BODY: dict[str, Any] = {
+    "name": "n", "type": "order", "code": "c", "operator": "eq", "value": "1", "connector_id": "c",
+    "enterprise_id": 2, "email": "a@example.com", "supplier_id": "s", "lines": [], "product_id": "p",
+    "quantity_ordered": 1, "event_code": "order.created", "endpoint": "https://hooks.example.com", "secret": "s" * 16,
+}  # fmt: skip
 """What any write takes, where it takes it."""
 TENANCY = {"pexip_engage": "/enterprises/{}"}
 """What a page takes to be part of the server's address."""
@@ -115,7 +124,7 @@ def test_each_operation_has_one_method_that_documents_its_request(platform: str)
     assert len(methods) == len(OPERATIONS[platform])
     for name, method in methods.items():
         said = inspect.getdoc(method) or ""
-        assert said.startswith(("GET ", "POST ", "PUT ", "DELETE ")), name
+        assert said.startswith(("GET ", "POST ", "PUT ", "PATCH ", "DELETE ")), name
         assert any(word in said for word in ("Page", "page", "Operation", "operation")), name
 
 
@@ -140,13 +149,15 @@ async def test_every_write_sends_the_request_of_its_operation(
     box: SandboxHandle, platform: str, operation: str
 ) -> None:
     raw = sample_account(platform, f"{box.url}/_sandbox/sink")
+    if platform == "pexip_engage":
+        raw["token_url"] = pexip_token_url(box)
     write = WRITES[platform][operation]
     expected = write.body[1] if write.body else dict
     known = getattr(expected, "__struct_encode_fields__", ())
     body = {name: value for name, value in BODY.items() if name in known}
     async with HttpClient(Settings()) as outbound:
         configs = platform_configs({"a": raw})
-        connector = build_platforms(configs, {"TOKEN": "token"}, outbound)["a"]
+        connector = build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound)["a"]
         await write.run(connector, dict.fromkeys(write.ids, "1"), msgspec.json.encode(body) if write.body else None)
     (request,) = box.sandbox.sink.requests
     made = next(each for each in OPERATIONS[platform] if each.name == operation)
@@ -187,6 +198,7 @@ async def test_invalid_arguments_are_rejected_by_name(
     assert raised.value.kind == "invalid_argument"
 
 
+LINE = NewPurchaseOrderLine(product_id="p", quantity_ordered=3, price=Price(value="9.95", currency="EUR"))
 Write = Callable[[PackCloudClient], Any]
 PACK_WRITES: list[tuple[Write, int]] = [
     (lambda client: client.create_integration(NewIntegration(name="Shop", connector_id="c-1")), 201),
@@ -197,6 +209,14 @@ PACK_WRITES: list[tuple[Write, int]] = [
     (lambda client: client.sync_integration_products("1"), 202),
     (lambda client: client.sync_integration_shipping_services("1"), 202),
     (lambda client: client.sync_integration_product_stocks("1"), 202),
+    (
+        lambda client: client.create_webhook(NewWebhook(event_code="order.created", endpoint="https://x", secret="s")),
+        201,
+    ),
+    (lambda client: client.update_webhook("1", WebhookChange(enabled=False)), 200),
+    (lambda client: client.create_purchase_order(NewPurchaseOrder(supplier_id="s", lines=[])), 201),
+    (lambda client: client.create_purchase_order_line("1", LINE), 201),
+    (lambda client: client.update_purchase_order_line("1", "2", PurchaseOrderLineChange(quantity_ordered=4)), 200),
     (lambda client: client.create_rule(NewRule(name="r", type="order")), 201),
     (lambda client: client.update_rule("1", RuleChange(enabled=False)), 200),
     (lambda client: client.delete_rule("1"), 204),
@@ -258,9 +278,59 @@ async def test_a_422_to_a_write_to_open_food_network_is_permanent(
     with pytest.raises(PermanentError) as raised:
         await client.create_customer(OpenFoodNetworkCustomerInput(enterprise_id=0, email=""))
     assert (raised.value.kind, raised.value.http_status) == ("platform_rejected", 422)
+    assert "enterprise_id can't be blank; email can't be blank" in str(raised.value)
     accounts.box.sandbox.faults.add(Fault(match="/open_food_network", status=422))
     with pytest.raises(TransientError):
         await client.get_customer("1")
+
+
+async def test_a_query_that_open_food_network_rejects_is_an_invalid_argument(accounts: Accounts) -> None:
+    with pytest.raises(PermanentError) as raised:
+        await READS["open_food_network"]["customer.list"].run(accounts.all["open_food_network"], {"page": "0"})
+    assert (raised.value.kind, raised.value.http_status) == ("invalid_argument", 422)
+    assert "expected :page >= 1" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"code": "AU"}, {"name": "Australia"}, {"code": "AU", "name": "Australia"}],
+)
+async def test_an_address_names_its_country_by_code_or_name(accounts: Accounts, place: dict[str, str]) -> None:
+    write = WRITES["open_food_network"]["customer.update"]
+    body = {"enterprise_id": 2, "email": "a@example.com", "shipping_address": {"country": place, "region": place}}
+    written = await write.run(accounts.all["open_food_network"], {"customer": "1"}, msgspec.json.encode(body))
+    assert written.data is not None
+    assert written.data["attributes"]["shipping_address"]["country"] == place
+    invalid = msgspec.json.encode(body | {"shipping_address": {"country": {}}})
+    with pytest.raises(PermanentError) as raised:
+        await write.run(accounts.all["open_food_network"], {"customer": "1"}, invalid)
+    assert raised.value.kind == "invalid_argument"
+    assert "needs a name or a code" in str(raised.value)
+
+
+async def test_a_billing_address_is_sent_and_its_rejection_is_shown(accounts: Accounts) -> None:
+    write = WRITES["open_food_network"]["customer.create"]
+    body = {"enterprise_id": 2, "email": "a@example.com", "billing_address": {"locality": "Melbourne"}}
+    with pytest.raises(PermanentError) as raised:
+        await write.run(accounts.all["open_food_network"], {}, msgspec.json.encode(body))
+    assert (raised.value.kind, raised.value.http_status) == ("platform_rejected", 422)
+    assert "found unpermitted parameter: :billing_address" in str(raised.value)
+    accepted = await write.run(
+        accounts.all["open_food_network"], {}, msgspec.json.encode(body | {"billing_address": None})
+    )
+    assert accepted.http_status == 201
+
+
+async def test_a_customer_of_pexip_engage_is_changed(accounts: Accounts) -> None:
+    client: PexipEngageClient = accounts.pick(PexipEngage).client
+    changed = await client.update_customer("1", PexipEngageCustomerChange(first_name="Ann", notes=None), CONTEXT)
+    assert (changed.http_status, changed.id) == (200, "1")
+    shown = await client.get_customer("1")
+    assert shown is not None
+    assert (shown["firstName"], shown["notes"]) == ("Ann", None)
+    with pytest.raises(PermanentError) as raised:
+        await client.update_customer("missing-1", PexipEngageCustomerChange(first_name="Ann"))
+    assert raised.value.kind == "record_gone"
 
 
 async def test_a_customer_of_flow_retail_is_created_changed_extended_and_deleted(accounts: Accounts) -> None:
@@ -281,6 +351,43 @@ async def test_a_customer_of_flow_retail_is_created_changed_extended_and_deleted
     assert (await client.list_customers("nobody", Paging(page_size=5))).items == ()
     assert (await client.delete_customer(uid)).http_status == 204
     assert await client.get_customer(uid) is None
+
+
+async def test_every_documented_field_of_a_flow_retail_customer_can_be_written(accounts: Accounts) -> None:
+    page = json.loads((SAMPLES / "flow_retail" / "customer.json").read_bytes())
+    set_by_platform = {"customerUid", "createdAt", "lastModifiedAt", "extensions"}
+    body = {name: value for name, value in page.items() if name not in set_by_platform}
+    body["credit"] = {"limit": page["credit"]["limit"]}
+    body["accountManager"] = {"tenantUserUid": page["accountManager"]["tenantUserUid"]}
+    for items in (body["addresses"], body["contacts"], body["consents"]):
+        for item in items:
+            for name in ("createdAt", "lastModifiedAt", "extensions"):
+                item.pop(name, None)
+    platform = accounts.pick(FlowRetail)
+    written = await WRITES["flow_retail"]["customer.create"].run(platform, {}, json.dumps(body).encode())
+    assert written.id is not None
+    shown = await platform.client.get_customer(written.id)
+    assert shown is not None
+    assert {name: shown[name] for name in body} == body
+    body["addresses"][0]["cty"] = "Oslo"
+    with pytest.raises(PermanentError, match=r"the body: .*cty.*addresses"):
+        await WRITES["flow_retail"]["customer.update"].run(platform, {"customer": "1"}, json.dumps(body).encode())
+
+
+async def test_an_unknown_extension_of_flow_retail_is_not_a_missing_customer(accounts: Accounts) -> None:
+    client: FlowRetailClient = accounts.pick(FlowRetail).client
+    uid = (await client.create_customer(FlowCustomer(email="a@example.com"))).id
+    assert uid is not None
+    for change in (client.add_extension, client.delete_extension):
+        with pytest.raises(PermanentError, match="extension TWO_INVOCE with the organization org-1; check") as unknown:
+            await change(uid, "TWO_INVOCE", "org-1")
+        assert (unknown.value.kind, unknown.value.http_status) == ("invalid_argument", 404)
+    await client.delete_customer(uid)
+    for extension in ("TWO_INVOCE", "TWO_INVOICE"):
+        with pytest.raises(PermanentError) as missing:
+            await client.add_extension(uid, extension, "org-1")
+        assert missing.value.kind == "record_gone"
+        assert (await client.delete_extension(uid, extension, "org-1")).http_status == 404
 
 
 async def test_lists_are_paged_to_their_end(accounts: Accounts) -> None:

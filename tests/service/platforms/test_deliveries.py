@@ -72,13 +72,16 @@ FACTS = {
     "pack_cloud/delivery.customer_deleted": Fact(
         "customer.deleted", None, "deleted", ref("customer", "0b8c1a54-7f0e-4a65-8f3c-1d2a9b7e4c01")
     ),
-    "pexip_engage/delivery.ping": Fact("Ping", "b5b1a1d0-0000-4000-8000-000000000001"),
+    "pexip_engage/delivery.ping": Fact(
+        "Ping", "b5b1a1d0-0000-4000-8000-000000000001", correlation_id="a4f0048e-c983-11ed-afa1-0242ac120002"
+    ),
     "pexip_engage/delivery.appointment_create": Fact(
         "Appointment.CREATE",
         "b5b1a1d0-0000-4000-8000-000000000002",
         "changed",
         ref("appointment", "1234"),
         "2024-05-04T09:42:00+00:00",
+        correlation_id="a4f0048e-c983-11ed-afa1-0242ac120003",
     ),
     "open_food_network/delivery.payment_completed": Fact(
         "payment.completed",

@@ -1,5 +1,6 @@
 """What each platform's answers become, value by value; where its hints lead; what its calls carry."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
 from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
+from service.platforms.registry import READS
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Supplier
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
@@ -320,7 +322,10 @@ async def test_pexip_engage_calls_carry_trace_language_and_correlation_id(
     )
     with pytest.raises(PermanentError):
         await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e" * 32, "00-trace-01", correlation_id))
-    (request,) = box.sandbox.sink.requests
+    with pytest.raises(PermanentError):
+        await READS["pexip_engage"]["customer.get"].run(platform, {"customer": "1"})
+    request, by_hand = box.sandbox.sink.requests
+    assert re.fullmatch("[0-9a-f]{32}", by_hand.headers["x-correlation-id"])
     assert request.path == "/_sandbox/sink/enterprises/acme/customers/1"
     assert request.headers["x-correlation-id"] == sent
     assert request.headers["accept-language"] == "nl"

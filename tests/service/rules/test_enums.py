@@ -135,7 +135,7 @@ def test_rules_check_reports_a_misspelled_status(check: Callable[..., Result]) -
     assert "did you mean received?" in without.stderr
     assert check(RULES % "", CONFIG % "", file).exit_code == 0, "the shop may have these statuses"
     assert check(RULES % ", sources: [pack]", CONFIG % "", file).exit_code == 2
-    assert "recieved" in str(check(RULES % ", sources: [pack]", CONFIG % "").exception)
+    assert "recieved" in check(RULES % ", sources: [pack]", CONFIG % "").stderr
     mapped = CONFIG % ", map: {purchase_order: {status: /state}}"
     assert check(RULES % ", sources: [pack]", mapped, file).exit_code == 0, "another field than the documented one"
     invalid = check(RULES % ", sources: [pack]", CONFIG % "", file, token="")

@@ -1,6 +1,7 @@
 """Invalid rules are rejected when a rulebook is loaded: errors with path, reason and fix, in bounded time."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import msgspec
 import pytest
 
 from service.actions import load_actions
-from service.errors import ConfigError
+from service.config.mistakes import MISTAKES_MAX
+from service.errors import ConfigError, ConfigErrors
 from service.records import Customer
 from service.rules import Rulebook, limits, read_rule_files, write_document
 from service.rules.limits import ACTIONS_MAX, CONDITION_DEPTH_MAX, CONDITION_NODES_MAX, DOCUMENT_BYTES_MAX, RULES_MAX
@@ -295,7 +297,8 @@ def test_error_in_rule_file_suggests_a_fix(rule: str, message: str, tmp_path: Pa
     path.write_text(f"- {{{rule}}}\n")
     with pytest.raises(ConfigError) as caught:
         read_rule_files([path], load_actions())
-    assert str(caught.value).startswith(f"{path}: rules[0]{message}")
+    named = "" if rule.startswith("type") else "rule r: "
+    assert str(caught.value).startswith(f"{path}: {named}rules[0]{message}")
 
 
 def test_error_contains_the_file(tmp_path: Path) -> None:
@@ -303,7 +306,7 @@ def test_error_contains_the_file(tmp_path: Path) -> None:
     path.write_text(RULE % ("good", "status") + RULE % ("bad", "statsu"))
     with pytest.raises(ConfigError) as caught:
         read_rule_files([path], load_actions())
-    assert caught.value.path == f"{path}: rules[1].when.field"
+    assert caught.value.path == f"{path}: rule bad: rules[1].when.field"
 
 
 @pytest.mark.parametrize(
@@ -312,7 +315,7 @@ def test_error_contains_the_file(tmp_path: Path) -> None:
         ("id: a", "", "is not a list of rules"),
         ("", "", "is not a list of rules"),
         ("- {id: a, id: b}", ": rules[0].id", "duplicate key"),
-        ("- {id: a, type: order}", ": rules[0].type", "Invalid enum value"),
+        ("- {id: a, type: order}", ": rule a: rules[0].type", "Invalid enum value"),
         ("- [", ":", ""),
     ],
 )
@@ -329,7 +332,7 @@ def test_rule_id_in_two_files_is_rejected(tmp_path: Path) -> None:
     paths = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
     for path in paths:
         path.write_text(RULE % ("same", "status"))
-    with pytest.raises(ConfigError, match=r"b\.yaml: rules\[0\]\.id: the rule id same is also used in .*a\.yaml"):
+    with pytest.raises(ConfigError, match=r"b\.yaml: rule same: rules\[0\]\.id: .*also used in .*a\.yaml"):
         read_rule_files(paths, load_actions())
 
 
@@ -346,7 +349,63 @@ def test_pattern_without_matching_files_is_rejected(tmp_path: Path) -> None:
 def test_unknown_source_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("- {id: a, type: customer, sources: [pack-orders, pack-order]}")
-    files = read_rule_files([path], load_actions())
     with pytest.raises(ConfigError, match=r"sources\[1\]: no source 'pack-order'.*did you mean pack-orders"):
-        check_sources(files, ["pack-orders", "till"])
-    check_sources(files, ["pack-orders", "pack-order"])
+        read_rule_files([path], load_actions(), [partial(check_sources, ["pack-orders", "till"])])
+    read_rule_files([path], load_actions(), [partial(check_sources, ["pack-orders", "pack-order"])])
+
+
+MISTAKES = """
+- {id: first, type: customer, evnets: [created], when: {all: [{field: emial, op: exists}, {field: email, op: exits}]}}
+- {id: second, type: order}
+- 7
+- id: third
+  type: purchase_order
+  sources: [pack-order]
+  sort: high
+  when: {any: [{feild: id, op: eq}, {any_of: lines, where: {field: prise, op: exists}}]}
+  actions: [{id: a, do: htp}, {id: b, do: log, level: loud, mesage: x}, {id: b, do: log, message: "{nope}"}]
+"""
+
+
+def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
+    texts = {"a": MISTAKES, "b": "- [", "c": "id: x", "d": RULE % ("first", "status")}
+    paths = [tmp_path / f"{name}.yaml" for name in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        path.write_text(text)
+    with pytest.raises(ConfigErrors) as caught:
+        read_rule_files(paths, load_actions(), [partial(check_sources, ["pack-orders"])])
+    found = [mistake.path.removeprefix(f"{tmp_path}/") for mistake in caught.value.mistakes]
+    assert found[:3] == [
+        "a.yaml: rule first: rules[0].evnets",
+        "a.yaml: rule first: rules[0].when.all[0].field",
+        "a.yaml: rule first: rules[0].when.all[1].op",
+    ]
+    third = "a.yaml: rule third: rules[3]"
+    assert found[3:] == [
+        "a.yaml: rule second: rules[1].type", "a.yaml: rules[2]", f"{third}.sort", f"{third}.when.any[0].feild",
+        f"{third}.actions[0].do", f"{third}.actions[1].level", f"{third}.actions[1].mesage",
+        f"{third}.actions[1].message", f"{third}.actions[2].message", f"{third}.actions[2].id", f"{third}.sources[0]",
+        found[-3], "c.yaml", "d.yaml: rule first: rules[0].id",
+    ]  # fmt: skip
+    assert found[-3].startswith("b.yaml")
+    assert str(caught.value).count("\n") == len(found) - 1
+
+
+def test_mistakes_are_limited(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    for count in (MISTAKES_MAX, MISTAKES_MAX + 1):
+        path.write_text("".join(RULE % (f"r{number}", "nothing") for number in range(count)))
+        with pytest.raises(ConfigErrors) as caught:
+            read_rule_files([path], load_actions())
+        assert len(caught.value.mistakes) == MISTAKES_MAX
+
+
+def test_too_many_conditions_are_one_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    conditions = ", ".join(["{field: id, op: exists}"] * (limits.CONDITION_NODES_MAX + 5))
+    path.write_text(f"- {{id: r, type: customer, when: {{all: [{conditions}]}}}}\n")
+    with pytest.raises(ConfigErrors) as caught:
+        read_rule_files([path], load_actions())
+    assert [mistake.reason for mistake in caught.value.mistakes] == [
+        f"more than {limits.CONDITION_NODES_MAX} conditions in one rule"
+    ]

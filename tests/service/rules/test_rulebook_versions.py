@@ -205,7 +205,7 @@ def test_rules_test_without_test_files_fails(run: Run, tmp_path: Path) -> None:
 
 def test_rule_tests_of_the_documentation_pass(run: Run) -> None:
     result = run("test", "--rules", ROOT / "docs/examples/rules/purchase-orders.yaml")
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "3 tests, 0 failed")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "4 tests, 0 failed")
 
 
 async def test_publishing_over_an_unreadable_document_is_rejected(store: Store) -> None:

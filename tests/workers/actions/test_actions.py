@@ -40,7 +40,7 @@ NOON = NOW.timestamp()
 EXAMPLES: dict[str, dict[str, Any]] = {
     "log": {"level": "warning", "message": "{id} looks odd"},
     "http": {"url": "https://x.test/{id}", "method": "PUT", "headers": {"X-A": "{id}"}, "body": {"id": "{id}"},
-             "secret": {"env": "S"}, "timeout_seconds": 2.5},
+             "secret": {"env": "S"}, "timeout_seconds": 2.5, "transient": [423]},
     "emit": {"type": "customer.recheck", "change": "updated", "record": "{id}", "kind": "customer", "platform": "pack"},
     "publish": {"stream": "shortages", "message": {"order": "{id}"}, "length_max": 5},
     **{name: {"account": sample.account, **sample.fields} for name, sample in WRITE_SAMPLES.items()},
@@ -50,6 +50,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 class Context(Struct):
     resources: dict[str, Any]
     idempotency_key: str = "e1:short:claim:0"
+    is_repeated: bool = False
     event_id: str = "e1"
     source: str = "pack-orders"
     rule: str = "short"
@@ -267,6 +268,33 @@ async def test_a_status_has_the_expected_error_code(sink: Sink, context: Context
         await Http.run(inputs("http", url=sink.url), context)
     assert caught.value.http_status == status
     assert len(sink.got) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 423])
+async def test_a_rejection_is_transient_with_retry_after_or_if_the_action_lists_it(
+    sink: Sink, context: Context, status: int
+) -> None:
+    sink.status = status
+    with pytest.raises(PermanentError):
+        await Http.run(inputs("http", url=sink.url), context)
+    with pytest.raises(TransientError):
+        await Http.run(inputs("http", url=sink.url, transient=[status]), context)
+    sink.headers = {"Retry-After": "3"}
+    with pytest.raises(TransientError) as caught:
+        await Http.run(inputs("http", url=sink.url), context)
+    assert (caught.value.retry_after_seconds, caught.value.http_status) == (3.0, status)
+
+
+async def test_a_conflict_is_transient_for_a_repeated_call_only(sink: Sink, context: Context) -> None:
+    sink.status = 409
+    with pytest.raises(PermanentError):
+        await Http.run(inputs("http", url=sink.url), context)
+    context.is_repeated = True
+    with pytest.raises(TransientError):
+        await Http.run(inputs("http", url=sink.url), context)
+    stored = {name: value for name, value in inputs("http", url=sink.url).items() if name != "transient"}
+    with pytest.raises(TransientError):
+        await Http.run(stored, context)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ UNSAFE = {
     EXECUTE, "pack_cloud_sync_integration_orders",
     "pack_cloud_sync_integration_products", "pack_cloud_sync_integration_shipping_services",
     "pack_cloud_sync_integration_product_stocks", "pack_cloud_create_integration", "flow_retail_create_customer",
-    "flow_retail_add_extension",
+    "flow_retail_add_extension", "pack_cloud_create_purchase_order", "pack_cloud_create_purchase_order_line",
 }  # fmt: skip
 
 

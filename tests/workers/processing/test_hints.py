@@ -1,13 +1,17 @@
 """Hints: an order, an appointment or a payment becomes one derived event per customer."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from service.events import EVENT_VERSION, Delivery, Event, new_event_id
+from service.events import Delivery, new_event_id
 from service.http_client import HttpClient
+from service.ingestion.arrivals import DeliveryContext, build_ingest_requests
+from service.ingestion.sources import VerifiedDelivery
 from service.platforms import Platform
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
@@ -73,16 +77,18 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
         yield opened
 
 
-async def deliver(harness: WorkerHarness, account: str, body: dict[str, Any]) -> str:
+async def deliver(
+    harness: WorkerHarness, account: str, body: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> str:
     """Read a delivery as the ingress does, and ingest its event."""
-    data = msgspec.json.encode(body)
-    (parsed,) = harness.dependencies.platforms[account].read(Delivery("src", {}, data, 0.0))
-    assert parsed.record is not None
+    delivery = Delivery("src", headers or {}, msgspec.json.encode(body), 0.0)
+    facts = harness.dependencies.platforms[account].read(delivery)
+    verified = VerifiedDelivery(facts, (f"{account}:{facts[0].id}",), (delivery.body,), (True,))
     event_id = new_event_id()
-    event = Event(
-        EVENT_VERSION, event_id, "src", parsed.type, parsed.change, parsed.record, parsed.occurred_at, {}, None, data
+    requests = build_ingest_requests(
+        verified, DeliveryContext(delivery, f"00-{event_id}-{event_id[:16]}-00", 60_000, event_id)
     )
-    await harness.store.ingest(event, f"{account}:{parsed.id}", 60_000)
+    await harness.store.ingest_all(requests)
     return event_id
 
 
@@ -127,3 +133,45 @@ async def test_hint_without_records_is_ignored(harness: WorkerHarness) -> None:
     await harness.run_worker()
     assert (await harness.stored_event(event_id))["outcome"] == "ignored"
     assert harness.sink_bodies() == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "sent"),
+    [
+        ({"x-correlation-id": "from-header"}, {}, "from-header"),
+        ({}, {"correlationId": "from-body"}, "from-body"),
+        ({"x-correlation-id": "of-a-proxy"}, {"correlationId": "from-body"}, "from-body"),
+        ({"x-correlation-id": "x" * 129}, {"correlationId": 7}, None),
+    ],
+)
+async def test_correlation_id_is_forwarded_and_logged(
+    harness: WorkerHarness, headers: dict[str, str], body: dict[str, Any], sent: str | None
+) -> None:
+    received: list[tuple[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        received.append((request.path, request.headers["x-correlation-id"]))
+        participants = [{"type": "CUSTOMER", "participant": {"id": "123"}}]
+        data = {"id": request.path.rpartition("/")[2], "appointmentParticipants": participants}
+        return web.json_response({"data": data})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server, HttpClient(harness.settings, {"127.0.0.1"}) as outbound:
+        account = {
+            "kind": "pexip_engage", "enterprise": "acme", "client_id": {"env": "T"}, "client_secret": {"env": "T"},
+            "token_url": pexip_token_url(harness.sandbox), "base_url": str(server.make_url("")).rstrip("/"),
+        }  # fmt: skip
+        built = build_platforms(platform_configs({"engage": account}), {"T": harness.sandbox.token}, outbound)
+        cast("dict[str, Platform]", harness.dependencies.platforms).update(built)
+        await harness.publish(RULE)
+        await deliver(harness, "engage", {**APPOINTMENT, **body}, headers)
+        await harness.run_worker()
+    assert [path for path, _ in received] == ["/enterprises/acme/appointments/a-1", "/enterprises/acme/customers/123"]
+    attempts = harness.log_lines("attempt.finished")
+    expected = [sent] * 2 if sent else [attempt["event_id"] for attempt in attempts]
+    assert [correlation_id for _, correlation_id in received] == expected
+    for name in ("attempt.finished", "record.fetched", "action.finished"):
+        lines = harness.log_lines(name)
+        assert lines
+        assert [line.get("correlation_id") for line in lines] == [sent] * len(lines)

@@ -171,7 +171,7 @@ async def test_failed_token_request_proves_that_a_write_was_not_sent(target: Tar
     target.status = 500
     async with HttpClient(Settings()) as outbound:
         token_url = f"{target.url}/token"
-        credentials = ClientCredentials("erp", outbound, token_url=token_url, client_id="c", client_secret="s")
+        credentials = ClientCredentials("erp", outbound, token_url=token_url, read_secrets=lambda: ("c", "s"))
         calls = ApiClient("erp", target.url, outbound, credentials)
         with pytest.raises(TransientError) as raised:
             await calls.call("order.create", "POST", "/orders", CallContext(""))

@@ -130,6 +130,12 @@ async def test_an_update_requires_the_current_etag(api: Api, short: Answer) -> N
     assert (await api("PUT", path, RULE, if_match=short.etag)).status == 412
     assert (await api("PUT", path, RULE, if_match=f'"x", W/{answer.etag}')).status == 200
     assert pointers(await api("PUT", path, RULE | {"id": "long"}, if_match="*")) == ["/id"]
+    without_id = {name: value for name, value in changed.items() if name != "id"}
+    answer = await api("PUT", path, without_id, if_match="*")
+    assert (answer.status, answer.body["id"], answer.body["sort"]) == (200, "short", 7)
+    assert answer.etag == (await api("GET", path)).etag
+    wrong = without_id | {"sources": ["nobody"], "when": {"field": "nope", "op": "exists"}}
+    assert pointers(await api("PUT", path, wrong, if_match="*")) == ["/when/field", "/sources/0"]
     assert (await api("PUT", f"{RULES}/none", RULE | {"id": "none"}, if_match="*")).status == 404
 
 
@@ -244,6 +250,9 @@ async def test_actions_are_added_replaced_and_removed(api: Api, short: Answer) -
     assert (await api("POST", path, report, if_match="*")).status == 422
     assert pointers(await api("PUT", f"{path}/report", report | {"message": "{x}"}, if_match="*")) == ["/message"]
     assert pointers(await api("PUT", f"{path}/report", report | {"id": "warn"}, if_match="*")) == ["/id"]
+    without_id = {name: value for name, value in report.items() if name != "id"}
+    changed = await api("PUT", f"{path}/report", without_id, if_match="*")
+    assert (changed.status, changed.body["id"]) == (200, "report")
     assert pointers(await api("POST", path, {"id": "b", "do": "log"}, if_match="*")) == ["/message"]
     assert (await api("PUT", f"{path}/none", report | {"id": "none"}, if_match="*")).status == 404
     assert (await api("DELETE", f"{path}/warn", if_match=changed.etag)).status == 204

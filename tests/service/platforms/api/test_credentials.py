@@ -1,6 +1,7 @@
 """OAuth2 tokens: one at a time, renewed before they end and when they are refused."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -9,7 +10,7 @@ from service.errors import PermanentError, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext
-from service.platforms.api.credentials import ClientCredentials, basic_auth
+from service.platforms.api.credentials import ClientCredentials, StaticHeaders, basic_auth
 from service.platforms.api.token_cache import NoTokenCache
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pexip_engage.config import PexipEngageConfig
@@ -38,7 +39,7 @@ def clock() -> Clock:
 @pytest.fixture
 def credentials(box: SandboxHandle, outbound: HttpClient, clock: Clock) -> ClientCredentials:
     return ClientCredentials(
-        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, clock=clock
+        "acct", outbound, token_url=pexip_token_url(box), read_secrets=lambda: ("c", box.token), clock=clock
     )
 
 
@@ -135,7 +136,7 @@ async def test_the_lifetime_of_a_cached_token_is_bounded(
 ) -> None:
     cache = RecordingTokenCache()
     credentials = ClientCredentials(
-        "acct", outbound, token_url=pexip_token_url(box), client_id="c", client_secret=box.token, token_cache=cache
+        "acct", outbound, token_url=pexip_token_url(box), read_secrets=lambda: ("c", box.token), token_cache=cache
     )
     issue(box, "first", expires_in=expires_in)
     await credentials.headers()
@@ -177,10 +178,58 @@ async def test_a_rejected_token_is_dropped_once_for_many_calls(
 ) -> None:
     issue(box, "first", "second", "third")
     old = await credentials.headers()
-    assert await credentials.refreshable(old)
+    assert await credentials.refreshable(old, 401)
     assert await credentials.headers() == {"Authorization": "Bearer second"}
-    assert await credentials.refreshable(old)
+    assert await credentials.refreshable(old, 401)
     assert await credentials.headers() == {"Authorization": "Bearer second"}
+
+
+async def test_a_403_renews_a_token_only_with_new_secrets(box: SandboxHandle, outbound: HttpClient) -> None:
+    secrets = ["old"]
+    credentials = ClientCredentials(
+        "acct", outbound, token_url=pexip_token_url(box), read_secrets=lambda: ("c", secrets[0])
+    )
+    issue(box, "first", "second")
+    old = await credentials.headers()
+    assert not await credentials.refreshable(old, 403)
+    assert await credentials.headers() == old
+    secrets[0] = "new"
+    assert await credentials.refreshable(old, 403)
+    assert await credentials.headers() == {"Authorization": "Bearer second"}
+
+
+async def test_secrets_are_read_again_after_the_token_server_rejected_them(
+    box: SandboxHandle, outbound: HttpClient, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    reference = SecretRef(file=str(file))
+    credentials = ClientCredentials(
+        "acct", outbound, token_url=pexip_token_url(box), read_secrets=lambda: ("c", reference.resolve({}))
+    )
+    with pytest.raises(PermanentError):
+        await credentials.headers()
+    file.unlink()  # a file that is being replaced leaves the old secret
+    with pytest.raises(PermanentError):
+        await credentials.headers()
+    file.write_text(box.token)
+    assert (await credentials.headers())["Authorization"].startswith("Bearer ")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_headers_change_with_the_file_of_their_secret(tmp_path: Path, status: int) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    reference = SecretRef(file=str(file))
+    credentials = StaticHeaders(lambda: {"X-Key": reference.resolve({})})
+    old = await credentials.headers()
+    assert not await credentials.refreshable(old, status)
+    file.unlink()
+    assert not await credentials.refreshable(old, status)
+    file.write_text("new")
+    assert await credentials.refreshable(old, status)
+    assert await credentials.headers() == {"X-Key": "new"}
+    assert await credentials.refreshable(old, status)  # another call has read it already
 
 
 @pytest.mark.parametrize(("issued", "outcome"), [(["revoked"], "fetched"), (["revoked", "revoked too"], "refused")])
@@ -208,7 +257,7 @@ async def test_a_fetch_with_a_revoked_token_is_repeated_once_with_a_new_one(
 async def test_the_form_is_that_of_the_client_credentials_grant(box: SandboxHandle, outbound: HttpClient) -> None:
     url = f"{box.url}/_sandbox/sink/token"
     asked = ClientCredentials(
-        "acct", outbound, token_url=url, client_id="c&d", client_secret="s=s", scope="a:readOnly b:readOnly"
+        "acct", outbound, token_url=url, read_secrets=lambda: ("c&d", "s=s"), scope="a:readOnly b:readOnly"
     )
     with pytest.raises(PermanentError):
         await asked.headers()
@@ -220,5 +269,5 @@ async def test_the_form_is_that_of_the_client_credentials_grant(box: SandboxHand
     )
 
 
-async def test_basic_is_user_and_password_in_base64() -> None:
-    assert await basic_auth("till", "pässword").headers() == {"Authorization": "Basic dGlsbDpww6Rzc3dvcmQ="}
+def test_basic_is_user_and_password_in_base64() -> None:
+    assert basic_auth("till", "pässword") == {"Authorization": "Basic dGlsbDpww6Rzc3dvcmQ="}

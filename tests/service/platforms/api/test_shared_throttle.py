@@ -26,6 +26,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
 from tests.platform_accounts import pexip_token_url
+from tests.service.http_responses import UNREADABLE, server_of
 
 TOKEN = {"env": "T"}
 PACK = msgspec.convert({"kind": "pack_cloud", "organization_id": "o", "token": TOKEN}, PackCloudConfig)
@@ -33,6 +34,7 @@ ENGAGE = msgspec.convert(
     {"kind": "pexip_engage", "enterprise": "acme", "client_id": TOKEN, "client_secret": TOKEN}, PexipEngageConfig
 )
 CONTEXT = CallContext("e" * 32)
+ORDERS = "/pack_cloud/v1/organizations/o/purchase-orders"
 
 
 def throttles(store: Store) -> SharedThrottles:
@@ -151,7 +153,7 @@ async def test_the_concurrency_limit_holds_over_all_processes(
     async def call(throttle: Throttle) -> str:
         nonlocal most, now
         try:
-            async with throttle.slot(repeatable=True):
+            async with throttle.slot(repeatable=True, target="/1"):
                 now += 1
                 most = max(most, now)
                 await asyncio.sleep(0.1)
@@ -171,11 +173,11 @@ async def test_deferred_calls_are_spaced_by_the_rate(store: Store) -> None:
     throttle = throttles(store).throttle("engage", ENGAGE)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(4):
-            await stack.enter_async_context(throttle.slot(repeatable=True))
+            await stack.enter_async_context(throttle.slot(repeatable=True, target="/1"))
         waits: list[float] = []
         for _ in range(3):
             with pytest.raises(Deferred) as raised:
-                async with throttle.slot(repeatable=True):
+                async with throttle.slot(repeatable=True, target="/1"):
                     pass
             waits.append(raised.value.seconds)
     assert all(wait > 0 for wait in waits)
@@ -185,7 +187,7 @@ async def test_a_cancelled_call_releases_its_slot(store: Store) -> None:
     throttle = throttles(store).throttle("engage", ENGAGE)
 
     async def hang() -> None:
-        async with throttle.slot(repeatable=True):
+        async with throttle.slot(repeatable=True, target="/1"):
             await asyncio.sleep(30)
 
     tasks = [asyncio.create_task(hang()) for _ in range(4)]
@@ -193,7 +195,7 @@ async def test_a_cancelled_call_releases_its_slot(store: Store) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with throttles(store).throttle("engage", ENGAGE).slot(repeatable=True):
+    async with throttles(store).throttle("engage", ENGAGE).slot(repeatable=True, target="/1"):
         pass
 
 
@@ -202,10 +204,104 @@ async def test_a_rejected_request_does_not_count_as_a_failure(
 ) -> None:
     process = pack()
     for _ in range(FAILURE_THRESHOLD + 1):
-        box.sandbox.faults.add(Fault(match="/pack_cloud", status=403))
+        box.sandbox.faults.add(Fault(match="/pack_cloud", status=422))
         with pytest.raises(PermanentError):
             await fetch(process)
     assert (await fetch(process)).record is not None
+
+
+async def test_rejected_credentials_open_the_circuit_until_they_are_accepted(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=401))
+    process = pack()
+    with capture_logs() as lines, pytest.raises(Deferred) as raised:
+        await fetch(process)
+    assert (raised.value.kind, raised.value.http_status) == ("credentials_rejected", 401)
+    assert [(line["event"], line["error_kind"]) for line in lines] == [
+        ("platform.circuit_opened", "credentials_rejected")
+    ]
+    with pytest.raises(Deferred) as raised:
+        await fetch(pack(), "po-2")
+    assert raised.value.kind == "circuit_open"
+    await asyncio.sleep(1.05)
+    assert (await fetch(process)).record is not None
+
+
+async def test_403_of_all_records_opens_the_circuit_and_that_of_one_record_does_not(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
+    process = pack()
+    for number in range(FAILURE_THRESHOLD + 1):
+        box.sandbox.faults.add(Fault(match=f"{ORDERS}/po-forbidden", status=403))
+        with pytest.raises(TransientError) as rejected:
+            await fetch(process, "po-forbidden")
+        assert (rejected.value.kind, rejected.value.http_status) == ("config_forbidden", 403)
+        assert (await fetch(process, f"po-{number}")).record is not None
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=403, times=FAILURE_THRESHOLD))
+    for number in range(FAILURE_THRESHOLD - 1):
+        with pytest.raises(TransientError):
+            await fetch(process, f"po-{number}")
+    with pytest.raises(Deferred) as raised:
+        await fetch(process)
+    assert raised.value.kind == "credentials_rejected"
+
+
+async def test_a_write_with_rejected_credentials_fails_and_opens_the_circuit(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=401))
+    process = pack()
+    with pytest.raises(PermanentError):
+        await process.client.sync_integration_orders("i-1", CONTEXT)
+    with pytest.raises(Deferred):
+        await process.client.sync_integration_orders("i-1", CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_open"),
+    [
+        (Fault(status=200, body="<html>Please sign in"), False),
+        (Fault(status=409, retry_after=1), False),
+        (Fault(status=403, retry_after=1), True),  # a rate limit of the account
+    ],
+    ids=["web page", "409", "403"],
+)
+async def test_responses_about_one_record_do_not_open_the_circuit(
+    pack: Callable[[], PackCloud], box: SandboxHandle, store: Store, fault: Fault, *, is_open: bool
+) -> None:
+    process = pack()
+    box.sandbox.faults.add(msgspec.structs.replace(fault, match=f"{ORDERS}/po-bad", times=FAILURE_THRESHOLD + 1))
+    for _ in range(FAILURE_THRESHOLD + 1):
+        with pytest.raises((TransientError, Deferred)):
+            await fetch(process, "po-bad")
+    assert bool((await store.limits.open_circuits()).get("pack")) is is_open
+
+
+async def test_too_large_header_of_one_record_does_not_open_the_circuit(store: Store) -> None:
+    async with (
+        server_of(UNREADABLE["header of 40,000 bytes"]("200 OK")) as (url, _),
+        HttpClient(Settings(fetch_timeout_seconds=10)) as outbound,
+    ):
+        dependencies = ConnectorDependencies(outbound, {"TOKEN": "t"}, throttles(store).throttle("pack", PACK))
+        config = PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=url)
+        process = PackCloud("pack", config, dependencies)
+        for _ in range(FAILURE_THRESHOLD + 1):
+            with pytest.raises(TransientError) as raised:
+                await fetch(process)
+            assert (raised.value.kind, raised.value.http_status) == ("protocol", 200)
+        assert not (await store.limits.open_circuits()).get("pack")
+
+
+async def test_web_pages_instead_of_several_records_open_the_circuit(
+    pack: Callable[[], PackCloud], box: SandboxHandle, store: Store
+) -> None:
+    process = pack()
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body="<html>Maintenance", times=FAILURE_THRESHOLD))
+    for number in range(FAILURE_THRESHOLD):
+        with pytest.raises((TransientError, Deferred)):
+            await fetch(process, f"po-{number}")
+    assert (await store.limits.open_circuits())["pack"] > 0
 
 
 async def test_without_the_store_only_unlimited_accounts_are_called(
@@ -213,7 +309,7 @@ async def test_without_the_store_only_unlimited_accounts_are_called(
 ) -> None:
     away = throttles(Store(make_settings(redis_url="unix:///nowhere.sock")))
     with pytest.raises(StoreUnavailable):
-        async with away.throttle("engage", ENGAGE).slot(repeatable=True):
+        async with away.throttle("engage", ENGAGE).slot(repeatable=True, target="/1"):
             pass
     async with HttpClient(Settings()) as outbound:
         base_url, throttle = box.base_url("pack_cloud"), away.throttle("pack", PACK)
