@@ -120,6 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, description="largest body of a delivery, after decompression; larger: 413")
     ] = 1_048_576
     body_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for receiving a body; later: 408")] = 10.0
+    delivery_events_max: Annotated[int, Meta(ge=1, le=10_000, description="events in one delivery; more: 422")] = 1_000
     body_depth_max: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a JSON body")] = 64
     ingest_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for storing a delivery; later: 503")] = 8.0
     requests_in_flight_max: Annotated[

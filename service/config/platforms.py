@@ -1,7 +1,7 @@
 """Configuration of an account on a platform: the base of the struct that each platform declares in its folder."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -147,9 +147,6 @@ def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
     elif isinstance(value, Struct):
         for field in value.__struct_fields__:
             yield from secrets(getattr(value, field), f"{at}.{field}")
-    elif isinstance(value, tuple):
-        for index, item in enumerate(cast("tuple[object, ...]", value)):
-            yield from secrets(item, f"{at}[{index}]")
 
 
 def urls(value: object, at: str) -> Iterator[tuple[str, str]]:

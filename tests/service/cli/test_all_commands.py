@@ -13,7 +13,8 @@ from service.cli.main import waybill
 ROOT = Path(__file__).parents[3]
 
 NEEDS_NO_INSTALLATION = {
-    "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox",
+    "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox", "sources presets",
+    "sources show",
     "serve",
     "store accept",
     "worker",
