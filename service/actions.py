@@ -123,6 +123,8 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """Base class of all actions. `id` names the action within its rule."""
 
     repeat: ClassVar[RetrySafety] = "keyed"
+    writes_to_platform: ClassVar[bool] = False
+    """Whether the action changes objects on a platform. Such a rule of the API requires the role admin."""
     summary: ClassVar[str] = ""
 
     id: Identifier

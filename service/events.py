@@ -44,6 +44,7 @@ class Delivery(Struct, frozen=True):
     """HTTP request of a source. Header names are in lower case.
 
     `received_at` is in seconds since the epoch; `address` is the client's IP address; `query` is as it was sent.
+    `is_item` is true if `body` is one verified item of a batch.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Delivery(Struct, frozen=True):
     address: str = ""
     path_token: str | None = None
     query: str = ""
+    is_item: bool = False
     method: ClassVar[str] = "POST"
 
 
@@ -63,7 +65,8 @@ class Fact(Struct, frozen=True):
     - `record`: None for pings, tests and ignored event types
     - `occurred_at`: the sender's text, used for display and stale reads only
     - `correlation_id`: the id from the body by which the sender connects its requests
-    - `reason`: why `record` is None, if this may be a mistake. `unknown_kind`: the account has no such record kind
+    - `reason`: why `record` is None, if this may be a mistake. `unknown_kind`: the account has no such record kind.
+      `no_record`: the event has no record, and `record.optional` allows it
     """
 
     type: str

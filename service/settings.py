@@ -12,8 +12,12 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from service.errors import ConfigError
+from service.secrets import SecretRef
 
 PREFIX = "WAYBILL_"
+
+FILE_SETTINGS = frozenset({"redis_url", "redis_username", "redis_password", "redis_sentinel_password"})
+"""Settings that can be in a file instead: `WAYBILL_<FIELD>_FILE` is its path."""
 
 CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_ADMIN_TOKEN_FILE"})
 """Variables of commands that call the admin API. Processes ignore them."""
@@ -29,9 +33,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str,
         Meta(
-            description="URL of Valkey or Redis: redis://, rediss:// (TLS) or unix://, with an optional database number"
+            description="URL of Valkey or Redis: redis://, rediss:// (TLS) or unix://, an optional database number; "
+            "percent-encode user and password in it"
         ),
     ] = "redis://127.0.0.1:6379/0"
+    redis_username: Annotated[str, Meta(description="user of the store, if the URL has none; empty: none")] = ""
+    redis_password: Annotated[str, Meta(description="password of the store, if the URL has none; empty: none")] = ""
     shard_urls: Annotated[
         str,
         Meta(
@@ -113,6 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, description="largest body of a delivery, after decompression; larger: 413")
     ] = 1_048_576
     body_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for receiving a body; later: 408")] = 10.0
+    delivery_events_max: Annotated[int, Meta(ge=1, le=10_000, description="events in one delivery; more: 422")] = 1_000
     body_depth_max: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a JSON body")] = 64
     ingest_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for storing a delivery; later: 503")] = 8.0
     requests_in_flight_max: Annotated[
@@ -248,15 +256,21 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """Return the settings from all `WAYBILL_*` variables in `environ`.
 
     Raises:
-        ConfigError: A variable is unknown, or its value has the wrong type or is out of bounds.
+        ConfigError: A variable is unknown, its file cannot be read, or its value is not valid.
     """
     known = {PREFIX + field.upper(): field for field in Settings.__struct_fields__}
+    files = {file_variable(field): field for field in FILE_SETTINGS}
     values: dict[str, Any] = {}
     for name, value in environ.items():
         if not name.startswith(PREFIX) or name in CALLER_NAMES:
             continue
+        if name in files:
+            if PREFIX + files[name].upper() in environ:
+                raise ConfigError(name, f"{name.removesuffix('_FILE')} is set too", "unset one of them")
+            values[files[name]] = SecretRef(file=value).resolve(environ, name)
+            continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, [*known, *files], 1)
             raise ConfigError(name, "unknown setting", f"did you mean {near[0]}?" if near else "remove it")
         values[known[name]] = value
     for field, value in values.items():
@@ -266,6 +280,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             reason = str(error).split(" - at ")[0]
             raise ConfigError(PREFIX + field.upper(), reason, describe_setting(field)) from None
     return msgspec.convert(values, Settings, strict=False)
+
+
+def file_variable(field: str) -> str:
+    """Return the variable with the path of a file that holds the setting."""
+    return f"{PREFIX}{field.upper()}_FILE"
 
 
 def describe_setting(field: str) -> str:

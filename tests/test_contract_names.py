@@ -14,7 +14,7 @@ from helm.dashboards.generator.panels import ROWS
 from service.ingress.admin.router import CONTROLLERS, PATH
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Counter, Histogram
-from service.settings import CALLER_NAMES, PREFIX, Settings
+from service.settings import CALLER_NAMES, FILE_SETTINGS, PREFIX, Settings, file_variable
 from tests.test_docs_commands import find_mistake
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,11 @@ def test_every_metric_of_pages_and_chart_is_registered(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*PAGES, *CHART, ROOT / "Dockerfile"], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_setting_of_pages_and_chart_exists(path: Path) -> None:
-    known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | CALLER_NAMES
+    known = (
+        {PREFIX + field.upper() for field in Settings.__struct_fields__}
+        | CALLER_NAMES
+        | set(map(file_variable, FILE_SETTINGS))
+    )
     assert set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", path.read_text())) - known == set()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import CALLER_NAMES, PREFIX, Settings, describe_setting
+from service.settings import CALLER_NAMES, FILE_SETTINGS, PREFIX, Settings, describe_setting, file_variable
 from tests.lint import names
 
 ROOT = Path(__file__).parents[1]
@@ -193,7 +193,11 @@ def _row(field: str) -> tuple[str, str, str]:
 
 
 def test_no_file_names_a_setting_that_does_not_exist() -> None:
-    known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | {"WAYBILL_TEST_SERVER", *CALLER_NAMES}
+    known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | {
+        "WAYBILL_TEST_SERVER",
+        *CALLER_NAMES,
+        *map(file_variable, FILE_SETTINGS),
+    }
     strays = [
         f"{name}: {word}"
         for name, text in texts()

@@ -256,9 +256,9 @@ def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict
     dev.process.wait()
     done = run(environ, "send", "pack-orders", "--event", "x")
     assert done.returncode == 2
-    ended, missing = done.stderr.splitlines()
-    assert ended.startswith("waybill: `waybill dev` has ended without a shutdown")
-    assert missing.startswith("waybill: waybill.yaml: cannot be read"), "the configuration of dev is not used"
+    ended, mistake = done.stderr.splitlines()
+    assert "has ended without a shutdown" in ended
+    assert mistake.startswith("waybill: waybill.yaml: cannot be read"), "the configuration of dev is not used"
     assert not file.exists()
 
 

@@ -35,7 +35,7 @@ def test_tables_list_every_field_of_a_record(title: str, record: type[msgspec.St
 
 
 KINDS = re.compile(
-    r"(?:TransientError|PermanentError|Deferred)[(,]\s*\"([a-z_]+)\"|\"((?:config|request|platform)_[a-z_]+)\""
+    r"(?:TransientError|PermanentError|Deferred)[(,]\s*\"([a-z_]+)\"|\"((?:config|credentials|request|platform)_[a-z_]+)\""
 )
 CODE = [
     *(SERVICE / "platforms").rglob("*.py"),

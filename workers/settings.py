@@ -14,6 +14,7 @@ from arq.connections import RedisSettings
 
 from service.log import configure
 from service.settings import Settings, load_settings
+from service.store.connection.address import credentials_of
 from service.store.connection.connection import parse_sentinels
 from workers.commands import prepare, run_worker
 from workers.functions import load_functions
@@ -26,9 +27,12 @@ def build_redis_settings(settings: Settings) -> RedisSettings:
     """Return arq's form of the store's address.
 
     Raises:
-        ConfigError: the list of sentinels is not valid.
+        ConfigError: the URL or the list of sentinels is not valid.
     """
+    credentials = credentials_of(settings)
     redis = RedisSettings.from_dsn(settings.redis_url)
+    redis.username = credentials.get("username", redis.username)
+    redis.password = credentials.get("password", redis.password)
     redis.ssl_ca_certs = settings.redis_tls_ca_file or None
     if settings.redis_sentinel:
         redis.host = parse_sentinels(settings.redis_sentinel)

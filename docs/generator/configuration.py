@@ -26,7 +26,9 @@ its place and its fix. Unknown names are rejected.
 
 ## Settings
 
-Each process reads its settings from environment variables, once, at start.
+Each process reads its settings from environment variables, once, at start. `WAYBILL_REDIS_URL`,
+`WAYBILL_REDIS_USERNAME`, `WAYBILL_REDIS_PASSWORD` and `WAYBILL_REDIS_SENTINEL_PASSWORD` can be files: add `_FILE`
+to the name, and give the absolute path.
 
 | variable | default | type | meaning |
 |---|---|---|---|

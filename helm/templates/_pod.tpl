@@ -19,6 +19,14 @@
   value: "{{ range $index, $_ := .shards }}{{ if $index }},{{ end }}$(SHARD_{{ $index }}_URL){{ end }}"
 - name: WAYBILL_REDIS_URL
   value: $(SHARD_{{ $place }}_URL)
+{{- else if and .existingSecret.name .existingSecret.hostKey }}
+- name: REDIS_HOST
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret.name }}
+      key: {{ .existingSecret.hostKey }}
+- name: WAYBILL_REDIS_URL
+  value: {{ printf "%s://$(REDIS_HOST):%v/%v" (ternary "rediss" "redis" .existingSecret.tls) .existingSecret.port .existingSecret.database | quote }}
 {{- else if .existingSecret.name }}
 - name: WAYBILL_REDIS_URL
   valueFrom:
@@ -34,6 +42,20 @@
 {{- else if .embedded.enabled }}
 - name: WAYBILL_REDIS_URL
   value: redis://{{ $name }}-valkey:6379/0
+{{- end }}
+{{- if .credentialsSecret.name }}
+{{- if .credentialsSecret.usernameKey }}
+- name: WAYBILL_REDIS_USERNAME
+  valueFrom:
+    secretKeyRef:
+      name: {{ .credentialsSecret.name }}
+      key: {{ .credentialsSecret.usernameKey }}
+{{- end }}
+- name: WAYBILL_REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .credentialsSecret.name }}
+      key: {{ .credentialsSecret.passwordKey }}
 {{- end }}
 {{- if .sentinel.hosts }}
 - name: WAYBILL_REDIS_SENTINEL

@@ -23,6 +23,16 @@ PointerOrHeader = Annotated[
 ]
 
 
+ListPointer = Annotated[
+    str,
+    Meta(
+        pattern=r"^(/([^~/]|~[01])*)*\Z",
+        max_length=500,
+        description="a JSON pointer to a list, such as /events or /entry/*/changes; empty for the whole body",
+    ),
+]
+
+
 class HeaderRef(Struct, frozen=True, forbid_unknown_fields=True):
     """A header of the request. Most signature schemes do not sign headers: see docs/senders.md."""
 

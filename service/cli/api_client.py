@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
+from service.cli.api_responses import PublicationPage, RulebookResponse
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient
@@ -17,7 +18,7 @@ from service.management.event_filter import EventFilter
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
 from service.management.platform_operations import AccountView, ReadView, WriteView, Wrote
-from service.management.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
+from service.management.quarantine import Deleted, Diagnosed, QuarantinedView, QuarantinePage, Reverified
 from service.management.replay import BulkRequest, EventChange, EventChangePage
 from service.management.rulebook import Publication, StoredRulebook
 from service.management.status import PollView, SourceView, StoreView, WorkerView
@@ -33,30 +34,6 @@ PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
 NO_ROUTE = "Not Found."
 """Detail of a 404 without a route: the webhook port or another version of the API answered."""
-
-
-class RuleResponse(Rule, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """Rule in a response of the admin API."""
-
-    origin: str
-
-    def without_origin(self) -> Rule:
-        """Return the rule as in a rule file."""
-        return Rule(**{name: getattr(self, name) for name in Rule.__struct_fields__})
-
-
-class RulebookResponse(Struct, frozen=True):
-    """Rulebook version in a response of the admin API."""
-
-    version: str
-    rules: tuple[RuleResponse, ...]
-
-
-class PublicationPage(Struct, frozen=True):
-    """Page of publications in a response of the admin API."""
-
-    items: Sequence[Publication]
-    next: str | None = None
 
 
 class AdminApiClient:
@@ -110,6 +87,10 @@ class AdminApiClient:
     async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
         """Reverify one quarantined delivery. Changes nothing."""
         return await self._post(f"/quarantine/{_segment(quarantined_id)}/reverify", Reverified)
+
+    async def diagnose_quarantined(self, quarantined_id: str) -> Diagnosed:
+        """Find the schemes that verify one quarantined delivery."""
+        return await self._post(f"/quarantine/{_segment(quarantined_id)}/diagnose", Diagnosed)
 
     async def release_quarantined(self, quarantined_id: str) -> Reverified:
         """Ingest one quarantined delivery if it verifies now."""

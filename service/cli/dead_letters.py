@@ -71,12 +71,12 @@ def show(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptio
 @RERUN_OPTION
 @bulk_options("error_kind", ERROR_HELP, state="dead", verb="replayed")
 @connection_options
-def replay(ids: tuple[str, ...], bulk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
+def replay(ids: tuple[str, ...], bulk: BulkOptions, *, rerun_done: bool, connection: ConnectionOptions) -> None:
     """Replay dead letters: run the effects that are not done.
 
     Give IDS, a filter, or --all. Exit code 1 if one of IDS is not replayed.
     """
-    replay_ids(ids, bulk, again=again, connection=connection)
+    replay_ids(ids, bulk, rerun_done=rerun_done, connection=connection)
 
 
 @dead_letters.command(

@@ -20,9 +20,7 @@ from service.rules.rulebook_document import Document
 
 OUTCOME_HELP = "Filter by outcome: matched, unmatched, unchanged, dead_lettered, …"
 RAW_OPTION = click.option("--raw", is_flag=True, help="Show bodies without redaction. Requires the role admin.")
-RERUN_OPTION = click.option(
-    "--rerun-done", "again", is_flag=True, help="Rerun all effects, including those that are done."
-)
+RERUN_OPTION = click.option("--rerun-done", is_flag=True, help="Rerun all effects, including those that are done.")
 
 EXPLAINED_FIELDS = ("id", "state", "outcome", "error_kind", "waiting_for", "next_attempt_at", "history")
 RECEIVED = ("type", "change", "source", "record")
@@ -107,25 +105,25 @@ def show(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptio
 @RERUN_OPTION
 @bulk_options("outcome", OUTCOME_HELP, state="ended", verb="replayed")
 @connection_options
-def replay(ids: tuple[str, ...], bulk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
+def replay(ids: tuple[str, ...], bulk: BulkOptions, *, rerun_done: bool, connection: ConnectionOptions) -> None:
     """Replay ended events: run the effects that are not done.
 
     Give IDS, a filter, or --all. Exit code 1 if one of IDS is not replayed.
     """
-    replay_ids(ids, bulk, again=again, connection=connection)
+    replay_ids(ids, bulk, rerun_done=rerun_done, connection=connection)
 
 
-def replay_ids(ids: Sequence[str], bulk: BulkOptions, *, again: bool, connection: ConnectionOptions) -> None:
+def replay_ids(ids: Sequence[str], bulk: BulkOptions, *, rerun_done: bool, connection: ConnectionOptions) -> None:
     """Replay the events of `ids`, or without ids all events that match the filter."""
 
     async def replay_each(client: AdminClient) -> list[EventChange]:
-        return [await client.replay_event(event_id, rerun_done=again, dry_run=bulk.dry_run) for event_id in ids]
+        return [await client.replay_event(event_id, rerun_done=rerun_done, dry_run=bulk.dry_run) for event_id in ids]
 
     if ids:
         print_and_exit(run_with_client(connection, replay_each), as_json=bulk.as_json)
     else:
         run_with_client(
-            connection, lambda client: run_bulk(bulk, lambda page: client.replay_page(page, rerun_done=again))
+            connection, lambda client: run_bulk(bulk, lambda page: client.replay_page(page, rerun_done=rerun_done))
         )
 
 

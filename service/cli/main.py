@@ -30,7 +30,7 @@ SUMMARIES = {
     "erase-customer": "Erase all stored data of a customer.",
     "platforms": "Read from and write to the configured platform accounts.",
     "polls": "Show the state of each poll.",
-    "quarantine": "Inspect, reverify, release or delete quarantined deliveries.",
+    "quarantine": "Inspect, diagnose, reverify, release or delete quarantined deliveries.",
     "rules": "Check, test, publish and show rules.",
     "sandbox": "Run a mock of the supported platforms.",
     "send": "Send signed test deliveries to a source.",

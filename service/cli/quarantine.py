@@ -112,6 +112,32 @@ def reverify(selection: Selection, *, as_json: bool, connection: ConnectionOptio
     )
 
 
+@quarantine.command(epilog="\b\nExample:\n  waybill quarantine diagnose 01a227c8660d7854b3a0704388149c9e")
+@click.argument("quarantined_id", metavar="ID")
+@JSON
+@connection_options
+def diagnose(quarantined_id: str, *, as_json: bool, connection: ConnectionOptions) -> None:
+    """Find the scheme, encoding and configured secret that verify a delivery.
+
+    Tries the presets, variants of the configured scheme, and common signed texts. Exit code 1 if none verifies it.
+    """
+    found = run_with_client(connection, lambda client: client.diagnose_quarantined(quarantined_id))
+    if as_json:
+        print_json(found)
+    else:
+        print_text(f"{found.source}: {found.code or 'verified'}  {found.detail}".rstrip())
+        for match in found.matches:
+            named = f" (preset {match.preset})" if match.preset else ""
+            changed = "" if match.body == "as received" else f", body {match.body}"
+            verify = msgspec.json.encode(match.verify).decode()
+            print_text(f"{match.secret} verifies it{named}{changed} with verify: {verify}")
+        if not found.matches:
+            ended = "" if found.complete else " The search ended at its limit."
+            click.echo(f"No configured secret verifies it with a known scheme. Check the secret.{ended}", err=True)
+    if not found.matches:
+        sys.exit(EXIT_REJECTED)
+
+
 @quarantine.command(
     epilog="\b\nExamples:\n  waybill quarantine release --source pack-orders\n  waybill quarantine release --all"
 )

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.bodies.items import EACH
 from service.bodies.pointers import parse_pointer
 from service.config import PlatformConfig, SourceConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
@@ -66,10 +67,9 @@ def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDeli
             _put(event, parse_pointer(pointer), value)
     body: Any = event
     if envelope.each is not None:
-        steps = parse_pointer(envelope.each)
-        body = {} if steps else [event]
-        if steps:
-            _put(body, steps, [event])
+        body = [event]
+        for step in reversed(parse_pointer(envelope.each.removesuffix(f"/{EACH}"))):
+            body = [body] if step == EACH else {step: body}
     headers = {} if isinstance(event_type, str) else {event_type.header.lower(): request.event}
     return SampleDelivery(msgspec.json.encode(body), headers)
 

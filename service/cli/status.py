@@ -1,4 +1,4 @@
-"""Status commands: `waybill store`, `sources`, `workers` and `polls`."""
+"""Status commands: `waybill store`, `workers` and `polls`."""
 
 import sys
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from service.cli.connection import (
 )
 from service.cli.output import JSON, Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
 from service.management.event_filter import format_timestamp
-from service.management.status import PollView, SourceView, StoreView, WorkerView
+from service.management.status import PollView, StoreView, WorkerView
 from service.management.stores import accept_stores
 from service.store.connection.installation import InstallationRecord
 
@@ -23,9 +23,6 @@ POLL_COLUMNS: Columns[PollView] = columns_of(
     "source", "polling", "passes", "records_listed", "changed", "missed", "due_at", "store"
 )
 WORKER_COLUMNS: Columns[WorkerView] = columns_of("name", "alive", "running", "expires_at", "store")
-SOURCE_COLUMNS: Columns[SourceView] = columns_of(
-    "name", "platform", "path", "verify", "secrets", "envelope", "poll_seconds", "dedupe_hours", "quarantined"
-)
 
 
 @click.group(
@@ -133,15 +130,3 @@ def workers(*, as_json: bool, connection: ConnectionOptions) -> None:
     print_rows(found, WORKER_COLUMNS, as_json=as_json, empty_message=message)
     if not any(worker.alive for worker in found):
         sys.exit(EXIT_FAILED)
-
-
-@click.command(epilog="\b\nExample:\n  waybill sources")
-@JSON
-@connection_options
-def sources(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """List the configured sources.
-
-    The column `quarantined` counts the rejected deliveries in quarantine.
-    """
-    found = run_with_client(connection, lambda client: client.list_sources())
-    print_rows(found, SOURCE_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no sources.")

@@ -1,15 +1,28 @@
 """Checks across fields: unknown names, parts that do not fit together, and missing secrets."""
 
+import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from service.config.decoding import did_you_mean
 from service.config.platforms import PlatformConfig, secrets, urls
+from service.config.presets import load_preset
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
 from service.signatures import SchemeConfig, Unverified
+
+INGEST_TIMEOUT_SECONDS = 8.0
+"""Default of WAYBILL_INGEST_TIMEOUT_SECONDS."""
+STRICT_SECONDS_MAX = 5.0
+"""Time budget from which a sender is strict."""
+_PLACEHOLDER = re.compile(
+    r"(?i)\A(change[_-]?me|secret|password|todo|x{3,}|your[_-].*|<.*>|\$\{.*\}|.*(\.\.\.|\u2026))\Z"
+)
+"""A text that stands for a secret, or a secret that was copied in part."""
+_INDEX = re.compile(r"^/(.*/)?[0-9]+(/|\Z)")
+"""A pointer with an index of a list."""
 
 
 def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
@@ -91,6 +104,21 @@ def source_warnings(
         for text in source.verify.warnings(environ):
             yield f"{at}.verify: {text}"
         yield from _identity_warnings(at, source, source.verify)
+        yield from _secret_warnings(at, source.verify, environ)
+        tolerance = getattr(source.verify, "tolerance_seconds", 0)
+        if source.dedupe_hours is not None and source.dedupe_hours * 3_600 < 2 * tolerance:
+            yield (
+                f"{at}.dedupe_hours: is shorter than the time in which a captured delivery is accepted, twice "
+                f"tolerance_seconds ({2 * tolerance} s); it could be ingested again"
+            )
+    yield from _pointer_warnings(at, source)
+    seconds = load_preset(source.preset).answer_seconds if source.preset is not None else None
+    timeout = float(environ.get("WAYBILL_INGEST_TIMEOUT_SECONDS", INGEST_TIMEOUT_SECONDS))
+    if seconds is not None and seconds <= STRICT_SECONDS_MAX and seconds < timeout:
+        yield (
+            f"{at}.preset: the sender waits {seconds:g} s for the answer, but a slow store is given {timeout:g} s; "
+            "set WAYBILL_INGEST_TIMEOUT_SECONDS below it"
+        )
     envelope = source.envelope
     if isinstance(envelope, CustomEnvelope) and _is_creation_time(envelope.occurred_at):
         yield (
@@ -111,8 +139,8 @@ def _is_creation_time(pointer: str | None) -> bool:
 
 def redelivery_hours(source: SourceConfig, platform: PlatformConfig) -> float:
     """Return the hours within which the sender may redeliver an event, or 0 if unknown."""
-    scheme = source.verify.redelivery_hours if source.verify is not None else None
-    return max(platform.redelivery_hours or 0.0, scheme or 0.0)
+    preset = load_preset(source.preset).redelivery_hours if source.preset is not None else None
+    return max(platform.redelivery_hours or 0.0, preset or 0.0)
 
 
 def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> Iterator[str]:
@@ -128,6 +156,38 @@ def _identity_warnings(at: str, source: SourceConfig, scheme: SchemeConfig) -> I
         yield f"{at}.envelope: has no id, so {effect}; add the pointer to the id, or identical_bodies"
 
 
+def _secret_warnings(at: str, scheme: SchemeConfig, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield warnings about secrets that look damaged. The warning does not contain the secret."""
+    for index, ref in enumerate(scheme.refs):
+        secret = ref.resolve(environ)
+        damage = (
+            "has surrounding blanks" if secret != secret.strip()
+            else "is in quotes" if len(secret) > 1 and secret[0] == secret[-1] and secret[0] in "'\"`"
+            else "has control characters" if not secret.isprintable()
+            else "looks like a placeholder" if _PLACEHOLDER.search(secret)
+            else ""
+        )  # fmt: skip
+        if damage:
+            yield f"{at}.verify.secrets[{index}]: the secret {damage}; copy it again from the sender"
+
+
+def _pointer_warnings(at: str, source: SourceConfig) -> Iterator[str]:
+    """Yield warnings about pointers that drop or confuse events."""
+    envelope = source.envelope
+    if isinstance(envelope, PlatformEnvelope):
+        return
+    named = {"record.id": envelope.record.id, "record.kind": envelope.record.kind}
+    if isinstance(envelope, CustomEnvelope):
+        written = envelope.type if isinstance(envelope.type, str) else None
+        named |= {"id": envelope.id, "type": written, "occurred_at": envelope.occurred_at}
+        if envelope.id is not None and envelope.id == envelope.record.id:
+            effect = "the second change of a record counts as a duplicate"
+            yield f"{at}.envelope.id: is the record's id, so {effect}; remove it, or point to the event's id"
+    for name, pointer in named.items():
+        if pointer and _INDEX.search(pointer):
+            yield f"{at}.envelope.{name}: an index selects one item of a list, and the others are dropped; use each"
+
+
 def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> Iterator[ConfigError]:
     envelope = source.envelope
     if isinstance(envelope, PlatformEnvelope) and not platform.has_envelope:
@@ -139,6 +199,8 @@ def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> 
         named = {f"{at}.record.kinds.{name}": kind for name, kind in pointers.kinds.items()}
         if pointers.kind and not pointers.kind.startswith("/"):
             named[f"{at}.record.kind"] = pointers.kind
+        if source.preset is not None and known.intersection(pointers.kinds.values()):
+            named = {path: kind for path, kind in named.items() if ".kinds." not in path}
         for path, kind in named.items():
             if kind not in known:
                 yield ConfigError(path, f"{source.platform} has no {kind}", did_you_mean(kind, known))

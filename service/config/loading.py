@@ -12,6 +12,7 @@ from service.config.admin import AdminConfig, check_admin
 from service.config.checks import check_platform, check_source, platform_warnings, source_warnings
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.platforms import PlatformConfig
+from service.config.presets import expand_preset
 from service.config.sources import SOURCE_NAME, SourceConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
@@ -63,7 +64,7 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
         return ConfigReport(None, (error,))
     mistakes: list[ConfigError] = []
     platforms = dict(_table(data, "platforms", platform_type, mistakes))
-    sources = dict(_table(_with_envelopes(data), "sources", SourceConfig, mistakes))
+    sources = dict(_table(data, "sources", SourceConfig, mistakes))
     general = _general(data, mistakes)
     for name, platform in platforms.items():
         mistakes.extend(check_platform(f"platforms.{name}", platform, environ))
@@ -115,7 +116,8 @@ def _table(
             mistakes.append(ConfigError(at, "is not a valid name", fix))
             continue
         try:
-            yield name, decode_config(data[section][name], expected, at)
+            entry = data[section][name]
+            yield name, decode_config(_prepare_source(entry, at) if section == "sources" else entry, expected, at)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
 
@@ -143,20 +145,14 @@ def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
     return general
 
 
-def _with_envelopes(data: dict[str, Any]) -> dict[str, Any]:
-    """Expand `envelope: platform` to `envelope: {kind: platform}`."""
-    sources = data.get("sources")
-    if not isinstance(sources, dict):
-        return data
-    return {
-        **data,
-        "sources": {name: _with_envelope(source) for name, source in cast("dict[str, Any]", sources).items()},
-    }
+def _prepare_source(source: JsonValue, at: str) -> JsonValue:
+    """Expand the preset of a source, and `envelope: platform` to `envelope: {kind: platform}`.
 
-
-def _with_envelope(source: JsonValue) -> JsonValue:
+    Raises:
+        ConfigError: the preset cannot be expanded.
+    """
     if not isinstance(source, dict):
         return source
     written = cast("dict[str, Any]", source)
     kind = written.get("envelope")
-    return {**written, "envelope": {"kind": kind}} if isinstance(kind, str) else written
+    return expand_preset({**written, "envelope": {"kind": kind}} if isinstance(kind, str) else written, at)

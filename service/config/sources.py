@@ -48,6 +48,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     A source has `verify` to receive deliveries, `poll` to list records, or both. Then the poll ingests the misses.
 
+    - `preset`: a well-known sender, whose values are those of the fields that are not set.
     - `dedupe_hours`: the dedupe window. The default follows the platform.
     - `identical_bodies`: whether two deliveries without an id and with the same signed bytes are one event. The default
       follows the platform.
@@ -60,6 +61,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     platform: str
+    preset: str | None = None
     verify: SchemeConfig | None = None
     poll: PollConfig | None = None
     envelope: EnvelopeConfig = PlatformEnvelope()

@@ -23,7 +23,14 @@ from service.bodies.strict_json import (
     read_items,
     read_scalar,
 )
-from service.envelopes.envelope import FACTS_MAX, DeliveryParser, ParseContext, ParsedDelivery, not_an_event, read_each
+from service.envelopes.envelope import (
+    DeliveryParser,
+    ParseContext,
+    ParsedDelivery,
+    not_an_event,
+    read_each,
+    too_many_events,
+)
 from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
 from service.errors import Rejection
 from service.events import Delivery, Fact
@@ -60,17 +67,18 @@ class _CloudEventsReader:
         )
         self.builder = FactBuilder(envelope, pointers, context)
         self.depth_max = context.depth_max
+        self.events_max = context.events_max
 
     def read(self, delivery: Delivery) -> ParsedDelivery:
         body, headers = delivery.body, delivery.headers
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if delivery.is_item:
+            media = STRUCTURED
         if media.startswith("application/cloudevents") and media not in {STRUCTURED, BATCHED}:
             raise _unsupported_media_type()
         events = self._events(body, media)
         if events is not None:
-            return ParsedDelivery(
-                read_each([members for _, members in events], self._event), tuple([text for text, _ in events])
-            )
+            return read_each([members for _, members in events], [text for text, _ in events], self._event)
         if media in {STRUCTURED, BATCHED}:
             raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
         if "ce-specversion" not in headers:
@@ -85,15 +93,15 @@ class _CloudEventsReader:
         try:
             check_body(body, self.depth_max)
             items = [body] if opening == b"{" else read_items(body) or []
-            events = [(item, read_children(item)) for item in items[:FACTS_MAX]]
+            events = [(item, read_children(item)) for item in items[: self.events_max]]
         except Rejection:
             if _claims_to_be_json(body, media):
                 raise
             return None  # data in another format that begins with a bracket
         if not _in_mode(STRUCTURED if opening == b"{" else BATCHED, media, events):
             return None
-        if len(items) > FACTS_MAX:
-            raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
+        if len(items) > self.events_max:
+            raise too_many_events(self.events_max, "as the whole body")
         return events
 
     def _event(self, members: Members) -> Fact:

@@ -5,17 +5,17 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from service.bodies.pointer_lookup import PointerTree
-from service.bodies.pointers import HeaderRef, Pointer, PointerOrHeader
-from service.bodies.strict_json import check_body, read_items
+from service.bodies.items import items_at
+from service.bodies.pointers import HeaderRef, ListPointer, PointerOrHeader, parse_pointer
+from service.bodies.strict_json import check_body
 from service.envelopes.envelope import (
-    FACTS_MAX,
     DeliveryParser,
     ParseContext,
     ParsedDelivery,
     not_an_event,
     read_each,
     single_fact,
+    too_many_events,
 )
 from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordPointers, TypeMapping
 from service.events import Delivery, Fact
@@ -35,13 +35,14 @@ class CustomEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="custom"):
 
     `type` is a pointer, `{header: …}`, or a fixed text if the sender has no event types. Without an `id` the signed
     bytes are the event's identity. `each` points to a list of events, if a delivery contains several. The empty pointer
-    means that the body is the list. The other pointers are then relative to one item.
+    means that the body is the list. A step `*` stands for all items of a list inside:
+    `/entry/*/changes`. The other pointers are then relative to one item.
     """
 
     id: PointerOrHeader | None = None
     type: TypePointer | HeaderRef
     occurred_at: PointerOrHeader | None = None
-    each: Pointer | None = None
+    each: ListPointer | None = None
     record: RecordPointers
     unmapped: TypeMapping | None = "changed"
 
@@ -64,25 +65,22 @@ class _CustomReader:
             record=envelope.record.id,
             kind=envelope.record.kind,
             kinds=envelope.record.kinds,
+            optional=envelope.record.optional,
         )
         self.builder = FactBuilder(envelope, pointers, context)
+        self.events_max = context.events_max
         self.each = envelope.each
-        self.list = PointerTree()
-        if self.each is not None:
-            self.list.add(self.each, "list")
+        self.steps = parse_pointer(self.each or "")
 
     def read(self, delivery: Delivery) -> ParsedDelivery:
         body = delivery.body
         check_body(body, self.depth_max)
-        if self.each is None:
+        if self.each is None or delivery.is_item:
             return single_fact(self._fact(body, delivery.headers), body)
-        found: dict[str, bytes] = {}
-        self.list.extract(body, found)
-        items = read_items(found.get("list", b"null"))
-        if items is None or len(items) > FACTS_MAX:
-            path = f"at {self.each}" if self.each else "as the whole body"
-            raise not_an_event(f"Send a list of at most {FACTS_MAX} events {path}.")
-        return ParsedDelivery(read_each(items, lambda item: self._fact(item, delivery.headers)), tuple(items))
+        items = items_at(body, self.steps)
+        if items is None or len(items) > self.events_max:
+            raise too_many_events(self.events_max, f"at {self.each}" if self.each else "as the whole body")
+        return read_each(items, items, lambda item: self._fact(item, delivery.headers))
 
     def _fact(self, event: bytes, headers: Mapping[str, str]) -> Fact:
         found: dict[str, bytes] = {}

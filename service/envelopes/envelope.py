@@ -10,21 +10,32 @@ from service.events import Delivery, Fact
 
 T = TypeVar("T")
 
-FACTS_MAX = 500
-"""Maximum number of events in one delivery."""
+REJECTED_ITEMS_MAX = 100
+"""Maximum number of rejected items of a batch whose other items are accepted."""
 JSON_TYPES = frozenset({"application/json", "+json"})
 """The media types of JSON: names, and suffixes of names."""
+
+
+class RejectedItem(Struct, frozen=True, gc=False):
+    """Item of a batch that is not an event of the source. `index` is its position in the list, from 0."""
+
+    index: int
+    body: bytes
+    rejection: Rejection
 
 
 class ParsedDelivery(Struct, frozen=True, gc=False):
     """Content of a delivery. `bodies[i]` are the bytes of `facts[i]`: the whole body, or one item of a batch.
 
-    `is_json` is True if the whole body was parsed as one JSON text.
+    `indexes[i]` is the position of the item in the batch; empty if all items are facts. `is_json` is True if the whole
+    body was parsed as one JSON text.
     """
 
     facts: tuple[Fact, ...]
     bodies: tuple[bytes, ...]
     is_json: bool = True
+    indexes: tuple[int, ...] = ()
+    rejected: tuple[RejectedItem, ...] = ()
 
 
 DeliveryParser = Callable[[Delivery], ParsedDelivery]
@@ -50,11 +61,15 @@ class Connector(Protocol):
 
 
 class ParseContext(Struct, frozen=True):
-    """Context for the parser of one source: its account's connector, the record kinds, the limit of JSON nesting."""
+    """Context for the parser of one source.
+
+    It has the account's connector, the record kinds, and the limits of JSON nesting and of events in one delivery.
+    """
 
     connector: Connector
     kinds: frozenset[str]
     depth_max: int
+    events_max: int
 
 
 class Envelope(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -73,22 +88,38 @@ def single_fact(fact: Fact, body: bytes) -> ParsedDelivery:
     return ParsedDelivery((fact,), (body,))
 
 
-def read_each(items: Sequence[T], read: Callable[[T], Fact]) -> tuple[Fact, ...]:
-    """Parse each event of a delivery with `read`.
+def read_each(items: Sequence[T], bodies: Sequence[bytes], read: Callable[[T], Fact]) -> ParsedDelivery:
+    """Parse each item of a batch with `read`. The bytes of the items are `bodies`.
 
     Raises:
-        Rejection: `read` rejected an event. The detail contains the index of the event if there are several.
+        Rejection: `read` rejected all items, or more than 100. The detail contains the index of the first one if there
+            are several.
     """
     facts: list[Fact] = []
+    indexes: list[int] = []
+    rejected: list[RejectedItem] = []
     for index, item in enumerate(items):
         try:
             facts.append(read(item))
+            indexes.append(index)
         except Rejection as rejection:
             if len(items) == 1:
                 raise
             detail = f"{rejection.detail.removesuffix('.')}, in event {index} of the list, counted from 0."
-            raise Rejection(rejection.status, rejection.code, detail) from None
-    return tuple(facts)
+            rejected.append(RejectedItem(index, bodies[index], Rejection(rejection.status, rejection.code, detail)))
+            if len(rejected) > REJECTED_ITEMS_MAX:
+                break
+    if rejected and (not facts or len(rejected) > REJECTED_ITEMS_MAX):
+        raise rejected[0].rejection
+    if not rejected:
+        return ParsedDelivery(tuple(facts), tuple(bodies))
+    accepted = tuple([bodies[index] for index in indexes])
+    return ParsedDelivery(tuple(facts), accepted, indexes=tuple(indexes), rejected=tuple(rejected))
+
+
+def too_many_events(events_max: int, place: str) -> Rejection:
+    """Build the rejection of a batch above the limit, or of one that is not a list."""
+    return not_an_event(f"Send a list of at most {events_max} events {place} (WAYBILL_DELIVERY_EVENTS_MAX).")
 
 
 def not_an_event(detail: str) -> Rejection:

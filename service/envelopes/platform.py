@@ -3,7 +3,7 @@
 import msgspec
 
 from service.bodies.strict_json import NOT_JSON, check_body, invalid_json, read_children
-from service.envelopes.envelope import DeliveryParser, Envelope, ParseContext, ParsedDelivery
+from service.envelopes.envelope import DeliveryParser, Envelope, ParseContext, ParsedDelivery, too_many_events
 from service.events import Delivery
 
 
@@ -22,6 +22,8 @@ class PlatformEnvelope(Envelope, frozen=True, kw_only=True, tag="platform"):
                 facts = connector.read(delivery)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise invalid_json(NOT_JSON) from None
+            if len(facts) > context.events_max:
+                raise too_many_events(context.events_max, "in one delivery")
             return ParsedDelivery(facts, (delivery.body,) * len(facts))
 
         return read

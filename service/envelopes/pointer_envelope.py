@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from service.bodies.pointer_lookup import PointerTree
-from service.bodies.pointers import PointerOrHeader
+from service.bodies.pointers import Pointer, PointerOrHeader
 from service.bodies.strict_json import read_scalar
 from service.envelopes.envelope import Envelope, ParseContext, not_an_event
 from service.events import ChangeType, Fact, RecordRef
@@ -26,14 +26,27 @@ TEXT_BYTES_MAX = 2_048
 """Maximum size of the JSON text of an id, type or time. Longer text is not decoded."""
 TIMESTAMP_CHARACTERS_MAX = 64
 
-_CHANGES: dict[str, ChangeType] = {"created": "created", "updated": "updated", "deleted": "deleted"}
+_CHANGES: dict[str, ChangeType] = {
+    "created": "created",
+    "create": "created",
+    "updated": "updated",
+    "update": "updated",
+    "deleted": "deleted",
+    "delete": "deleted",
+    "removed": "deleted",
+}
 
 
 class RecordPointers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pointers to the record. `kind` is a record kind or a pointer. `kinds` maps the sender's names to record kinds."""
+    """Pointers to the record. `kind` is a record kind or a pointer. `kinds` maps the sender's names to record kinds.
 
-    kind: KindOrPointer
-    id: PointerOrHeader
+    Without a `kind` the record kind is a word of the event type, mapped by `kinds`.
+    The empty pointer as `id` is for items that are texts. With `optional`, an event without a record is ignored.
+    """
+
+    kind: KindOrPointer | None = None
+    id: Pointer
+    optional: bool = False
     kinds: dict[str, str] = {}
 
 
@@ -68,6 +81,7 @@ class EventPointers(Struct, frozen=True, kw_only=True):
     record: str
     kind: str | None
     kinds: Mapping[str, str]
+    optional: bool = False
 
 
 class FactBuilder:
@@ -86,7 +100,8 @@ class FactBuilder:
         is_pointer = bool(kind) and str(kind).startswith("/")
         self.kind = None if is_pointer else kind
         by_name["kind"] = kind if is_pointer else None
-        self.pointers = {name: pointer for name, pointer in by_name.items() if pointer}
+        self.optional = pointers.optional
+        self.pointers = {name: pointer for name, pointer in by_name.items() if pointer is not None}
         self.tree = PointerTree()
         for name, pointer in self.pointers.items():
             self.tree.add(pointer, name)
@@ -107,6 +122,8 @@ class FactBuilder:
             return Fact(event_type, occurred_at=occurred_at)
         if kind is None:
             return Fact(event_type, occurred_at=occurred_at, reason="unknown_kind")
+        if self.optional and not self._has_record(found):
+            return Fact(event_type, occurred_at=occurred_at, reason="no_record")
         event_id = self.text("id", found) if "id" in self.pointers else None
         record = RecordRef(self.account, kind, self.text("record", found))
         return Fact(event_type, event_id, mapped, record, occurred_at)
@@ -120,8 +137,12 @@ class FactBuilder:
         raw = found.get(name, b"")
         value = read_scalar(raw) if 0 < len(raw) <= TEXT_BYTES_MAX else None
         if value is None:
-            raise not_an_event(f"Send text or a whole number at {self.pointers[name]}.")
+            raise not_an_event(f"Send text or a whole number {_place(self.pointers[name])}.")
         return str(value)
+
+    def _has_record(self, found: Mapping[str, bytes]) -> bool:
+        raw = found.get("record", b"")
+        return len(raw) > TEXT_BYTES_MAX or (bool(raw) and read_scalar(raw) is not None)
 
     def _kind(self, event_type: str, found: Mapping[str, bytes]) -> str | None:
         """Return the record kind, or None for a kind that the account does not have."""
@@ -129,7 +150,14 @@ class FactBuilder:
             named = self.text("kind", found)
             kind = self.kinds.get(named) if self.kinds else named
             return kind if kind in self.known else None
-        return self.kind or next((word for word in _words(event_type) if word in self.known), None)
+        if self.kind is not None:
+            return self.kind
+        named = [self.kinds.get(word, word) for word in _words(event_type)]
+        return next((kind for kind in named if kind in self.known), None)
+
+
+def _place(pointer: str) -> str:
+    return f"at {pointer}" if pointer else "as the item"
 
 
 # Bounded, since a sender may use any number of event types.

@@ -5,18 +5,19 @@ from typing import Literal
 
 from msgspec import Struct
 
-from service.events import CORRELATION_HEADER, EVENT_VERSION, Delivery, Event, Fact, new_event_id
+from service.events import CORRELATION_HEADER, EVENT_VERSION, Delivery, Event, new_event_id
 from service.ingestion.headers import correlation_id_of, stored_headers
 from service.ingestion.sources import VerifiedDelivery
 from service.store import IngestRequest, IngestResult
 
-FactStatus = Literal["queued", "duplicate", "ignored"]
+FactStatus = Literal["queued", "duplicate", "ignored", "rejected"]
 
 
 class FactOutcome(Struct, frozen=True, gc=False):
     """Outcome of one fact.
 
-    `event_id` is the id of the new event, the id of the first event for a duplicate, or None if the fact is ignored.
+    `event_id` is the id of the new event, the id of the first event for a duplicate, or None for an ignored fact and
+    for an item of a batch that is rejected.
     """
 
     status: FactStatus
@@ -24,6 +25,7 @@ class FactOutcome(Struct, frozen=True, gc=False):
 
 
 IGNORED = FactOutcome("ignored", None)
+REJECTED = FactOutcome("rejected", None)
 
 
 class DeliveryContext(Struct, frozen=True, gc=False):
@@ -61,10 +63,13 @@ def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) 
     return requests
 
 
-def match_outcomes(facts: Sequence[Fact], results: Sequence[IngestResult]) -> list[FactOutcome]:
-    """Return the outcome of each fact, in order. A fact without a record has no result and is ignored."""
+def match_outcomes(verified: VerifiedDelivery, results: Sequence[IngestResult]) -> list[FactOutcome]:
+    """Return the outcome of each fact and rejected item, in order. A fact without a record is ignored."""
     remaining = iter(results)
-    return [IGNORED if fact.record is None else _outcome(next(remaining)) for fact in facts] or [IGNORED]
+    outcomes = [IGNORED if fact.record is None else _outcome(next(remaining)) for fact in verified.facts]
+    for rejected in verified.rejected:
+        outcomes.insert(rejected.item.index, REJECTED)
+    return outcomes or [IGNORED]
 
 
 def _outcome(result: IngestResult) -> FactOutcome:

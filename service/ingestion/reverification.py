@@ -38,6 +38,7 @@ def reverify(quarantined: QuarantinedDelivery, sources: Mapping[str, Source]) ->
         quarantined.received_at,
         path_token=quarantined.path_token,
         query=quarantined.query,
+        is_item=quarantined.item is not None,
     )
     source = sources.get(quarantined.source)
     if source is None:
@@ -57,6 +58,8 @@ def reverify(quarantined: QuarantinedDelivery, sources: Mapping[str, Source]) ->
             "The body was not read to its end and is not stored. Ask the sender to redeliver.",
         )
     try:
+        if delivery.is_item:
+            return Reverification(quarantined, delivery, source.parse_item(delivery, quarantined.dedupe_key))
         check_content_type(delivery.headers, source.content_types)
         admission = structs.replace(source, entropy=_deterministic_entropy(quarantined.id)).verify_and_parse(delivery)
     except Rejection as rejection:
@@ -79,7 +82,7 @@ async def ingest(
     traceparent, _ = continue_trace(delivery.headers.get("traceparent"), first_id)
     context = DeliveryContext(delivery, traceparent, sources[delivery.source].window_ms, first_id)
     requests = build_ingest_requests(admission, context)
-    return match_outcomes(admission.facts, await store.ingest_all(requests) if requests else [])
+    return match_outcomes(admission, await store.ingest_all(requests) if requests else [])
 
 
 def _deterministic_entropy(quarantined_id: str) -> Callable[[int], bytes]:

@@ -4,8 +4,6 @@ A dedupe key depends on signed data only: an id in the body or in a signed heade
 header therefore cannot make a replayed delivery pass as new.
 """
 
-import base64
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 
@@ -19,15 +17,15 @@ from service.challenges.endpoint_verification import EndpointVerification
 from service.config import Config, PlatformConfig, SourceConfig
 from service.config.checks import redelivery_hours
 from service.envelopes import DeliveryParser, ParseContext, ParsedDelivery
-from service.envelopes.envelope import FACTS_MAX, not_an_event
+from service.envelopes.envelope import RejectedItem, not_an_event
 from service.errors import Rejection
 from service.events import Delivery, Fact
+from service.ingestion.dedupe_keys import DEDUPE_KEY_BYTES, dedupe_key_of_id, dedupe_keys_of, digest_identity
+from service.ingestion.diagnosis import SchemeFinder
 from service.platforms import Platform
 from service.settings import Settings
 from service.signatures import SchemeConfig, Verified, Verifier
 
-DEDUPE_KEY_BYTES = 18
-"""144 bits: 24 characters in base64url, without padding."""
 TEXT_CHARACTERS_MAX = 256
 """Maximum length of an event type or record id, which are part of keys and log lines."""
 ID_CHARACTERS_MAX = 2_048
@@ -49,6 +47,15 @@ class VerifiedDelivery(Struct, frozen=True, gc=False):
     identified: tuple[bool, ...]
     repaired: bool = False
     """Whether the body was repaired before it was parsed."""
+    rejected: tuple["QuarantinedItem", ...] = ()
+    """Items of a batch that are not events of the source."""
+
+
+class QuarantinedItem(Struct, frozen=True, gc=False):
+    """Rejected item of a batch. `dedupe_key` is for an event without an id."""
+
+    item: RejectedItem
+    dedupe_key: str
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -62,6 +69,7 @@ class Source(Struct, frozen=True, kw_only=True):
         challenger: answers challenges sent as a delivery, if the sender uses them.
         endpoint_verification: answers challenges sent as a query or header, if the sender uses them.
         decode_body: converts a body that is not JSON, if the sender sends forms.
+        finder: finds the scheme that verifies a rejected delivery.
         success_status, success_body: answer to an accepted delivery; without a body, JSON with the event's id.
     """
 
@@ -80,6 +88,7 @@ class Source(Struct, frozen=True, kw_only=True):
     success_status: int = 202
     success_body: str | None = None
     retries_on_429: bool = False
+    finder: SchemeFinder | None = None
 
     def verify_and_parse(self, delivery: Delivery) -> VerifiedDelivery:
         """Verify the raw bytes, then parse them. Raises what `verify` and `parse` raise."""
@@ -141,36 +150,43 @@ class Source(Struct, frozen=True, kw_only=True):
             )
             raise Rejection(self.failure_status, "not_verified", detail)
         _check_facts(parsed.facts)
-        shared = verified.id is not None
-        identified = tuple([shared or fact.id is not None for fact in parsed.facts])
-        dedupe_keys = self._dedupe_keys(parsed.facts, verified)
-        return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired)
+        rejected: tuple[QuarantinedItem, ...] = ()
+        if parsed.rejected:
+            shared = self._shared_identity(verified)
+            keys = [digest_identity(self.name, *shared, item.index) for item in parsed.rejected]
+            rejected = tuple(map(QuarantinedItem, parsed.rejected, keys))
+        has_id = verified.id is not None
+        identified = tuple([has_id or fact.id is not None for fact in parsed.facts])
+        dedupe_keys = dedupe_keys_of(self.name, parsed, lambda: self._shared_identity(verified))
+        return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired, rejected)
+
+    def parse_item(self, delivery: Delivery, dedupe_key: str) -> VerifiedDelivery:
+        """Parse one item of a batch that was verified before.
+
+        Raises:
+            Rejection: 400 `malformed_payload`, 422 `unrecognized_event`.
+        """
+        parsed, repaired = self._parse_or_repair(delivery)
+        _check_facts(parsed.facts)
+        identified = tuple([fact.id is not None for fact in parsed.facts])
+        keys = [dedupe_key if fact.id is None else dedupe_key_of_id(self.name, fact.id) for fact in parsed.facts]
+        return VerifiedDelivery(parsed.facts, tuple(keys), parsed.bodies, identified, repaired)
 
     def _parse_or_repair(self, delivery: Delivery) -> tuple[ParsedDelivery, bool]:
         """Parse a delivery; if it is malformed, parse its repaired body. Return whether it was repaired."""
+        parsed: ParsedDelivery | None = None
         try:
-            return self.parser(delivery), False
+            parsed = self.parser(delivery)
+            if all(item.rejection.code != "malformed_payload" for item in parsed.rejected):
+                return parsed, False
         except Rejection as rejection:
-            # Only after a failure: few deliveries need the repair, and every delivery would pay for it.
-            repaired = repair_json(delivery.body) if rejection.code == "malformed_payload" else delivery.body
-            if repaired == delivery.body:
+            if rejection.code != "malformed_payload":
                 raise
-            return self.parser(structs.replace(delivery, body=repaired)), True
-
-    def _dedupe_keys(self, facts: tuple[Fact, ...], verified: Verified) -> tuple[str, ...]:
-        """Return the dedupe key of each fact. An id that occurs twice in one delivery is numbered."""
-        # Fast path for the usual delivery: one event with an id.
-        if len(facts) == 1 and facts[0].id is not None:
-            return (dedupe_key_of_id(self.name, facts[0].id),)
-        shared = self._shared_identity(verified) if any(fact.id is None for fact in facts) else (b"", b"")
-        occurrences: dict[tuple[bytes, bytes], int] = {}
-        dedupe_keys: list[str] = []
-        for fact in facts:
-            identity = shared if fact.id is None else (b"id", fact.id.encode())
-            occurrence = occurrences.get(identity, 0)
-            occurrences[identity] = occurrence + 1
-            dedupe_keys.append(_digest(self.name, *identity, occurrence))
-        return tuple(dedupe_keys)
+        # Only after a failure: few deliveries need the repair, and every delivery would pay for it.
+        repaired = repair_json(delivery.body)
+        if repaired == delivery.body:
+            return parsed or self.parser(delivery), False
+        return self.parser(structs.replace(delivery, body=repaired)), True
 
     def _shared_identity(self, verified: Verified) -> tuple[bytes, bytes]:
         """Return the identity of a fact that has no event id in the body."""
@@ -193,6 +209,12 @@ def build_sources(
     Raises:
         ConfigError: a secret is missing or malformed.
     """
+    secrets = {
+        f"sources.{name}.verify.secrets[{index}]": ref.resolve(environ, f"sources.{name}.verify.secrets[{index}]")
+        for name, source in config.sources.items()
+        if source.verify is not None
+        for index, ref in enumerate(source.verify.refs)
+    }
     return {
         name: _build(
             name,
@@ -203,6 +225,7 @@ def build_sources(
             environ,
             settings,
             entropy,
+            secrets,
         )
         for name, source in config.sources.items()
         if source.verify is not None
@@ -218,9 +241,11 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
     environ: Mapping[str, str],
     settings: Settings,
     entropy: Callable[[int], bytes],
+    secrets: Mapping[str, str],
 ) -> Source:
     # A dedupe key must outlive the sender's redeliveries, or one of them would count as new.
     hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
+    context = ParseContext(platform, account.known_kinds(), settings.body_depth_max, settings.delivery_events_max)
     return Source(
         name=name,
         platform=source.platform,
@@ -229,7 +254,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         content_types=source.envelope.content_types | form_media_types(source.body) | frozenset(source.content_types),
         distinct=(source.identical_bodies or account.identical_bodies_default) == "distinct",
         verifier=scheme.build(environ, f"sources.{name}.verify"),
-        parser=source.envelope.reader(ParseContext(platform, account.known_kinds(), settings.body_depth_max)),
+        parser=source.envelope.reader(context),
         entropy=entropy,
         challenger=source.challenge
         and source.challenge.build(environ, f"sources.{name}.challenge", settings.body_depth_max, source.body),
@@ -238,24 +263,12 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         success_status=source.success_status,
         success_body=source.success_body,
         retries_on_429=account.retries_on_429,
+        finder=SchemeFinder(scheme, secrets),
     )
-
-
-def dedupe_key_of_id(source: str, sender_id: str) -> str:
-    """Return the dedupe key for the sender's event id, to find the event by it."""
-    return _digest(source, b"id", sender_id.encode(), 0)
-
-
-def _digest(source: str, kind: bytes, identity: bytes, occurrence: int) -> str:
-    head = b"%b\0%b\0%d\0" % (source.encode(), kind, occurrence)
-    digest = hashlib.blake2b(head + identity, digest_size=DEDUPE_KEY_BYTES).digest()
-    return base64.urlsafe_b64encode(digest).decode()
 
 
 def _check_facts(facts: tuple[Fact, ...]) -> None:
     """Check the bounds of values that become part of keys and log lines."""
-    if len(facts) > FACTS_MAX:
-        raise not_an_event(f"Send at most {FACTS_MAX} events in one delivery.")
     for fact in facts:
         _check_text(fact.type, "type")
         if fact.record is None:

@@ -14,7 +14,7 @@ from service.events import Delivery, Fact, new_event_id
 from service.ingestion.arrivals import FactOutcome
 from service.ingestion.headers import correlation_id_of
 from service.ingress.http.responses import primary_outcome
-from service.log import log_info
+from service.log import get_logger, log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
 
 UNKNOWN_SOURCE = "unknown"
@@ -82,7 +82,10 @@ class DeliveryLog:
             fields["body_repaired"] = True
         if len(self.outcomes) > 1:
             fields |= self._several()
-        log_info("delivery.received", fields)
+        if "items_rejected" in fields:
+            get_logger().warning("delivery.received", **fields)
+        else:
+            log_info("delivery.received", fields)
 
     def count_rejected(self, reason: str) -> None:
         """Count a rejected delivery; `reason` is the stable code."""
@@ -110,4 +113,6 @@ class DeliveryLog:
     def _several(self) -> dict[str, Any]:
         ids = [outcome.event_id for outcome in self.outcomes if outcome.event_id is not None]
         ignored = sum(outcome.status == "ignored" for outcome in self.outcomes)
-        return {"events": len(self.outcomes), "ignored": ignored, "event_ids": ids[:EVENT_IDS_MAX]}
+        fields = {"events": len(self.outcomes), "ignored": ignored, "event_ids": ids[:EVENT_IDS_MAX]}
+        rejected = sum(outcome.status == "rejected" for outcome in self.outcomes)
+        return fields | ({"items_rejected": rejected} if rejected else {})

@@ -8,10 +8,14 @@ of a source have limits of their own, so that requests without a valid signature
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 
-from service.errors import Rejection, WaybillError
+from msgspec import structs
+
+from service.errors import Rejection, StoreUnavailable, WaybillError
 from service.events import Delivery, new_event_id
 from service.ingestion.event_store import EventStore
+from service.ingestion.sources import QuarantinedItem
 from service.ingress.limits.token_bucket import TokenBuckets
 from service.log import get_logger
 from service.metrics.families import QUARANTINED
@@ -53,6 +57,7 @@ class QuarantineWriter:
         self._enabled = settings.quarantine_deliveries_max > 0 and settings.quarantine_bytes_max > 0
         self._bytes_max = settings.quarantine_bytes_max
         self._store = store
+        self._retry_after_seconds = settings.retry_after_seconds
         self._rates = TokenBuckets(settings.quarantine_per_minute_max / 60, BURST_SECONDS)
         self._waiting: dict[Share, deque[QuarantinedDelivery]] = {}
         self._waiting_bytes: dict[Share, int] = {}
@@ -78,6 +83,31 @@ class QuarantineWriter:
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
         return True
 
+    async def write_items(self, delivery: Delivery, items: Sequence[QuarantinedItem]) -> None:
+        """Store the rejected items of a batch before its response, because the sender will not send them again.
+
+        Raises:
+            Rejection: that of the first item, if the quarantine does not store them.
+            StoreUnavailable, StoreFull: the items may not be stored. The call may be repeated.
+        """
+        if not self._enabled or sum(len(each.item.body) for each in items) > self._bytes_max:
+            raise items[0].item.rejection
+        kept = [_quarantined_item(delivery, each) for each in items]
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
+                for begin in range(0, len(kept), BATCH_MAX):
+                    removed = await self._store.quarantine_deliveries(kept[begin : begin + BATCH_MAX])
+                    self._count(delivery.source, len(kept[begin : begin + BATCH_MAX]), removed)
+        except TimeoutError as error:
+            reason = f"the store did not answer within {WRITE_TIMEOUT_SECONDS:g} s"
+            raise StoreUnavailable(reason, self._retry_after_seconds) from error
+
+    def _count(self, source: str, kept: int, removed: int) -> None:
+        QUARANTINED.inc((source, "kept"), kept)
+        QUARANTINED.inc((source, "dropped"), removed)
+        if removed:
+            self._log.warning("quarantine.full", source_name=source, deliveries_dropped=removed)
+
     async def close(self) -> None:
         """Write the queued deliveries, for at most `CLOSE_SECONDS_MAX`."""
         if self._writer is not None:
@@ -95,10 +125,7 @@ class QuarantineWriter:
                 QUARANTINED.inc((batch[0].source, "failed"), len(batch))
                 self._log.warning("quarantine.failed", error_kind=kind, deliveries=len(batch))
             else:
-                QUARANTINED.inc((batch[0].source, "kept"), len(batch))
-                QUARANTINED.inc((batch[0].source, "dropped"), removed)
-                if removed:
-                    self._log.warning("quarantine.full", source_name=batch[0].source, deliveries_dropped=removed)
+                self._count(batch[0].source, len(batch), removed)
 
     def _next_batch(self) -> list[QuarantinedDelivery]:
         """Return the next batch of one share, and move the share to the end of the order."""
@@ -110,6 +137,13 @@ class QuarantineWriter:
                 self._waiting_bytes[share] -= sum(len(each.body) for each in batch)
                 return batch
         return []
+
+
+def _quarantined_item(delivery: Delivery, quarantined: QuarantinedItem) -> QuarantinedDelivery:
+    item = quarantined.item
+    whole = structs.replace(delivery, body=item.body)
+    stored = _quarantined(whole, item.rejection, whole=True, verified=True)
+    return structs.replace(stored, item=item.index, dedupe_key=quarantined.dedupe_key)
 
 
 def _quarantined(delivery: Delivery, rejection: Rejection, *, whole: bool, verified: bool) -> QuarantinedDelivery:

@@ -29,6 +29,7 @@ from service.ingress.http.health import Readiness
 from service.ingress.http.idle_timeouts import ConnectionTimeouts, IdleTimeouts
 from service.ingress.store_monitor import StoreMonitor
 from service.log import get_logger
+from service.metrics.event_loop import measure_event_loop_lag
 from service.settings import Settings
 
 START_POLL_SECONDS = 0.01
@@ -77,7 +78,7 @@ class Listener(uvicorn.Server):
         )
         self._socket = listener
         seconds = settings.body_timeout_seconds
-        # Twice the body timeout, so that the handler answers a admin_timeouts delivery first.
+        # Twice the body timeout, so that the handler answers a slow delivery first.
         self._idle_timeouts = IdleTimeouts(limits or ConnectionTimeouts(seconds, 2 * seconds, seconds))
         self._serving: asyncio.Task[None] | None = None
 
@@ -162,11 +163,13 @@ async def run(
 async def _open_store(store: StoreMonitor) -> AsyncGenerator[None]:
     # Probe before the ports open, so that the first deliveries are not answered 503 needlessly.
     await store.probe()
-    monitor = asyncio.get_running_loop().create_task(store.run())
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(store.run()), loop.create_task(measure_event_loop_lag())]
     try:
         yield
     finally:
-        monitor.cancel()
+        for task in tasks:
+            task.cancel()
         await store.close()
 
 

@@ -15,6 +15,7 @@ from litestar.types import Receive, Scope, Send
 from litestar.types.asgi_types import HTTPScope
 
 from service.challenges.challenge_response import ChallengeResponse
+from service.compute_thread import LARGE_BYTES, run_in_thread
 from service.errors import Rejection, StoreNotDurable, StoreUnavailable
 from service.events import Delivery
 from service.ingestion.arrivals import IGNORED, DeliveryContext, build_ingest_requests, match_outcomes
@@ -178,12 +179,15 @@ class WebhookHandler:
         self._rate_limits.check_source(source)
         if source.challenger is not None and (challenge_response := source.answer_challenge(delivery)) is not None:
             return _answer_challenge(delivery_log, challenge_response)
-        parsed = source.parse(delivery, verified)
+        large = len(body) > LARGE_BYTES
+        parsed = await run_in_thread(source.parse, delivery, verified) if large else source.parse(delivery, verified)
         delivery_log.set_facts(parsed.facts)
         delivery_log.repaired = parsed.repaired
         context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id)
         results = await self._ingest(build_ingest_requests(parsed, context))
-        delivery_log.outcomes = match_outcomes(parsed.facts, results)
+        if parsed.rejected:
+            await self._quarantine.write_items(delivery, parsed.rejected)
+        delivery_log.outcomes = match_outcomes(parsed, results)
         return accepted_response(delivery_log.outcomes, source.success_status, source.success_body)
 
     def _verify(self, delivery_log: DeliveryLog, source: Source, delivery: Delivery) -> Verified | AsgiResponse:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import Action
+from service.compute_thread import run_in_thread
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, StoreUnavailable, TransientError
 from service.events import ChangeType, Event, RecordRef
 from service.management.rulebook import RulebookOperations
@@ -126,7 +127,9 @@ async def compare_on_recent_events(
         except (ConfigError, TransientError, PermanentError, Deferred, StoreUnavailable, TimeoutError) as error:
             return SkippedEvent(event.id, str(error) or f"no response within {RUN_SECONDS_MAX:g} seconds")
         now = datetime.now(UTC)
-        return differences(event, live.evaluate(subject, now), candidate.evaluate(subject, now))
+        # In a thread: records may be large, and deliveries arrive meanwhile.
+        results = [await run_in_thread(rulebook.evaluate, subject, now) for rulebook in (live, candidate)]
+        return differences(event, *results)
 
     outcomes = await asyncio.gather(*(evaluate(event) for event in events))
     compared = [outcome for outcome in outcomes if isinstance(outcome, list)]
@@ -217,9 +220,8 @@ class DryRunOperations(RulebookOperations):
         for named in self.stores if event_id.isalnum() else ():
             event = await stored_event(named.store, event_id)
             if event is not None:
-                return dry_run_subject(
-                    rulebook, await _subject(event, named.store, self.installation.platforms()), event.id
-                )
+                subject = await _subject(event, named.store, self.installation.platforms())
+                return await run_in_thread(dry_run_subject, rulebook, subject, event.id)
         raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
 
     async def dry_run_record(
@@ -231,9 +233,8 @@ class DryRunOperations(RulebookOperations):
             Rejection, ConfigError, StoreUnavailable, TransientError, PermanentError, Deferred: As `dry_run_event`.
         """
         rulebook, event = await self.load_candidate(candidate), synthetic_event(ref, change, source)
-        return dry_run_subject(
-            rulebook, await _subject(event, self.installation.store_of(ref.lane), self.installation.platforms())
-        )
+        subject = await _subject(event, self.installation.store_of(ref.lane), self.installation.platforms())
+        return await run_in_thread(dry_run_subject, rulebook, subject)
 
     async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
         """Evaluate the newest stored events by the active rules and by a candidate, and return the differences."""

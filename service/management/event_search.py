@@ -11,7 +11,8 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from service.errors import Rejection
-from service.ingestion.sources import Source, dedupe_key_of_id
+from service.ingestion.dedupe_keys import dedupe_key_of_id
+from service.ingestion.sources import Source
 from service.management.event_filter import Cursor, EventFilter, format_timestamp, to_epoch_ms
 from service.management.event_view import (
     EventView,

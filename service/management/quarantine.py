@@ -3,6 +3,7 @@
 Output holds names, sizes and codes. Credentials, signatures and personal data are in raw output only.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from operator import itemgetter
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from service.errors import Rejection
 from service.ingestion.arrivals import FactOutcome
+from service.ingestion.diagnosis import Diagnosis, DiagnosisReport
 from service.ingestion.headers import STORED_HEADERS
 from service.ingestion.reverification import Reverification, ingest, reverify
 from service.management.audit_log import log_admin_change, to_completion
@@ -33,6 +35,8 @@ class QuarantineRow(Struct, frozen=True, kw_only=True):
     http_status: int
     body_bytes: int | None
     store: str
+    item: int | None = None
+    """Position in its batch, from 0, if only one item of a batch was rejected."""
 
 
 class QuarantinePage(Struct, frozen=True):
@@ -61,6 +65,20 @@ class Reverified(Struct, frozen=True, kw_only=True):
     code: str | None = None
     detail: str = ""
     events: Sequence[FactOutcome] = ()
+
+
+class Diagnosed(Struct, frozen=True, kw_only=True):
+    """Diagnosis of one delivery: why it is rejected, and the schemes that would verify it.
+
+    `complete` is false if a limit of attempts or bytes ended the search.
+    """
+
+    id: str
+    source: str
+    code: str | None
+    detail: str
+    matches: Sequence[Diagnosis]
+    complete: bool
 
 
 class Deleted(Struct, frozen=True):
@@ -128,6 +146,28 @@ class QuarantineOperations(InstallationOperations):
             else Reverified(id=quarantined.id, source=quarantined.source, result="verified")
         )
 
+    async def diagnose_quarantined(self, quarantined_id: str) -> Diagnosed:
+        """Find the schemes and configured secrets that verify one quarantined delivery. Changes nothing.
+
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        _, quarantined = await _locate(self.stores, quarantined_id)
+        sources = self.installation.sources()
+        finding, source = reverify(quarantined, sources), sources.get(quarantined.source)
+        report = DiagnosisReport((), complete=True)
+        if source is not None and source.finder is not None and quarantined.whole and quarantined.item is None:
+            report = await asyncio.to_thread(source.finder.diagnose, finding.delivery)
+        return Diagnosed(
+            id=quarantined.id,
+            source=quarantined.source,
+            code=finding.code,
+            detail=finding.detail,
+            matches=report.matches,
+            complete=report.complete,
+        )
+
     @to_completion
     async def release_quarantined(self, quarantined_id: str) -> Reverified:
         """Ingest one quarantined delivery if it verifies now, and remove it from quarantine.
@@ -184,6 +224,7 @@ def _row(named: NamedStore, quarantined: QuarantinedDelivery) -> QuarantineRow:
         http_status=quarantined.http_status,
         body_bytes=len(quarantined.body) if quarantined.whole else None,
         store=named.name,
+        item=quarantined.item,
     )
 
 

@@ -67,6 +67,11 @@ RULEBOOKS_REJECTED = Counter("waybill_rulebooks_rejected", "Published rulebooks 
 STORE_SECONDS = Histogram("waybill_store_call_seconds", "Duration of a call to the store.", ("call",), FAST)
 STORE_ERRORS = Counter("waybill_store_errors", "Failed calls to the store.", ("call", "error_kind"))
 
+# both: measured ten times a second
+EVENT_LOOP_LAG_SECONDS = Histogram(
+    "waybill_event_loop_lag_seconds", "Delay of a timer, caused by work that holds the event loop.", (), FAST
+)
+
 # both: counted with the line log.lines_dropped
 LOG_LINES_DROPPED = Counter(
     "waybill_log_lines_dropped", "Log lines that were lost: the output is blocked or closed, and the buffer is full."
@@ -88,7 +93,7 @@ FAMILIES: tuple[Instrument, ...] = (
     DELIVERIES, DELIVERY_ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS,
     END_TO_END_SECONDS, EVENTS_DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS, POLL_CHANGES,
     POLL_MISSES, QUARANTINED, CONNECTIONS_CLOSED, ADMIN_DENIED, LEASES_LOST, LATE_RESULTS, JOBS_DEAD_LETTERED,
-    RULEBOOK, RULEBOOKS_REJECTED, STORE_SECONDS, STORE_ERRORS, LOG_LINES_DROPPED, STORE_UP, QUEUE_JOBS,
-    EVENTS_PENDING, OLDEST_EVENT_SECONDS, DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO,
-    BUILD_INFO,
+    RULEBOOK, RULEBOOKS_REJECTED, STORE_SECONDS, STORE_ERRORS, EVENT_LOOP_LAG_SECONDS, LOG_LINES_DROPPED, STORE_UP,
+    QUEUE_JOBS, EVENTS_PENDING, OLDEST_EVENT_SECONDS, DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES,
+    STORE_MEMORY_RATIO, BUILD_INFO,
 )  # fmt: skip

@@ -30,6 +30,7 @@ class FetchedRecord(Struct, frozen=True):
         http_status: Status of the response.
         operation: Name of the operation, such as `pack_cloud.customer.get`.
         duration_ms: Duration of the call in milliseconds.
+        body_bytes: Size of the response.
     """
 
     record: Record | None
@@ -39,6 +40,7 @@ class FetchedRecord(Struct, frozen=True):
     http_status: int
     operation: str
     duration_ms: float
+    body_bytes: int = 0
 
 
 class ListedRecord(Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from service.actions import Action, RetrySafety
-from service.events import ChangeType
+from service.events import ChangeType, Event
 from service.records import RECORDS
 from service.rules.compiler.conditions import Evaluator
 from service.rules.compiler.rule import CompiledRule, actions_by_name, compile_rule
@@ -71,6 +71,8 @@ class _RuleIndex(Struct, frozen=True):
 
     by_source: dict[str, tuple[_Entry, ...]]
     rest: tuple[_Entry, ...]
+    nodes_by_source: dict[str, int]
+    nodes_of_rest: int
 
 
 class Rulebook:
@@ -114,6 +116,11 @@ class Rulebook:
                 break
         return Evaluation(len(verdicts), tuple(verdicts), tuple(effects))
 
+    def count_nodes(self, event: Event) -> int:
+        """Return the number of nodes of all conditions and actions for this record kind, change type and source."""
+        index = self._indexes[event.record.kind, event.change]
+        return index.nodes_by_source.get(event.source, index.nodes_of_rest)
+
     def previous_fields(self, subject: Subject) -> dict[str, Value]:
         """Return the fields that rules compare with `previous`, encoded for the next decision on this record.
 
@@ -156,7 +163,12 @@ def _build_index(entries: Sequence[_Entry], kind: str, change: ChangeType) -> _R
     ]
     names = {name for _, sources in matching for name in sources}
     by_source = {name: tuple(entry for entry, sources in matching if not sources or name in sources) for name in names}
-    return _RuleIndex(by_source, tuple(entry for entry, sources in matching if not sources))
+    rest = tuple(entry for entry, sources in matching if not sources)
+    return _RuleIndex(by_source, rest, {name: _nodes(entries) for name, entries in by_source.items()}, _nodes(rest))
+
+
+def _nodes(entries: Sequence[_Entry]) -> int:
+    return sum(entry.compiled.nodes for entry in entries)
 
 
 def _evaluate(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:

@@ -6,7 +6,6 @@ from service.signatures.header import Header
 from service.signatures.hmac_signature import Hmac
 from service.signatures.http_message_signatures import HttpMessageSignatures
 from service.signatures.path_token import PathToken
-from service.signatures.presets import GitHub, Preset, Shopify, Slack, Stripe, Svix
 from service.signatures.public_key import PublicKeySignature
 from service.signatures.scheme import Scheme, Verified, Verifier
 from service.signatures.standard_webhooks import StandardWebhooks
@@ -17,11 +16,6 @@ SchemeConfig = (
     | Hmac
     | PublicKeySignature
     | HttpMessageSignatures
-    | GitHub
-    | Shopify
-    | Slack
-    | Stripe
-    | Svix
     | Basic
     | Bearer
     | Header
@@ -33,20 +27,14 @@ SchemeConfig = (
 __all__ = [
     "Basic",
     "Bearer",
-    "GitHub",
     "Header",
     "Hmac",
     "HttpMessageSignatures",
     "PathToken",
-    "Preset",
     "PublicKeySignature",
     "Scheme",
     "SchemeConfig",
-    "Shopify",
-    "Slack",
     "StandardWebhooks",
-    "Stripe",
-    "Svix",
     "Unverified",
     "Verified",
     "Verifier",

@@ -6,7 +6,7 @@ dedupe key: an attacker can change unsigned headers of a captured delivery.
 
 import hmac
 from collections.abc import Iterable, Mapping
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Protocol
 
 from msgspec import Meta, Struct, structs
 
@@ -60,9 +60,6 @@ class Verifier(Protocol):
 
 class Scheme(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="scheme"):
     """Base class of all schemes: builds a verifier for receiving, and signs for sending."""
-
-    redelivery_hours: ClassVar[float | None] = None
-    """Time in which the sender of a preset may redeliver an event, in hours; None if unknown."""
 
     def build(self, environ: Mapping[str, str], at: str, /) -> Verifier:
         """Resolve the secrets and check the fields. `at` is the path in waybill.yaml, for error messages.

@@ -1,16 +1,23 @@
 """Faults: each function injects one fault while events flow, and ends it. Afterwards all processes run."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import aiohttp
+
 from tests.chaos.fleet import LEASE_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy, Mode
+from tests.unread_stdout import run_unread
 
 UNUSED_PORT = 9
 """Port where nothing listens: senders find no ingress."""
+
+DETECTION_SECONDS_MAX = 40.0
+"""The durability is checked at least every 15 s."""
 
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
@@ -147,6 +154,57 @@ async def make_read_only(fleet: Fleet) -> None:
     await store.close()
 
 
+async def deny_commands(fleet: Fleet) -> None:
+    """Deny one command after the other, so that scripts fail half-way."""
+    store = await fleet.open_store()
+    for command in ("zadd", "hset", "hincrby", "set", "xadd", "zrem"):
+        await store.client.command("ACL", "SETUSER", "default", f"-{command}")
+        await asyncio.sleep(0.5)
+        await store.client.command("ACL", "SETUSER", "default", f"+{command}")
+    await store.close()
+
+
+async def weaken_durability(fleet: Fleet) -> None:
+    """Set `appendfsync everysec` until both ingresses reject deliveries, then lose power."""
+    store = await fleet.open_store()
+    await store.client.command("CONFIG", "SET", "appendfsync", "everysec")
+    await store.close()
+    async with aiohttp.ClientSession() as client:
+        for port in fleet.ports:
+            async with asyncio.timeout(DETECTION_SECONDS_MAX):
+                while await _status(client, port) != 503:  # noqa: ASYNC110 - no signal
+                    await asyncio.sleep(0.1)
+    await asyncio.sleep(1.5)  # the server syncs all that was acknowledged before
+    fleet.lose_power()
+    await fleet.start_store()
+
+
+async def _status(client: aiohttp.ClientSession, port: int) -> int:
+    async with client.get(f"http://127.0.0.1:{port}/readyz") as response:
+        return response.status
+
+
+async def block_stdout(fleet: Fleet) -> None:
+    """Replace an ingress and a worker by ones whose standard output nobody reads, and stop these by SIGTERM."""
+    for child in (fleet.ingresses[0], fleet.workers[0]):
+        await asyncio.to_thread(child.stop, 30)
+    environ = fleet.make_environ() | {"WAYBILL_ADMIN_PORT": "0"}
+    with contextlib.ExitStack() as stack:
+        unread = [
+            stack.enter_context(run_unread(command, fleet.directory / "logs", environ | {"WAYBILL_PORT": port}))
+            for command, port in (("serve", fleet.ports[0]), ("worker", 0))
+        ]
+        for each in unread:
+            await each.wait_for_started()
+        for each in unread:
+            await each.wait_until_blocked()
+        await asyncio.sleep(2)
+        for each in unread:
+            each.process.terminate()
+        assert [await each.wait() for each in unread] == [0, 0]
+    fleet.ingresses[0], fleet.workers[0] = await fleet.start_ingress(0), await fleet.start_worker()
+
+
 async def empty_store(fleet: Fleet) -> None:
     """Empty the store when it has no pending event, and accept the loss a second later."""
     ports, fleet.ports = fleet.ports, [UNUSED_PORT, UNUSED_PORT]
@@ -237,10 +295,13 @@ FAULTS: dict[str, Fault] = {
     "gateway answers reads with 404 in JSON": lose_routes,
     "store's memory full": fill_memory,
     "store read-only": make_read_only,
+    "store denies one command after the other (ACL)": deny_commands,
+    "`appendfsync everysec` at run time, then power lost": weaken_durability,
     "store emptied (FLUSHALL), then accepted": empty_store,
     "store's disk full": fill_disk,
     "store's clock an hour ahead": jump_clock_forward,
     "store's clock back": jump_clock_back,
     "rules published": publish_rules,
     "rolling deploy": roll_out,
+    "standard output of an ingress and a worker blocked": block_stdout,
 }

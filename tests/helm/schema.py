@@ -26,9 +26,9 @@ from service.settings import Settings
 CHART = Path(__file__).parents[2] / "helm"
 
 DERIVED = frozenset(
-    {"redis_url", "shard_urls", "redis_sentinel", "redis_sentinel_primary", "redis_sentinel_password",
-     "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_timeout_seconds", "drain_timeout_seconds",
-     "shutdown_timeout_seconds"}
+    {"redis_url", "redis_username", "redis_password", "shard_urls", "redis_sentinel", "redis_sentinel_primary",
+     "redis_sentinel_password", "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_timeout_seconds",
+     "drain_timeout_seconds", "shutdown_timeout_seconds"}
 )  # fmt: skip
 """Settings that the chart derives, and rejects under `settings`."""
 

@@ -189,6 +189,25 @@ def test_store_url_is_read_from_a_secret() -> None:
     assert objects["Secret/rel-waybill-redis"]["stringData"]["url"].startswith("redis://:password@")
 
 
+def test_host_user_and_password_are_read_from_a_secret_without_a_url() -> None:
+    existing = {"name": "valkey", "hostKey": "host", "port": 6380, "database": 2, "tls": True}
+    credentials = {"name": "valkey", "usernameKey": "user", "passwordKey": "pass"}
+    objects = render("no-ingress", {"redis": {"url": "", "existingSecret": existing, "credentialsSecret": credentials}})
+    for component in ("service", "workers"):
+        rendered = environment(objects, component)
+        assert rendered["WAYBILL_REDIS_URL"] == "rediss://$(REDIS_HOST):6380/2"
+        keys = {name: rendered[name]["secretKeyRef"] for name in ("REDIS_HOST", "WAYBILL_REDIS_USERNAME")}
+        assert keys["REDIS_HOST"] == {"name": "valkey", "key": "host"}
+        assert keys["WAYBILL_REDIS_USERNAME"] == {"name": "valkey", "key": "user"}
+        assert rendered["WAYBILL_REDIS_PASSWORD"] == {"secretKeyRef": {"name": "valkey", "key": "pass"}}
+
+
+def test_installation_has_the_id_of_the_release_unless_it_is_set() -> None:
+    assert environment(render("no-ingress"), "workers")["WAYBILL_INSTALLATION_ID"] == "shop/rel-waybill"
+    objects = render("no-ingress", {"settings": {"installation_id": "moved"}})
+    assert environment(objects, "service")["WAYBILL_INSTALLATION_ID"] == "moved"
+
+
 def test_sentinels_and_their_password_are_set() -> None:
     rendered = environment(render("sentinel"), "workers")
     assert rendered["WAYBILL_REDIS_SENTINEL"].count(":26379") == 3

@@ -29,12 +29,13 @@ MakeSource = Callable[..., Source]
 
 @pytest.fixture
 async def make_source(tmp_path: Path) -> AsyncIterator[MakeSource]:
-    """Build a source from its configuration: `make_source(verify="stripe", envelope={…})`."""
+    """Build a source from its configuration: `make_source("stripe", envelope={…})`."""
     async with HttpClient(Settings()) as outbound:
 
         def make(verify: str | dict[str, Any], **fields: Any) -> Source:
-            scheme = {"scheme": verify} if isinstance(verify, str) else verify
-            source = {"platform": "erp", "verify": {"secrets": [{"env": "SECRET"}]} | scheme} | fields
+            secrets = {"secrets": [{"env": "SECRET"}]}
+            verified = {"preset": verify} | secrets if isinstance(verify, str) else {"verify": secrets | verify}
+            source = {"platform": "erp"} | verified | fields
             path = tmp_path / "waybill.yaml"
             path.write_text(json.dumps({"platforms": {"erp": ERP}, "sources": {"one": source}}))
             config = load_config(path, ENVIRON)

@@ -9,12 +9,13 @@ import pytest
 from service.errors import Rejection
 from service.events import Delivery, RecordRef
 from service.secrets import SecretRef
-from service.signatures import GitHub, Scheme, Shopify
+from service.signatures import Scheme
+from tests.service.signatures.schemes import preset_scheme
 
 from .conftest import SECRET, MakeSource
 
 REF = (SecretRef(env="SECRET"),)
-SCHEMES: dict[str, Scheme] = {"github": GitHub(secrets=REF), "shopify": Shopify(secrets=REF)}
+SCHEMES: dict[str, Scheme] = {name: preset_scheme(name, REF) for name in ("github", "shopify")}
 ENVELOPE = {
     "kind": "custom",
     "type": {"header": "X-Shopify-Topic"},

@@ -17,7 +17,8 @@ from service.errors import Rejection
 from service.events import Delivery, RecordRef
 from service.ingestion.sources import Source
 from service.secrets import SecretRef
-from service.signatures import Scheme, Slack, StandardWebhooks, Stripe, Svix
+from service.signatures import Scheme, StandardWebhooks
+from tests.service.signatures.schemes import preset_scheme
 
 from .conftest import SECRET, MakeSource
 
@@ -70,7 +71,7 @@ def sign_slack(now: int) -> dict[str, str]:
 
 
 SENDERS: dict[str, tuple[Callable[[int], dict[str, str]], Any, str]] = {
-    "standard_webhooks": (sign_standard_webhooks, "standard_webhooks", "c1"),
+    "standard-webhooks": (sign_standard_webhooks, "standard_webhooks", "c1"),
     "svix": (sign_svix, "standard_webhooks", "c1"),
     "stripe": (sign_stripe, STRIPE, "cus_1"),
     "slack": (sign_slack, SLACK, "U1"),
@@ -125,7 +126,7 @@ def test_redelivery_with_a_new_signature_is_the_same_event(make_source: MakeSour
 def test_redelivery_without_an_id_and_with_a_new_signature_is_a_new_event(
     make_source: MakeSource, name: str, envelope: dict[str, Any]
 ) -> None:
-    source = make_source(name, envelope={key: value for key, value in envelope.items() if key != "id"})
+    source = make_source(name, envelope=envelope | {"id": None})
     sign, now = SENDERS[name][0], int(time.time())
     first, redelivered = (source.verify_and_parse(deliver(source, sign(at))).dedupe_keys for at in (now - 200, now))
     assert first != redelivered
@@ -138,11 +139,11 @@ def sign_with(scheme: Scheme) -> dict[str, str]:
 
 def test_libraries_accept_our_signatures() -> None:
     standardwebhooks.Webhook(SECRET).verify(BODY, sign_with(StandardWebhooks(secrets=REF)))
-    svix.Webhook(SECRET).verify(BODY, sign_with(Svix(secrets=REF)))
-    headers = sign_with(Stripe(secrets=REF))
+    svix.Webhook(SECRET).verify(BODY, sign_with(preset_scheme("svix", REF)))
+    headers = sign_with(preset_scheme("stripe", REF))
     verify = stripe.WebhookSignature.verify_header  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - likewise
     assert verify(BODY, headers["stripe-signature"], SECRET, tolerance=300)
-    assert slack_sdk.signature.SignatureVerifier(SECRET).is_valid_request(BODY, sign_with(Slack(secrets=REF)))
+    assert slack_sdk.signature.SignatureVerifier(SECRET).is_valid_request(BODY, sign_with(preset_scheme("slack", REF)))
 
 
 def test_slack_challenge_is_answered(make_source: MakeSource) -> None:

@@ -16,11 +16,13 @@ A failed attempt ends in exactly one step. `hold`: the lane waits, because the n
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
 
+from service.compute_thread import run_in_thread
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.events import Event
 from service.platforms.base import FetchedRecord
@@ -30,12 +32,15 @@ from service.store import Job, LaneHead, NextEvent
 from service.store.queue.last_state import EncodedLastState
 from workers.late_writes import LateWrites
 from workers.processing.attempt import Attempt
-from workers.processing.decisions import decide, derived_event
+from workers.processing.decisions import Decision, decide, derived_event
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.fetching import fetch_record, follow_hint
 from workers.processing.history import DecisionEntry, initial_ledger
 from workers.processing.stored_values import check_head, load_decision, load_event, load_last_state
+
+EVALUATION_WORK_MAX = 5_000_000
+"""Condition nodes times bytes of the record that are evaluated in the event loop, in about 10 ms; more in a thread."""
 
 
 async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
@@ -149,7 +154,9 @@ class LaneRun:
         if stale and stale.kind == "before_last_state":
             # Rules would see a transition back that never happened.
             return await attempt.finish("stale", stale.error(last))
-        decision = decide(self._rulebook(), event, fetched, last, attempt.head.attempts, stale=stale is not None)
+        evaluate = partial(decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts)
+        decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, fetched.body_bytes)
+        del evaluate
         del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
         next_event = await attempt.decide(decision, event)
         if not decision.entry.effects:
@@ -157,6 +164,13 @@ class LaneRun:
         return await self._run_effects(
             attempt, event, decision.entry, initial_ledger(decision.entry.effects), fresh=True
         )
+
+    async def _evaluate(self, evaluate: Callable[[Rulebook], Decision], event: Event, body_bytes: int) -> Decision:
+        """Evaluate the rules here if that takes a few milliseconds, else in a thread: the event loop is not held."""
+        rulebook = self._rulebook()
+        if rulebook.count_nodes(event) * body_bytes > EVALUATION_WORK_MAX:
+            return await run_in_thread(evaluate, rulebook)
+        return evaluate(rulebook)
 
     async def _fetch(self, event: Event, attempt: Attempt, fetch_delay_seconds: float) -> FetchedRecord:
         # One fetch serves the events that were in the lane before it began and whose fetch delay had passed by then.

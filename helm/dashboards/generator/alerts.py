@@ -127,6 +127,13 @@ METRICS = (
         "The p99 latency of store calls is above 0.5 s.",
     ),
     Alert(
+        "WaybillEventLoopHeld",
+        "histogram_quantile(0.99, sum by (namespace, le) (rate(waybill_event_loop_lag_seconds_bucket[5m]))) > 0.25",
+        "10m",
+        "warning",
+        "The event loop of a process is held for more than 0.25 s.",
+    ),
+    Alert(
         "WaybillLogLinesDropped",
         "sum by (namespace) (increase(waybill_log_lines_dropped_total[15m])) > 0",
         "0m",

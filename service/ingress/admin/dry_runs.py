@@ -6,6 +6,7 @@ from litestar import Controller, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
+from service.compute_thread import run_in_thread
 from service.errors import ConfigError
 from service.events import ChangeType, RecordRef
 from service.ingress.admin.dependencies import Operations
@@ -73,7 +74,7 @@ class DryRuns(Controller):
             ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
             return await operations.dry_run_record(data, ref, data.change, data.source)
         rulebook = await operations.load_candidate(data)
-        return dry_run_subject(rulebook, _posted(rulebook, data))
+        return await run_in_thread(lambda: dry_run_subject(rulebook, _posted(rulebook, data)))
 
     @post("/compare", role="operator", status_code=200)
     async def compare(self, data: JSONBody[CompareRequest], operations: Operations) -> RulebookComparison:

@@ -6,7 +6,7 @@ from litestar.params import FromPath
 from service.ingress.admin.dependencies import Operations, RawParameter
 from service.ingress.admin.events import TextFilter
 from service.ingress.admin.paging import After, LimitParameter
-from service.management.quarantine import Deleted, QuarantinedView, QuarantinePage, Reverified
+from service.management.quarantine import Deleted, Diagnosed, QuarantinedView, QuarantinePage, Reverified
 
 
 class QuarantinedDeliveries(Controller):
@@ -33,6 +33,11 @@ class QuarantinedDeliveries(Controller):
     async def reverify_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Reverified:
         """Reverify one quarantined delivery with the current configuration. Changes nothing."""
         return await operations.reverify_quarantined(quarantined_id)
+
+    @post("/{quarantined_id:str}/diagnose", role="operator", status_code=200)
+    async def diagnose_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Diagnosed:
+        """Find the schemes and configured secrets that verify one quarantined delivery. Changes nothing."""
+        return await operations.diagnose_quarantined(quarantined_id)
 
     @post("/{quarantined_id:str}/release", role="operator", status_code=200)
     async def release_quarantined(self, quarantined_id: FromPath[str], operations: Operations) -> Reverified:

@@ -4,7 +4,7 @@ Rules of files are read-only here, because the next `waybill rules apply` would 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -12,11 +12,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, QueryParameter, SkipValidation
 from msgspec import Struct, structs
 
+from service.actions import Action
 from service.config.mistakes import Mistakes
 from service.errors import ConfigError, Rejection
 from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import invalid, not_found
-from service.management.audit_log import log_admin_change
+from service.management.audit_log import Actor, log_admin_change
 from service.management.operations import AdminOperations
 from service.rules import Rule, check_sources
 from service.rules.compiler.rule import actions_by_name, compile_rule
@@ -199,11 +200,12 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
 
     Raises:
         Rejection: 422 `invalid`, with a pointer to the mistake; also for a source that is not configured, and for
-            an undocumented value.
+            an undocumented value. 403 `permission_denied` for a write to a platform without the role admin.
     """
     installation, mistakes = operations.installation, Mistakes()
+    actions = actions_by_name(installation.actions())
     with mistakes.collect():
-        compile_rule(rule, actions_by_name(installation.actions()), RULE_PATH)
+        compile_rule(rule, actions, RULE_PATH)
     for mistake in check_sources(installation.sources(), rule, RULE_PATH):
         mistakes.add(mistake)
     for mistake in check_enums(rule, RULE_PATH, account_values(installation.config(), rule)):
@@ -212,6 +214,18 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
         mistakes.raise_all()
     except ConfigError as error:
         raise map_error(error) from None
+    _check_role(operations.actor, rule, actions)
+
+
+def _check_role(actor: Actor, rule: Rule, actions: Mapping[str, type[Action]]) -> None:
+    # Otherwise an operator could change objects on a platform, which `platforms write` reserves to the role admin.
+    writes = [str(action["do"]) for action in rule.actions if actions[str(action["do"])].writes_to_platform]
+    if writes and actor.role != "admin":
+        detail = (
+            f"Rule {rule.id} writes to a platform ({', '.join(sorted(set(writes)))}), which requires the role admin; "
+            f"{actor.name} has the role {actor.role}."
+        )
+        raise Rejection(403, "permission_denied", detail)
 
 
 async def _publish(edit: RuleEdit, audit_action: str, change: Callable[[Document], Document]) -> str:

@@ -31,7 +31,7 @@ REJECTIONS: Mapping[int, tuple[str, ...]] = {
 }
 """HTTP statuses of rejections with their stable codes. `failure_status` of a source replaces 401."""
 
-_STATUS = {"type": "string", "enum": ["queued", "duplicate", "ignored"]}
+_STATUS = {"type": "string", "enum": ["queued", "duplicate", "ignored", "rejected"]}
 _EVENT_ID = {"type": ["string", "null"], "description": "id of the event; for a duplicate, of the first one"}
 _OUTCOME = {
     "type": "object",

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
+from service.compute_thread import LARGE_BYTES, run_in_thread
 from service.config.platforms import NO_ERRORS_CONFIG, ErrorsConfig
 from service.errors import Deferred, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
@@ -122,7 +124,8 @@ class ApiClient:
                 rejected = answer.status in CREDENTIAL_STATUSES and not renewed
                 again = rejected and await self._credentials.refreshable(permit, answer.status)
                 if not again:
-                    return self._classify(operation, answer, permit, repeatable=repeatable)
+                    classify = partial(self._classify, operation, answer, permit, repeatable=repeatable)
+                    return await run_in_thread(classify) if len(answer.body) > LARGE_BYTES else classify()
             renewed = True
 
     async def _permit(self) -> Mapping[str, str]:
@@ -193,13 +196,24 @@ async def fetch_one(
     reply = await calls.get(operation, path, context, headers)
     if reply.gone:
         return FetchedRecord(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms)
+    if reply.body_bytes > LARGE_BYTES:
+        return await run_in_thread(_read_record, operation, reply, asked, read)
+    return _read_record(operation, reply, asked, read)
+
+
+def _read_record(
+    operation: str,
+    reply: PlatformResponse,
+    asked: str,
+    read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
+) -> FetchedRecord:
     state, record, modified = read_as(operation, read, reply)
     if record.id != asked:
         reason = f"{operation} gave another record"
         raise PermanentError("platform_wrong_record", reason, http_status=reply.status, operation=operation)
-    return FetchedRecord(
-        record, state, record_version(modified), digest_of(state), reply.status, operation, reply.duration_ms
-    )
+    digest = digest_of(state, large=reply.body_bytes > LARGE_BYTES)
+    version, size = record_version(modified), reply.body_bytes
+    return FetchedRecord(record, state, version, digest, reply.status, operation, reply.duration_ms, size)
 
 
 def read_as(operation: str, read: Callable[[PlatformResponse], T], reply: PlatformResponse) -> T:

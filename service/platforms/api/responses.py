@@ -36,6 +36,7 @@ class PlatformResponse(Struct, frozen=True):
     duration_ms: float
     gone: bool = False
     headers: Mapping[str, str] = MappingProxyType({})
+    body_bytes: int = 0
 
 
 def classify_response(
@@ -65,7 +66,8 @@ def classify_response(
     status = answer.status
     if 200 <= status < 300:
         data = decode_body(answer.body, status) if body_needed else _readable(answer.body, status)
-        return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers)
+        size = len(answer.body)
+        return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers, body_bytes=size)
     wait = retry_after_seconds(answer.headers.get("retry-after"), now)
     if status in gone and wait is None and (status != 404 or not is_html(answer.body)):
         return PlatformResponse(status, None, answer.duration_ms, gone=True)

@@ -32,12 +32,14 @@ class CompiledRule(Struct, frozen=True):
     """A compiled rule.
 
     Without `when` it always matches. `previous_fields` are the fields that it compares with `previous`, by path.
+    `nodes` is the number of nodes of its condition and of its actions.
     """
 
     rule: Rule
     when: Evaluator | None
     actions: tuple[CompiledAction, ...]
     previous_fields: dict[str, Field]
+    nodes: int
 
 
 def actions_by_name(actions: Sequence[type[Action]]) -> dict[str, type[Action]]:
@@ -52,10 +54,10 @@ def compile_rule(rule: Rule, actions: Mapping[str, type[Action]], at: str) -> Co
         ConfigError: there is a mistake in its condition or its actions.
     """
     fields, mistakes = FieldScope(record_type(rule.type), {}), Mistakes()
-    when = None
+    when, limit = None, NodeLimit()
     if rule.when is not None:
         with mistakes.collect():
-            when = compile_condition(rule.when, fields, NodePath(at, "when", NodeLimit())).run
+            when = compile_condition(rule.when, fields, NodePath(at, "when", limit)).run
     if len(rule.actions) > ACTIONS_MAX:
         mistakes.add(ConfigError(f"{at}.actions", f"more than {ACTIONS_MAX} actions", "write a second rule"))
     compiled: list[CompiledAction] = []
@@ -67,7 +69,7 @@ def compile_rule(rule: Rule, actions: Mapping[str, type[Action]], at: str) -> Co
             [str(action.get("id", index)) for index, action in enumerate(rule.actions)], f"{at}.actions", "action"
         )
     mistakes.raise_all()
-    return CompiledRule(rule, when, tuple(compiled), fields.previous_fields)
+    return CompiledRule(rule, when, tuple(compiled), fields.previous_fields, limit.nodes + len(compiled))
 
 
 def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:

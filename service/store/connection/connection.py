@@ -18,6 +18,7 @@ from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redi
 
 from service.errors import ConfigError, StoreNotDurable
 from service.settings import Durability, Settings
+from service.store.connection.address import credentials_of
 from service.store.connection.durability import CHECKED_SETTINGS, durability_problems, parse_info
 
 StoreReply = Any
@@ -36,30 +37,27 @@ def build_pool(settings: Settings, further_check: ConnectionCheck | None = None)
     Each new connection is checked for durability, then by `further_check`.
 
     Raises:
-        ConfigError: The URL, the list of sentinels or the CA file is not valid.
+        ConfigError: The URL, its credentials, the list of sentinels or the CA file is not valid.
     """
     check = DurabilityCheck(settings, further_check)
     options: dict[str, Any] = {
         "socket_timeout": settings.store_timeout_seconds,
         "socket_connect_timeout": settings.store_connect_timeout_seconds,
         "redis_connect_func": check.on_connect,
+        **credentials_of(settings),
     }
     if settings.redis_url.startswith("rediss://") and settings.redis_tls_ca_file:
         options["ssl_ca_certs"] = _readable(settings.redis_tls_ca_file)
     if not settings.redis_url.startswith("unix://"):
         options |= {"socket_keepalive": True, "socket_keepalive_options": _keep_alive()}
-    try:
-        if settings.redis_sentinel:
-            return _sentinel_pool(settings, options)
-        return BlockingConnectionPool.from_url(
-            settings.redis_url,
-            max_connections=settings.store_connections_max,
-            timeout=settings.store_timeout_seconds,
-            **options,
-        )
-    except ValueError as error:
-        fix = "write redis://host:6379/0, rediss://host:6379/0 or unix:///path"
-        raise ConfigError("WAYBILL_REDIS_URL", str(error), fix) from None
+    if settings.redis_sentinel:
+        return _sentinel_pool(settings, options)
+    return BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=settings.store_connections_max,
+        timeout=settings.store_timeout_seconds,
+        **options,
+    )
 
 
 async def close_pool(pool: ConnectionPool) -> None:
@@ -159,7 +157,7 @@ def _parse_sentinel(item: str) -> tuple[str, int]:
 
 def _sentinel_pool(settings: Settings, options: dict[str, Any]) -> SentinelConnectionPool:
     # Sentinels store no events: they need no durability check, and they have their own password.
-    plain = {name: value for name, value in options.items() if name != "redis_connect_func"}
+    plain = {name: value for name, value in options.items() if name not in {"redis_connect_func", "username"}}
     password = settings.redis_sentinel_password or None
     sentinel = Sentinel(parse_sentinels(settings.redis_sentinel), sentinel_kwargs={**plain, "password": password})
     url = BlockingConnectionPool.from_url(settings.redis_url)

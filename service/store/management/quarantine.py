@@ -1,19 +1,20 @@
 """Quarantine: stores complete rejected deliveries, so that a wrong configuration loses no event.
 
-Each source has its own limits of number, bytes and time. At a limit its oldest deliveries are removed, those without a
-valid signature first: unverified traffic removes no verified delivery. Other sources are not affected. The quarantine
-rejects deliveries before the memory limit for events is reached.
+Each source has its own limits of number, bytes as stored (compressed), and time. At a limit its oldest deliveries are
+removed, those without a valid signature first: unverified traffic removes no verified delivery. Other sources are not
+affected. The quarantine rejects deliveries before the memory limit for events is reached.
 """
 
 import time
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.settings import Settings
 from service.store.connection.client import Argument, Client
 from service.store.keys import Keys
+from service.store.queue.serialization import compress_body, decompress_body
 from service.store.scripts import load_script
 
 CALL_SECONDS_MAX = 5.0
@@ -42,6 +43,9 @@ class QuarantinedDelivery(Struct, frozen=True, array_like=True):
     whole: bool
     query: str = ""
     verified: bool = False
+    item: int | None = None
+    """Position of the item in its batch; then `body` is that item alone, and the batch was verified."""
+    dedupe_key: str = ""
 
 
 QUARANTINE, DELETE_QUARANTINED = load_script("quarantine"), load_script("delete_quarantined")
@@ -71,7 +75,8 @@ class QuarantineStore:
         settings, retention_ms = self._settings, int(self._settings.quarantine_retention_hours * 3_600_000)
         arguments: list[Argument] = [settings.quarantine_deliveries_max, settings.quarantine_bytes_max, retention_ms]
         for each in deliveries:
-            arguments += (each.source, each.id, _encode(each), int(each.verified))
+            stored = _encode(structs.replace(each, body=compress_body(each.body)))
+            arguments += (each.source, each.id, stored, int(each.verified))
         return await self._client.call(QUARANTINE, arguments, seconds_max=CALL_SECONDS_MAX)
 
     async def sources(self) -> list[str]:
@@ -102,7 +107,8 @@ class QuarantineStore:
         if not ids:
             return []
         stored: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
-        return [_decoder.decode(each) for each in stored if each is not None]
+        found = [_decoder.decode(each) for each in stored if each is not None]
+        return [structs.replace(each, body=decompress_body(each.body)) for each in found]
 
     async def get(self, quarantined_id: str) -> QuarantinedDelivery | None:
         """Return the delivery of an id; None if it is not stored.

@@ -75,7 +75,7 @@ def encode_event(event: Event) -> bytes:
     # The id is part of the key.
     return _encode((
         event.version, "", event.source, event.type, event.change, event.record, event.occurred_at, headers, trace,
-        _compress_body(event.body), event.depth, event.identified, event.trail,
+        compress_body(event.body), event.depth, event.identified, event.trail,
     ))  # fmt: skip
 
 
@@ -97,11 +97,8 @@ def decode_event(event_id: str, encoded: bytes, *, with_body: bool = True) -> Ev
         headers["user-agent"] = headers.pop("u")
     if not with_body:
         force_setattr(event, "body", b"")
-    elif event.body.startswith(_ZSTD_MAGIC):
-        try:
-            force_setattr(event, "body", zstd.decompress(event.body))
-        except zstd.ZstdError as error:
-            raise msgspec.DecodeError(f"the body of event {event_id} cannot be decompressed: {error}") from None
+    else:
+        force_setattr(event, "body", decompress_body(event.body))
     return event
 
 
@@ -146,11 +143,26 @@ def decompress_history(history: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _compress_body(body: bytes) -> bytes:
+def compress_body(body: bytes) -> bytes:
+    """Return a body as stored, compressed if that makes it smaller."""
     if len(body) < BODY_BYTES_MIN and not body.startswith(_ZSTD_MAGIC):
         return body
     compressed = _body_compressor.compress(body, zstd.ZstdCompressor.FLUSH_FRAME)
     return compressed if len(compressed) < len(body) or body.startswith(_ZSTD_MAGIC) else body
+
+
+def decompress_body(stored: bytes) -> bytes:
+    """Return the body that `compress_body` compressed.
+
+    Raises:
+        msgspec.DecodeError: It cannot be decompressed.
+    """
+    if not stored.startswith(_ZSTD_MAGIC):
+        return stored
+    try:
+        return zstd.decompress(stored)
+    except zstd.ZstdError as error:
+        raise msgspec.DecodeError(f"the body cannot be decompressed: {error}") from None
 
 
 def _inflate(compressed: bytes) -> bytes:

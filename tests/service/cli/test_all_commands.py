@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from service.cli.main import waybill
 
 NEEDS_NO_INSTALLATION = {
-    "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox",
+    "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox", "sources presets",
+    "sources show",
     "serve",
     "store accept",
     "worker",

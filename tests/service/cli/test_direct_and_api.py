@@ -17,7 +17,8 @@ from service.config import AdminConfig, AdminToken, Role
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.ingestion.sources import build_sources, dedupe_key_of_id
+from service.ingestion.dedupe_keys import dedupe_key_of_id
+from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.server import Listener, bind

@@ -40,6 +40,13 @@ async def test_deliveries_rejected_by_a_wrong_secret_are_released_after_the_fix(
     assert (await send(run, url, "pack-orders", order(9), HMAC="an attacker's")).startswith("401")
     await wait_for_quarantined(store, 4)
 
+    ids = {row["id"]: row for row in rows(await run("quarantine", "list", "--json"))}
+    diagnosed = [await run("quarantine", "diagnose", each, "--json") for each in ids]
+    assert sorted(result.exit_code for result in diagnosed) == [0, 0, 0, 1]
+    matches = [match for result in diagnosed for match in rows(result)[0]["matches"]]
+    assert "sources.pack-orders.verify.secrets[0]" in {match["secret"] for match in matches}
+    assert any(match["verify"] == {"scheme": "hmac", "header": "X-Signature"} for match in matches)
+
     still = await run("quarantine", "reverify", "--all", "--json", HMAC="a wrong secret")
     assert (still.exit_code, [row["result"] for row in rows(still)]) == (1, ["rejected"] * 4)
     fixed = await run("quarantine", "reverify", "--all", "--json")

@@ -93,7 +93,7 @@ def load(folder: Path, path: str, value: object, environ: Mapping[str, str] = EN
 SECRET = {"env": "PACK_SECRET"}
 NONE = {"scheme": "none"}
 BEARER = {"scheme": "bearer", "secrets": [SECRET]}
-STRIPE = {"platform": "pack", "verify": {"scheme": "stripe", "secrets": [SECRET]}, "envelope": "standard_webhooks"}
+STRIPE = {"platform": "pack", "preset": "stripe", "secrets": [SECRET], "envelope": "standard_webhooks"}
 
 INVALID: list[tuple[str, object, str, str, str]] = [
     # change, to, path of the mistake, part of the reason, part of the fix
@@ -293,14 +293,14 @@ INVALID: list[tuple[str, object, str, str, str]] = [
         "not accepted",
         "PEM",
     ),
-    ("sources/pack-orders/verify", {"scheme": "githb"}, "sources.pack-orders.verify.scheme", "Invalid", "mean github?"),
-    ("sources/pack-orders/verify", {"scheme": "github"}, "sources.pack-orders.verify.secrets", "missing", "add secr"),
+    ("sources/pack-orders/verify", {"scheme": "hmacc"}, "sources.pack-orders.verify.scheme", "Invalid", "mean hmac?"),
+    ("sources/pack-orders/verify", {"scheme": "bearer"}, "sources.pack-orders.verify.secrets", "missing", "add secr"),
     (
         "sources/pack-orders/verify",
-        {"scheme": "stripe", "secrets": [SECRET], "header": "X"},
+        {"scheme": "bearer", "secrets": [SECRET], "header": "X"},
         "sources.pack-orders.verify.header",
         "unknown key",
-        "valid: scheme, secrets, tolerance_seconds",
+        "valid: scheme, secrets",
     ),
     (
         "sources/pack-orders/content_types",
@@ -591,6 +591,33 @@ def test_credentials_over_public_http_are_a_warning(
 )
 def test_risky_configuration_is_a_warning(tmp_path: Path, path: str, value: object, warning: str) -> None:
     assert load(tmp_path, path, value).warnings[0].startswith(warning)
+
+
+@pytest.mark.parametrize(
+    ("secret", "damage"),
+    [
+        (" key-of-the-sender", "surrounding blanks"),
+        ('"key-of-the-sender"', "in quotes"),
+        ("key\x07of-the-sender", "control characters"),
+        ("changeme", "placeholder"),
+        ("<your secret>", "placeholder"),
+        ("whsec_MfKQ9r...", "placeholder"),
+        ("${SECRET}", "placeholder"),
+        ("key-of-the-sender", ""),
+    ],
+)
+def test_damaged_secret_causes_a_warning_without_it(tmp_path: Path, secret: str, damage: str) -> None:
+    warnings = load(tmp_path, "sources/pack-orders/dedupe_hours", 100, ENVIRON | {"PACK_SECRET": secret}).warnings
+    found = [text for text in warnings if "copy it again" in text]
+    assert [damage in text for text in found] == ([True] if damage else [])
+    assert not any(secret in text for text in found)
+
+
+def test_window_shorter_than_the_tolerance_causes_a_warning(tmp_path: Path) -> None:
+    warnings = load(tmp_path, "sources/erp-orders/dedupe_hours", 0.1).warnings
+    assert any("twice tolerance_seconds (600 s)" in text for text in warnings)
+    longer = load(tmp_path, "sources/erp-orders/dedupe_hours", 0.2).warnings
+    assert not any("tolerance_seconds" in text for text in longer)
 
 
 def test_explicit_decision_is_not_a_warning(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from service.envelopes import (
     ParsedDelivery,
     StandardWebhooksEnvelope,
 )
-from service.envelopes.envelope import FACTS_MAX
 from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
 
@@ -40,7 +39,8 @@ class Connector:
         return (Fact(delivery.source),)
 
 
-CONTEXT = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 16)
+FACTS_MAX = 500
+CONTEXT = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 16, FACTS_MAX)
 
 
 def envelope(kind: str, **fields: Any) -> EnvelopeConfig:
@@ -124,7 +124,7 @@ def test_batch_size_is_limited() -> None:
 
 def test_rejection_contains_the_index_of_the_event() -> None:
     for body, detail in (
-        ([EVENT, EVENT | {"subject": None}], "/subject, in event 1 of the list"),
+        ([EVENT | {"subject": None}] * 2, "/subject, in event 0 of the list"),
         (EVENT | {"subject": None}, "/subject."),
     ):
         with pytest.raises(Rejection) as caught:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.bodies.pointers import parse_pointer
 from service.config.decoding import decode_config
 from service.envelopes import CustomEnvelope, Envelope, EnvelopeConfig, ParseContext, PlatformEnvelope
-from service.envelopes.envelope import FACTS_MAX
+from service.envelopes.envelope import REJECTED_ITEMS_MAX
 from service.errors import ConfigError, Rejection
 from service.events import Delivery, Fact, RecordRef
 
@@ -36,7 +36,8 @@ class Connector:
         return (Fact(msgspec.json.decode(delivery.body, type=dict[str, str])["type"]),)
 
 
-CONTEXT = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 64)
+FACTS_MAX = 500
+CONTEXT = ParseContext(Connector(), frozenset({"purchase_order", "customer"}), 64, FACTS_MAX)
 
 
 def read(body: object, envelope: EnvelopeConfig = ERP) -> tuple[Fact, ...]:
@@ -235,6 +236,7 @@ def test_invalid_pointers_and_types_are_configuration_errors(fields: dict[str, A
 
 
 EACH = envelope_with(each="/events", record={"kind": "customer", "id": "/c"})
+NO_ITEM: dict[str, str] = {}
 ITEM = {"id": "1", "type": "order.created", "c": "c1"}
 
 
@@ -251,7 +253,7 @@ def test_events_of_a_list_are_parsed_from_their_own_bytes() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"events": None}, {"events": {}}, {"events": ITEM}, {"events": [ITEM, {}]}, {"events": [ITEM, 1]}, [ITEM]],
+    [{}, {"events": None}, {"events": {}}, {"events": ITEM}, {"events": [NO_ITEM, NO_ITEM]}, {"events": [1]}, [ITEM]],
 )
 def test_list_with_an_invalid_event_is_rejected(body: object) -> None:
     assert rejection(body, EACH) == (422, "unrecognized_event")
@@ -260,10 +262,10 @@ def test_list_with_an_invalid_event_is_rejected(body: object) -> None:
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        ({"events": None}, "at /events"),
-        ({"events": [ITEM] * (FACTS_MAX + 1)}, "at /events"),
-        ({"events": [ITEM, ITEM, {}]}, "at /type, in event 2 of the list, counted from 0"),
-        ({"events": [{**ITEM, "c": None}, ITEM]}, "at /c, in event 0 of the list, counted from 0"),
+        ({"events": None}, "at /events (WAYBILL_DELIVERY_EVENTS_MAX)"),
+        ({"events": [ITEM] * (FACTS_MAX + 1)}, "at /events (WAYBILL_DELIVERY_EVENTS_MAX)"),
+        ({"events": [NO_ITEM, NO_ITEM]}, "at /type, in event 0 of the list, counted from 0"),
+        ({"events": [{**ITEM, "c": None}] * 2}, "at /c, in event 0 of the list, counted from 0"),
         ({"events": [{**ITEM, "c": None}]}, "at /c"),
     ],
 )
@@ -273,10 +275,61 @@ def test_rejection_contains_the_path_of_the_list_or_the_index_of_the_event(body:
 
 
 def test_duplicate_key_in_a_list_is_rejected_with_the_index_of_the_event() -> None:
-    with pytest.raises(Rejection) as caught:
-        read(b'{"events": [{"id":"1","type":"order.created","c":"c1"}, {"id":"1","id":"2","type":"t","c":"c"}]}', EACH)
-    assert (caught.value.status, caught.value.code) == (400, "malformed_payload")
-    assert "in event 1 of the list" in caught.value.detail
+    body = b'{"events": [{"id":"1","type":"order.created","c":"c1"}, {"id":"1","id":"2","type":"t","c":"c"}]}'
+    [item] = EACH.reader(CONTEXT)(Delivery("erp", {}, body, 0.0)).rejected
+    assert (item.rejection.status, item.rejection.code) == (400, "malformed_payload")
+    assert "in event 1 of the list" in item.rejection.detail
+
+
+def test_valid_items_of_a_list_are_accepted_and_others_rejected_singly() -> None:
+    bad: list[Any] = [{}, 1, {**ITEM, "c": None}]
+    parsed = EACH.reader(CONTEXT)(Delivery("erp", {}, json.dumps({"events": [bad[0], ITEM, *bad[1:]]}).encode(), 0.0))
+    assert (len(parsed.facts), parsed.indexes) == (1, (1,))
+    assert [(item.index, json.loads(item.body)) for item in parsed.rejected] == [(0, bad[0]), (2, 1), (3, bad[2])]
+    assert {item.rejection.code for item in parsed.rejected} == {"unrecognized_event"}
+    for number, rejected in ((REJECTED_ITEMS_MAX, False), (REJECTED_ITEMS_MAX + 1, True)):
+        body = {"events": [ITEM, *[{}] * number]}
+        assert (rejected and rejection(body, EACH)) in {False, (422, "unrecognized_event")}
+        if not rejected:
+            assert len(EACH.reader(CONTEXT)(Delivery("erp", {}, json.dumps(body).encode(), 0.0)).rejected) == number
+
+
+LISTS: list[tuple[Any, Any, str]] = [
+    ("/entry/*/changes", {"entry": [{"changes": [{"c": 1}, {"c": 2}]}, {}, {"changes": [{"c": 3}]}]}, "123"),
+    ("/entry/*/changes/*", {"entry": [{"changes": [{"c": 1}]}, {"changes": []}]}, "1"),
+    ("/*", [{"c": 1}, {"c": 2}], "12"),
+    ("/*/b", [{"b": [{"c": 1}]}, {"b": None}], "1"),
+    ("/a", {"a": []}, ""),
+]
+
+
+@pytest.mark.parametrize(("each", "body", "records"), LISTS)
+def test_items_of_lists_in_lists_are_found(each: str, body: object, records: str) -> None:
+    envelope = envelope_with(id=None, each=each, type="t", occurred_at=None, record={"kind": "customer", "id": "/c"})
+    parsed = envelope.reader(CONTEXT)(Delivery("erp", {}, json.dumps(body).encode(), 0.0))
+    assert "".join(fact.record.id for fact in parsed.facts if fact.record) == records
+
+
+@pytest.mark.parametrize("body", [{}, {"entry": None}, {"entry": {"changes": []}}, []])
+def test_missing_outer_list_is_rejected(body: object) -> None:
+    envelope = envelope_with(id=None, each="/entry/*/changes", type="t", record={"kind": "customer", "id": "/c"})
+    assert rejection(body, envelope) == (422, "unrecognized_event")
+
+
+def test_items_can_be_texts() -> None:
+    texts = envelope_with(id=None, each="/accounts", type="t", occurred_at=None, record={"kind": "customer", "id": ""})
+    parsed = texts.reader(CONTEXT)(Delivery("erp", {}, b'{"accounts": ["a", 7, {}]}', 0.0))
+    assert [fact.record and fact.record.id for fact in parsed.facts] == ["a", "7"]
+    assert [item.index for item in parsed.rejected] == [2]
+
+
+@pytest.mark.parametrize("data", [{}, {"id": None}, {"id": {}}, {"id": True}])
+def test_event_without_an_optional_record_is_ignored(data: dict[str, Any]) -> None:
+    optional = envelope_with(record={"kind": "purchase_order", "id": "/data/id", "optional": True})
+    assert read(BODY, optional) == (FACT,)
+    [fact] = read(BODY | {"data": data}, optional)
+    assert (fact.record, fact.reason) == (None, "no_record")
+    assert rejection(BODY | {"data": data}) == (422, "unrecognized_event")
 
 
 def test_number_of_events_in_a_list_is_limited() -> None:

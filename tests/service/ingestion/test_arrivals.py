@@ -24,8 +24,8 @@ def verified_delivery(*facts: Fact) -> VerifiedDelivery:
 
 def test_facts_without_a_record_are_ignored() -> None:
     assert build_ingest_requests(verified_delivery(PING), CONTEXT) == []
-    assert match_outcomes([PING], []) == [IGNORED]
-    assert match_outcomes([], []) == [IGNORED]
+    assert match_outcomes(verified_delivery(PING), []) == [IGNORED]
+    assert match_outcomes(verified_delivery(), []) == [IGNORED]
 
 
 def test_first_event_has_the_delivery_id_and_others_have_new_ids() -> None:
@@ -42,7 +42,7 @@ def test_first_event_has_the_delivery_id_and_others_have_new_ids() -> None:
 
 def test_outcomes_are_in_the_order_of_the_facts() -> None:
     results = [IngestResult("duplicate", "old"), IngestResult("queued", "new")]
-    outcomes = match_outcomes([ORDER, PING, ORDER], results)
+    outcomes = match_outcomes(verified_delivery(ORDER, PING, ORDER), results)
     assert outcomes == [FactOutcome("duplicate", "old"), IGNORED, FactOutcome("queued", "new")]
     answer = accepted_response(outcomes)
     assert answer.status == 202

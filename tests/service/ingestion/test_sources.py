@@ -17,7 +17,6 @@ from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.http_client import HttpClient
 from service.ingestion.sources import (
-    FACTS_MAX,
     ID_CHARACTERS_MAX,
     TEXT_CHARACTERS_MAX,
     Source,
@@ -54,6 +53,7 @@ PLATFORMS = {
     },
 }
 HOUR_MS = 3_600_000
+FACTS_MAX = 1_000
 
 
 def load_source_config(folder: Path, source: Mapping[str, Any], name: str = "one") -> Config:
@@ -212,11 +212,8 @@ def test_dedupe_keys_of_ids_and_of_signed_bytes_differ(harness: Harness) -> None
 SIGNED: dict[str, dict[str, Any]] = {
     "hmac": HMAC,
     "standard_webhooks": STANDARD,
-    "github": {"scheme": "github", "secrets": [{"env": "S"}]},
-    "shopify": {"scheme": "shopify", "secrets": [{"env": "S"}]},
-    "slack": {"scheme": "slack", "secrets": [{"env": "S"}]},
-    "stripe": {"scheme": "stripe", "secrets": [{"env": "S"}]},
-    "svix": {"scheme": "svix", "secrets": [{"env": "W"}]},
+    "hmac with a timestamp": HMAC | {"signed": "{timestamp}.{body}", "timestamp_header": "X-Time"},
+    "svix": STANDARD | {"header_prefix": "svix-"},
     "basic": BASIC,
     "bearer": {"scheme": "bearer", "secrets": [{"env": "S"}]},
     "header": {"scheme": "header", "header": "X-Token", "secrets": [{"env": "S"}]},
@@ -292,11 +289,11 @@ def test_dedupe_window_covers_the_retries_of_the_platform(harness: Harness, plat
     assert harness.source(platform, envelope="platform", dedupe_hours=1.5).window_ms == 5_400_000
 
 
-@pytest.mark.parametrize(("scheme", "hours"), [("github", 72), ("shopify", 48), ("slack", 24), ("stripe", 96)])
-def test_dedupe_window_covers_the_retries_of_the_signature_scheme(harness: Harness, scheme: str, hours: int) -> None:
+@pytest.mark.parametrize(("preset", "hours"), [("github", 72), ("shopify", 48), ("slack", 24), ("stripe", 96)])
+def test_dedupe_window_covers_the_retries_of_the_preset(harness: Harness, preset: str, hours: int) -> None:
     short = msgspec.structs.replace(Settings(), dedupe_hours=1.0)
-    verify = {"scheme": scheme, "secrets": [{"env": "S"}]}
-    assert harness.source("erp", short, verify=verify).window_ms == hours * HOUR_MS
+    fields: dict[str, Any] = {"preset": preset, "secrets": [{"env": "S"}], "verify": {}}
+    assert harness.source("erp", short, **fields).window_ms == hours * HOUR_MS
     assert harness.source("erp", short).window_ms == HOUR_MS
 
 
@@ -401,8 +398,39 @@ def test_random_deliveries_raise_only_rejections(body: bytes, headers: dict[str,
         content_types=envelope.content_types,
         distinct=False,
         verifier=Unverified().build({}, "verify"),
-        parser=envelope.reader(ParseContext(BatchPlatform(), frozenset({"customer"}), 64)),
+        parser=envelope.reader(ParseContext(BatchPlatform(), frozenset({"customer"}), 64, FACTS_MAX)),
         entropy=bytes,
     )
     with pytest.raises(Rejection):
         source.verify_and_parse(Delivery("one", headers, body, NOW))
+
+
+EACH = {"kind": "custom", "each": "/e", "type": "t", "record": {"kind": "customer", "id": "/c"}}
+
+
+def keys_of_items(harness: Harness, *items: object, **envelope: Any) -> tuple[str, ...]:
+    body = json.dumps({"e": items}).encode()
+    source = harness.source(envelope=EACH | envelope)
+    return source.verify_and_parse(Delivery("one", sign(harness, body), body, NOW)).dedupe_keys
+
+
+def test_items_with_the_same_id_and_bytes_are_duplicates(harness: Harness) -> None:
+    first, other = {"id": "1", "c": "a"}, {"id": "1", "c": "b"}
+    keys = keys_of_items(harness, first, first, other, first, id="/id")
+    assert (keys[0], len(set(keys))) == (keys[1], 2)
+    assert keys[3] == keys[0]
+
+
+def test_corrected_configuration_changes_no_key_of_other_items(harness: Harness) -> None:
+    body = json.dumps({"e": [{"c": "a"}, {"d": "b"}, {"c": "c"}]}).encode()
+    delivery = Delivery("one", sign(harness, body), body, NOW)
+    verified = harness.source(envelope=EACH).verify_and_parse(delivery)
+    optional = EACH | {"record": {"kind": "customer", "id": "/c", "optional": True}}
+    corrected = harness.source(envelope=optional).verify_and_parse(delivery)
+    assert corrected.dedupe_keys == (verified.dedupe_keys[0], verified.rejected[0].dedupe_key, verified.dedupe_keys[1])
+
+
+def test_malformed_item_of_a_batch_is_repaired(harness: Harness) -> None:
+    body = b'{"e": [{"c": "a"}, {"c": "b", "x": NaN}]}'
+    verified = harness.source(envelope=EACH).verify_and_parse(Delivery("one", sign(harness, body), body, NOW))
+    assert (len(verified.facts), verified.repaired, verified.rejected) == (2, True, ())

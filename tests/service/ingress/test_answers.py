@@ -10,6 +10,7 @@ import yaml
 
 from service.errors import ConfigError
 from service.http_client import HttpClient
+from service.ingestion.reverification import ingest, reverify
 from service.ingestion.sources import build_sources
 from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
@@ -104,6 +105,46 @@ async def test_answers_are_those_of_the_source(  # noqa: PLR0917 - fixtures
     async with client.get(f"{url}/webhooks/code?code=abc") as response:
         proof = hashlib.sha256(b"abc" + SECRET + b"https://hooks.example.com/x").hexdigest()
         assert await response.json() == {"response": proof}
+
+
+BATCH = {
+    "envelope": {"kind": "custom", "each": "/e", "type": "t", "record": {"kind": "purchase_order", "id": "/order"}}
+}
+
+
+async def test_invalid_items_of_a_batch_are_quarantined_singly_and_released(  # noqa: PLR0917 - fixtures
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession, tmp_path: Path, lines: Lines
+) -> None:
+    path, corrected = tmp_path / "batches.yaml", tmp_path / "corrected.yaml"
+    path.write_text(configuration(batch=BATCH))
+    pointer = BATCH["envelope"] | {"record": {"kind": "purchase_order", "id": "/number"}}
+    corrected.write_text(configuration(batch={"envelope": pointer}))
+    async with HttpClient(settings) as outbound:
+        loaded = [load_config(each, ENVIRON) for each in (path, corrected)]
+        built = [
+            build_sources(each, ENVIRON, build_platforms(each.platforms, ENVIRON, outbound), settings)
+            for each in loaded
+        ]
+    url = await serve(settings, store, built[0])
+    body = b'{"e": [{"order": "1"}, {"number": "2"}, {"order": "3"}]}'
+    for status in ("queued", "duplicate"):
+        async with client.post(f"{url}/webhooks/batch", data=body, headers=signed(body)) as response:
+            answer = await response.json()
+            assert (response.status, answer["status"]) == (202, status)
+            assert [event["status"] for event in answer["events"]] == [status, "rejected", status]
+    [line, _] = lines("delivery.received")
+    assert (line["events"], line["items_rejected"], line["level"]) == (3, 1, "warning")
+    ids = await store.quarantine.ids("batch")
+    [item, again] = await store.quarantine.read("batch", ids)
+    assert (item.item, item.body, item.code, item.dedupe_key) == (
+        1, b'{"number": "2"}', "unrecognized_event", again.dedupe_key
+    )  # fmt: skip
+    assert reverify(item, built[0]).admission is None
+    for quarantined, expected in ((item, "queued"), (again, "duplicate")):
+        finding = reverify(quarantined, built[1])
+        assert finding.admission
+        [outcome] = await ingest(finding, finding.admission, built[1], store)
+        assert outcome.status == expected
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from service.compute_thread import LARGE_BYTES
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.envelopes import ParsedDelivery
 from service.events import Delivery, Fact, RecordRef
@@ -311,3 +313,23 @@ async def test_deliveries_are_answered_503_until_the_store_opens(
 async def in_chunks(body: bytes, size: int) -> AsyncIterator[bytes]:
     for start in range(0, len(body), size):
         yield body[start : start + size]
+
+
+async def test_large_delivery_is_parsed_in_a_thread(
+    settings: Settings, store: Store, sources: Mapping[str, Source], serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    source, threads = sources["erp-orders"], list[str]()
+
+    def parse(delivery: Delivery) -> ParsedDelivery:
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return source.parser(delivery)
+
+    url = await serve(settings, store, {"erp-orders": msgspec.structs.replace(source, parser=parse)})
+    for size in (LARGE_BYTES, LARGE_BYTES + 1):
+        body = encode(Order(str(size)), size)
+        async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
+            assert response.status == 202
+    body = b"[" * (LARGE_BYTES + 1)
+    async with client.post(f"{url}/webhooks/erp-orders", data=body, headers=signed(body)) as response:
+        assert response.status == 400
+    assert threads == ["MainThread", "waybill-compute", "waybill-compute"]

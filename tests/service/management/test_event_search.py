@@ -10,7 +10,8 @@ from msgspec import structs
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import Rejection
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.ingestion.sources import Source, dedupe_key_of_id
+from service.ingestion.dedupe_keys import dedupe_key_of_id
+from service.ingestion.sources import Source
 from service.management.event_filter import Cursor, EventFilter
 from service.management.event_search import EventRow, find_events
 from service.management.operations import AdminOperations

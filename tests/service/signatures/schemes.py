@@ -2,25 +2,22 @@
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from msgspec import structs
+from msgspec import convert, structs, to_builtins
 
+from service.config.presets import expand_preset
 from service.events import Delivery
 from service.secrets import SecretRef
 from service.signatures import (
     Basic,
     Bearer,
-    GitHub,
     Header,
     Hmac,
     HttpMessageSignatures,
     PathToken,
     PublicKeySignature,
     Scheme,
-    Shopify,
-    Slack,
+    SchemeConfig,
     StandardWebhooks,
-    Stripe,
-    Svix,
 )
 
 NOW = 1_700_000_000
@@ -43,6 +40,13 @@ def key_pair(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> tuple[str, 
 
 RSA, RSA_PUBLIC = key_pair(rsa.generate_private_key(65537, 2048))
 P256, P256_PUBLIC = key_pair(ec.generate_private_key(ec.SECP256R1()))
+
+
+def preset_scheme(name: str, secrets: tuple[SecretRef, ...]) -> SchemeConfig:
+    """Return the scheme of a preset."""
+    source = expand_preset({"preset": name, "secrets": to_builtins(secrets)}, "sources.s")
+    return convert(source["verify"], SchemeConfig)  # pyright: ignore[reportArgumentType, reportReturnType] - a union
+
 
 SCHEMES: dict[str, tuple[Scheme, str]] = {
     "hmac": (Hmac(header="X-Signature", secrets=BOTH), ENVIRON["B"]),
@@ -140,11 +144,11 @@ SCHEMES: dict[str, tuple[Scheme, str]] = {
     "standard_webhooks": (StandardWebhooks(secrets=WEBHOOKS), WHSEC),
     "standard_webhooks v1a": (StandardWebhooks(public_keys=(PUBLIC,)), PRIVATE),
     "standard_webhooks, both": (StandardWebhooks(secrets=WEBHOOKS, public_keys=(PUBLIC,)), PRIVATE),
-    "github": (GitHub(secrets=BOTH), ENVIRON["B"]),
-    "shopify": (Shopify(secrets=BOTH), ENVIRON["A"]),
-    "slack": (Slack(secrets=BOTH), ENVIRON["B"]),
-    "stripe": (Stripe(secrets=BOTH), ENVIRON["A"]),
-    "svix": (Svix(secrets=WEBHOOKS), WHSEC),
+    "github": (preset_scheme("github", BOTH), ENVIRON["B"]),
+    "shopify": (preset_scheme("shopify", BOTH), ENVIRON["A"]),
+    "slack": (preset_scheme("slack", BOTH), ENVIRON["B"]),
+    "stripe": (preset_scheme("stripe", BOTH), ENVIRON["A"]),
+    "svix": (preset_scheme("svix", WEBHOOKS), WHSEC),
     "basic": (Basic(username="till", password=BOTH), ENVIRON["B"]),
     "bearer": (Bearer(secrets=BOTH), ENVIRON["B"]),
     "header": (Header(header="X-Gitlab-Token", secrets=BOTH), ENVIRON["B"]),

@@ -4,7 +4,8 @@ import pytest
 
 from service.events import Delivery
 from service.secrets import SecretRef
-from service.signatures import GitHub, Hmac, Scheme, Slack, StandardWebhooks
+from service.signatures import Hmac, Scheme, StandardWebhooks
+from tests.service.signatures.schemes import preset_scheme
 
 REF = (SecretRef(env="S"),)
 SLACK_BODY = (
@@ -39,14 +40,14 @@ VECTORS: dict[str, tuple[Scheme, str, bytes, int, dict[str, str]]] = {
         },
     ),
     "GitHub, validating webhook deliveries": (
-        GitHub(secrets=REF),
+        preset_scheme("github", REF),
         "It's a Secret to Everybody",
         b"Hello, World!",
         0,
         {"x-hub-signature-256": "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"},
     ),
     "Slack, verifying requests": (
-        Slack(secrets=REF),
+        preset_scheme("slack", REF),
         "8f742231b10e8888abcd99yyyzzz85a5",
         SLACK_BODY,
         1_531_420_618,

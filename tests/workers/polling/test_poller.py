@@ -296,7 +296,7 @@ async def test_short_wait_for_the_throttle_happens_within_the_pass(polls: PollHa
     assert [line["event"] for line in lines] == ["platform.circuit_opened", "platform.circuit_closed", "poll.finished"]
 
 
-@pytest.mark.parametrize("status", [401, 404])
+@pytest.mark.parametrize("status", [403, 404])
 async def test_rejected_or_missing_list_is_not_an_empty_list(polls: PollHarness, status: int) -> None:
     polls.catalog.put("pexip_engage", "customer", "1", customer(1))
     await polls.run_pass(ENGAGE)

@@ -296,3 +296,19 @@ async def test_rule_types_list_fields_operators_and_actions(api: Api) -> None:
     assert actions["http"]["repeat"] == "keyed"
     assert (await api("GET", "/api/v1/rule-types/customer")).body == customer
     assert (await api("GET", "/api/v1/rule-types/order")).status == 404
+
+
+async def test_a_rule_that_writes_to_a_platform_requires_the_role_admin(api: Api, short: Answer) -> None:
+    write = {"id": "drop", "do": "pack_cloud_delete_integration", "integration": "{id}"}
+    rule = RULE | {"id": "writes", "actions": [write]}
+    rejected = await api("POST", RULES, rule, "operator")
+    assert (rejected.status, rejected.body["code"]) == (403, "permission_denied")
+    assert "pack_cloud_delete_integration" in rejected.body["detail"]
+    path = f"{RULES}/{short.body['id']}"
+    rejected = await api("POST", f"{path}/actions", write, "operator", if_match="*")
+    assert (rejected.status, rejected.body["code"]) == (403, "permission_denied")
+    assert (await api("POST", RULES, rule, "admin")).status == 201
+    changed = await api("PUT", f"{RULES}/writes", rule | {"name": "other"}, "operator", if_match="*")
+    assert (changed.status, changed.body["code"]) == (403, "permission_denied")
+    assert (await api("DELETE", f"{RULES}/writes", None, "operator", if_match="*")).status == 204
+    assert (await api("POST", RULES, RULE | {"id": "harmless"}, "operator")).status == 201

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from msgspec import UNSET
 
 from service.errors import PermanentError, TransientError
 from service.http_client import HttpResponse
+from service.platforms.api import decoding
 from service.platforms.api.coercion import (
     as_decimal,
     as_money,
@@ -344,3 +346,41 @@ def test_a_body_that_is_not_json_has_no_error_message() -> None:
 
 def test_short_words_are_not_removed_as_secrets() -> None:
     assert scrub_secrets("a b c", ["a b"]) == "a b c"
+
+
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals(allow_nan=False, allow_infinity=False, places=3)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(value=JSON_VALUES, blanks=st.text(" \t\r\n", max_size=3), piece_bytes=st.integers(0, 40))
+@settings(max_examples=examples(100))
+def test_large_json_is_decoded_and_digested_in_pieces_with_the_same_result(
+    value: object, blanks: str, piece_bytes: int
+) -> None:
+    body = blanks.encode() + msgspec.json.format(ENCODER.encode(value), indent=1)
+    whole = decode_body(body, 200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "PIECE_BYTES", piece_bytes)
+        pieces = decode_body(body, 200)
+    assert (pieces, repr(pieces)) == (whole, repr(whole))
+    assert digest_of(pieces, large=True) == digest_of(whole)
+
+
+@pytest.mark.parametrize("body", [b'{"a": [1, 2', b'{"a": [1 2]}', b'{"a": 1} x', b'[{"b": "\xff"}]', b"[" * 3_000])
+def test_malformed_json_is_malformed_in_pieces(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kind() -> str:
+        with pytest.raises((TransientError, PermanentError)) as caught:
+            decode_body(body, 200)
+        return caught.value.kind
+
+    whole = kind()
+    monkeypatch.setattr(decoding, "PIECE_BYTES", 2)
+    assert kind() == whole

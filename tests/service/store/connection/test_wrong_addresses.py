@@ -7,13 +7,12 @@ import redis
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import ConfigError, StoreUnavailable
-from tests.service.store.builders import store_on
+from tests.service.store.builders import run_on_server, store_on
 
 
 @pytest.mark.parametrize(
     ("url", "settings", "message"),
     [
-        ("http://db", {}, "WAYBILL_REDIS_URL: .*redis://host:6379/0"),
         ("redis://db", {"redis_sentinel": "db"}, "WAYBILL_REDIS_SENTINEL: db is not host:port.*sentinel-1:26379"),
         ("redis://db", {"redis_sentinel": "a:1,,b:2"}, "WAYBILL_REDIS_SENTINEL: an empty part is not host:port"),
         ("redis://db", {"redis_sentinel": "a:b"}, "WAYBILL_REDIS_SENTINEL: a:b is not host:port"),
@@ -28,6 +27,70 @@ async def test_invalid_address_is_a_config_error(url: str, settings: dict[str, s
     with pytest.raises(ConfigError, match=message):
         async with store_on(url, **settings):
             pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p4ss/Word@db:6379/0",
+        "redis://:p4ss#Word@db:6379/0",
+        "redis://:p4ss?Word@db:6379/0",
+        "redis://:4711/p4ssWord@db:6379",
+        "redis://:4711?p4ssWord@db:6379",
+        "redis://user:4711#p4ssWord@db",
+        "redis://[p4ssWord@db",
+        "redis://:p4ss]Word@db",
+        "redis://:secret@db:p4ssWord",
+        "redis://:secret@db:6379/p4ssWord",
+        "redis://:secret@db:6379/0?p4ssWord=1",
+        "redis://:secret@db:99999999",
+        "redis://:secret@",
+        "p4ssWord@db:6379",
+        "http://:p4ssWord@db",
+        "unix://p4ssWord",
+        "unix:///run/valkey.sock?p4ssWord=1",
+        "unix:///run/valkey.sock#p4ssWord",
+        "",
+    ],
+)
+async def test_error_of_a_malformed_url_contains_no_part_of_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="percent-encode") as failed:
+        async with store_on(url):
+            pass
+    assert failed.value.path == "WAYBILL_REDIS_URL"
+    for part in ("p4ss", "Word", "4711", "secret", "99999999", "db"):
+        assert part not in str(failed.value)
+    assert failed.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "message"),
+    [
+        ("redis://:x@db", {"redis_password": "y"}, "are set twice"),
+        ("redis://x@db", {"redis_password": "y"}, "are set twice"),
+        ("unix:///run/valkey.sock?password=x", {"redis_password": "y"}, "are set twice"),
+        ("redis://db", {"redis_username": "ana"}, "set WAYBILL_REDIS_PASSWORD"),
+    ],
+)
+async def test_contradictory_credentials_are_a_config_error(url: str, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        async with store_on(url, **settings):
+            pass
+
+
+async def test_user_and_password_can_be_set_beside_the_url(
+    own_valkey: Callable[..., EmbeddedValkey], free_port: int
+) -> None:
+    server = own_valkey("--port", str(free_port), "--bind", "127.0.0.1")
+    run_on_server(server.url, "ACL", "SETUSER", "ana", "on", ">p/4#5?6@7", "~*", "&*", "+@all")
+    run_on_server(server.url, "ACL", "SETUSER", "default", "resetpass", ">other")
+    settings = {"redis_username": "ana", "redis_password": "p/4#5?6@7"}
+    for url in (f"redis://127.0.0.1:{free_port}/0", server.url):
+        async with store_on(url, **settings) as store:
+            await store.check()
+            assert await store.client.command("ACL", "WHOAMI") == b"ana"
+    async with store_on(f"redis://ana:p%2F4%235%3F6%407@127.0.0.1:{free_port}") as store:
+        await store.check()
 
 
 async def test_error_of_missing_sentinels_names_the_setting(free_port: int) -> None:

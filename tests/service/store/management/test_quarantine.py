@@ -1,5 +1,6 @@
 """Quarantine: limits per source, repeated calls, deletion."""
 
+import random
 from collections.abc import Callable
 
 import msgspec
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.store
 
 
 def make_quarantined(number: int, source: str = "a", size: int = 10) -> QuarantinedDelivery:
+    body = random.Random(number).randbytes(size)  # cannot be compressed
     return QuarantinedDelivery(
-        1, f"{number:032x}", source, "not_verified", 401, 1.7e9, {"x-signature": "s"}, b"x" * size, None, whole=True
+        1, f"{number:032x}", source, "not_verified", 401, 1.7e9, {"x-signature": "s"}, body, None, whole=True
     )
 
 
@@ -40,6 +42,15 @@ async def test_quarantined_delivery_is_stored_completely(store: Store) -> None:
     assert await store.quarantine.get("unknown") is None
     assert await store.quarantine.sources() == ["a"]
     assert (await store.quarantine.count("a"))[0] == 1
+
+
+async def test_bodies_are_compressed_and_count_as_stored(make_settings: Callable[..., Settings]) -> None:
+    store = await open_store(make_settings(quarantine_bytes_max=10_000))
+    blanks = [msgspec.structs.replace(make_quarantined(n), body=b" " * 1_000_000) for n in range(20)]
+    assert await store.quarantine_deliveries(blanks) == 0
+    assert await store.quarantine.read("a", [blanks[3].id]) == [blanks[3]]
+    assert (await store.quarantine.count("a"))[1] < 10_000
+    await store.close()
 
 
 async def test_repeated_put_stores_a_delivery_once(store: Store) -> None:

@@ -1,0 +1,82 @@
+"""`waybill sources`: the configured sources, and the presets of well-known senders."""
+
+from typing import Any
+
+import click
+import msgspec
+
+from service.cli.connection import ConnectionOptions, connection_options, run_with_client
+from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
+from service.config.presets import SenderPreset, load_preset, preset_names
+from service.management.status import SourceView
+
+SOURCE_COLUMNS: Columns[SourceView] = columns_of(
+    "name", "platform", "path", "verify", "secrets", "envelope", "poll_seconds", "dedupe_hours", "quarantined"
+)
+PRESET_COLUMNS: Columns[tuple[str, SenderPreset]] = {
+    "preset": lambda row: row[0],
+    "sender": lambda row: row[1].title,
+    "group": lambda row: row[1].group,
+    "requires": lambda row: ", ".join(row[1].requires),
+}
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="\b\nExamples:\n  waybill sources\n  waybill sources presets\n  waybill sources show shopify",
+)
+@JSON
+@connection_options
+@click.pass_context
+def sources(context: click.Context, *, as_json: bool, connection: ConnectionOptions) -> None:
+    """List the configured sources, or the presets of well-known senders.
+
+    The column `quarantined` counts the rejected deliveries in quarantine.
+    """
+    if context.invoked_subcommand is None:
+        found = run_with_client(connection, lambda client: client.list_sources())
+        print_rows(found, SOURCE_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no sources.")
+
+
+@sources.command(epilog="\b\nExample:\n  waybill sources presets")
+@JSON
+def presets(*, as_json: bool) -> None:
+    """List the presets of well-known senders."""
+    if as_json:
+        for name in preset_names():
+            print_json({"preset": name, **_described(load_preset(name))})
+        return
+    rows = [(name, load_preset(name)) for name in preset_names()]
+    print_rows(rows, PRESET_COLUMNS, as_json=False, empty_message="")
+
+
+@sources.command(epilog="\b\nExample:\n  waybill sources show shopify")
+@click.argument("name")
+@JSON
+def show(name: str, *, as_json: bool) -> None:
+    """Show a preset: its parameters, the configuration it stands for, and the facts about the sender."""
+    preset = load_preset(name)
+    if as_json:
+        print_json({"preset": name, **_described(preset), "source": preset.source})
+        return
+    lines = [preset.title, "", "Source:", f"  {name}:", "    platform: …", f"    preset: {name}"]
+    lines += [f"    {key}: …  # {meaning}" for key, meaning in preset.requires.items()]
+    lines += [f"    record: {preset.record}  # the record kind of all events"] if preset.record else []
+    lines += ["", "Facts:", *[f"  {'certain ' if fact.certain else 'inferred'}  {fact.text}" for fact in preset.facts]]
+    lines += ["", "Stands for:", *_as_lines(preset.source, "  "), "", *preset.documentation]
+    print_text("\n".join(lines))
+
+
+def _described(preset: SenderPreset) -> dict[str, Any]:
+    described: dict[str, Any] = msgspec.to_builtins(preset)
+    return {key: value for key, value in described.items() if key not in {"source", "samples"}}
+
+
+def _as_lines(value: dict[str, Any], indent: str) -> list[str]:
+    lines: list[str] = []
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            lines += [f"{indent}{key}:", *_as_lines(item, f"{indent}  ")]  # pyright: ignore[reportUnknownArgumentType] - plain data
+        else:
+            lines.append(f"{indent}{key}: {item if isinstance(item, str) else msgspec.json.encode(item).decode()}")
+    return lines

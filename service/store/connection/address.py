@@ -1,0 +1,64 @@
+"""Address of the store: WAYBILL_REDIS_URL, and the user and password beside it.
+
+No error contains a part of the URL: a password that is not percent-encoded can be at any place of it.
+"""
+
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from service.errors import ConfigError
+from service.settings import Settings
+
+SCHEMES = frozenset({"redis", "rediss", "unix"})
+OPTIONS = frozenset({"db", "username", "password"})
+FIX = (
+    "write redis://host:6379/0, rediss://host:6379/0 or unix:///path; percent-encode user and password "
+    "(/ is %2F, # is %23, ? is %3F, @ is %40), or set WAYBILL_REDIS_USERNAME and WAYBILL_REDIS_PASSWORD instead"
+)
+
+
+def credentials_of(settings: Settings) -> dict[str, str]:
+    """Return the user and the password that are set beside the URL.
+
+    Raises:
+        ConfigError: The URL is not valid, or has a user or a password too.
+    """
+    parts = _split(settings.redis_url)
+    problem = _problem(parts)
+    if problem:
+        raise ConfigError("WAYBILL_REDIS_URL", problem, FIX)
+    given = {"username": settings.redis_username, "password": settings.redis_password}
+    credentials = {name: value for name, value in given.items() if value}
+    if credentials and (parts.username or parts.password or _options(parts) & {"username", "password"}):
+        fix = "remove user and password from WAYBILL_REDIS_URL, or unset WAYBILL_REDIS_USERNAME and _PASSWORD"
+        raise ConfigError("WAYBILL_REDIS_PASSWORD", "user or password are set twice, here and in the URL", fix)
+    if "username" in credentials and "password" not in credentials:
+        raise ConfigError("WAYBILL_REDIS_USERNAME", "there is no password for the user", "set WAYBILL_REDIS_PASSWORD")
+    return credentials
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ConfigError("WAYBILL_REDIS_URL", "is not a URL", FIX) from None
+
+
+def _problem(parts: SplitResult) -> str | None:
+    if parts.scheme not in SCHEMES:
+        return "does not start with redis://, rediss:// or unix://"
+    if parts.fragment or not _options(parts) <= OPTIONS:
+        return "has a # or an unknown option after ?"
+    if parts.scheme == "unix":
+        return None if parts.path.strip("/") else "has no path of a socket"
+    try:
+        is_complete = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_complete = False
+    if not is_complete:
+        return "has no valid host and port"
+    database = parts.path.removeprefix("/")
+    return None if not database or (database.isascii() and database.isdigit()) else "has no number as its database"
+
+
+def _options(parts: SplitResult) -> set[str]:
+    return {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
