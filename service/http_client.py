@@ -24,6 +24,7 @@ from msgspec import Struct
 from yarl import URL
 
 from service.errors import PermanentError, TransientError
+from service.name_resolver import NameResolver
 from service.settings import Settings
 from service.ssrf_guard import SsrfGuard
 
@@ -61,7 +62,7 @@ class HttpClient:
         self._guard = SsrfGuard(allow_private_hosts)
         # A job makes one call at a time, unless several of its actions run concurrently.
         connections_max = 2 * settings.concurrency
-        self._plain = _open_session(aiohttp.DefaultResolver(), connections_max)
+        self._plain = _open_session(NameResolver(), connections_max)
         self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
 
     async def request(
@@ -131,7 +132,7 @@ class GuardedResolver(AbstractResolver):
 
     def __init__(self, guard: SsrfGuard) -> None:
         self._guard = guard
-        self._inner = aiohttp.DefaultResolver()
+        self._inner = NameResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET

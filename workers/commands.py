@@ -23,6 +23,7 @@ from service.http_client import HttpClient
 from service.log import configure
 from service.metrics.event_loop import measure_event_loop_lag
 from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.api.target_throttle import TargetThrottles
 from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
@@ -136,6 +137,7 @@ async def open_dependencies(
         platforms = build_platforms(config.platforms, environ, outbound, throttles)
         resources = {
             "outbound": outbound,
+            "targets": TargetThrottles(throttles, max(settings.concurrency // 2, 1)),
             "log": structlog.get_logger(),
             "environ": environ,
             "action_timeout_seconds": settings.action_timeout_seconds,

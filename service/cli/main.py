@@ -35,7 +35,7 @@ SUMMARIES = {
     "sandbox": "Run a mock of the supported platforms.",
     "send": "Send signed test deliveries to a source.",
     "serve": "Run the service: webhooks, health checks and the admin API.",
-    "sources": "List the configured sources.",
+    "sources": "List the configured sources, or the presets of well-known senders.",
     "store": "Show the status of each store; accept a lost store.",
     "worker": "Run a worker: fetch records, evaluate rules, run actions.",
     "workers": "List the workers and their heartbeats.",

@@ -62,7 +62,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(epilog="\b\nExamples:\n  waybill quarantine list\n  waybill quarantine release --source pack-orders")
 def quarantine() -> None:
-    """Inspect, reverify, release or delete quarantined deliveries.
+    """Inspect, diagnose, reverify, release or delete quarantined deliveries.
 
     The quarantine stores rejected deliveries for a limited time. After a fix of the configuration, reverify and
     release them.

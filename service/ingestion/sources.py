@@ -175,6 +175,7 @@ class Source(Struct, frozen=True, kw_only=True):
     def _parse_or_repair(self, delivery: Delivery) -> tuple[ParsedDelivery, bool]:
         """Parse a delivery; if it is malformed, parse its repaired body. Return whether it was repaired."""
         parsed: ParsedDelivery | None = None
+        failure: Rejection | None = None
         try:
             parsed = self.parser(delivery)
             if all(item.rejection.code != "malformed_payload" for item in parsed.rejected):
@@ -182,10 +183,14 @@ class Source(Struct, frozen=True, kw_only=True):
         except Rejection as rejection:
             if rejection.code != "malformed_payload":
                 raise
+            failure = rejection
         # Only after a failure: few deliveries need the repair, and every delivery would pay for it.
         repaired = repair_json(delivery.body)
         if repaired == delivery.body:
-            return parsed or self.parser(delivery), False
+            if failure is not None:
+                raise failure
+            assert parsed is not None  # one of the two is set
+            return parsed, False
         return self.parser(structs.replace(delivery, body=repaired)), True
 
     def _shared_identity(self, verified: Verified) -> tuple[bytes, bytes]:

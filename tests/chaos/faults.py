@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.chaos.fleet import LEASE_SECONDS, Fleet
+from tests.chaos.fleet import HANGING_NAMES, LEASE_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy, Mode
 from tests.unread_stdout import run_unread
 
@@ -134,6 +134,35 @@ async def lose_routes(fleet: Fleet) -> None:
 
 async def hang_platform(fleet: Fleet) -> None:
     await _set_mode(fleet.to_target, "hang", 2.0)
+
+
+async def answer_ambiguously(fleet: Fleet) -> None:
+    fleet.target.is_ambiguous = True
+    await asyncio.sleep(2)
+    fleet.target.is_ambiguous = False
+
+
+async def hang_lookups(fleet: Fleet) -> None:
+    """Let some events call targets whose names do not resolve for 4 s."""
+    rules = fleet.read_rules()
+    when = {"field": "id", "op": "matches", "value": "o[0-9]"}
+    urls = [f"http://{name}:{fleet.to_target.port}/sink/named" for name in HANGING_NAMES]
+    fleet.names_hang.touch()
+    named: list[dict[str, object]] = [
+        {
+            "id": f"named-{n}",
+            "type": "purchase_order",
+            "when": when,
+            "actions": [{"id": "call", "do": "http", "url": url}],
+        }
+        for n, url in enumerate(urls)
+    ]
+    fleet.write_rules([*rules, *named])
+    assert await fleet.publish() == 0
+    await asyncio.sleep(4)
+    fleet.write_rules(rules)
+    assert await fleet.publish() == 0
+    fleet.names_hang.unlink()
 
 
 async def fill_memory(fleet: Fleet) -> None:
@@ -293,6 +322,8 @@ FAULTS: dict[str, Fault] = {
     "platform and sink hang": hang_platform,
     "every other read from a replica that is behind": read_from_replica,
     "gateway answers reads with 404 in JSON": lose_routes,
+    "target acts, then answers each ambiguous status": answer_ambiguously,
+    "lookups of some targets' names hang": hang_lookups,
     "store's memory full": fill_memory,
     "store read-only": make_read_only,
     "store denies one command after the other (ACL)": deny_commands,

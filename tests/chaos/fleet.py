@@ -24,6 +24,9 @@ START_TIMEOUT_SECONDS = 20.0
 LEASE_SECONDS = 2.0
 ROOT = Path(__file__).parents[2]
 
+HANGING_NAMES = tuple(f"hang-{number}.test" for number in range(6))
+"""Names that `names.c` resolves. Their lookups hang during a fault."""
+
 CONFIG = {
     "sources": {
         "orders": {
@@ -44,7 +47,7 @@ CONFIG = {
         }
     },
     "rules": ["rules/*.yaml"],
-    "outbound": {"allow_private_hosts": ["127.0.0.1"]},
+    "outbound": {"allow_private_hosts": ["127.0.0.1", *HANGING_NAMES]},
 }
 
 
@@ -53,6 +56,7 @@ class Fleet:
 
     def __init__(self, directory: Path, tally: Tally, durability: str = "fsync", appendfsync: str = "always") -> None:
         self.directory = directory
+        self.names_hang = directory / "names-hang"
         self.durability = durability
         self.target = FakeTarget(tally)
         self.to_store = FaultProxy(str(directory / "data" / "valkey.sock"))
@@ -108,7 +112,8 @@ class Fleet:
 
     async def start_worker(self) -> ChildProcess:
         """Start a worker and wait for `process.started`."""
-        child = self._child("worker", "worker", WAYBILL_ADMIN_PORT="0")
+        names = {"LD_PRELOAD": str(self.directory / "names.so"), "CHAOS_NAMES_HANG": str(self.names_hang)}
+        child = self._child("worker", "worker", WAYBILL_ADMIN_PORT="0", **names)
         await asyncio.to_thread(child.wait_for, _is_started, START_TIMEOUT_SECONDS)
         return child
 
@@ -157,9 +162,10 @@ class Fleet:
         return start_child(label, arguments, self._environ | environ, self.directory / "logs")
 
     def _preload(self) -> None:
-        library = str(self.directory / "power.so")
-        source = str(Path(__file__).parent / "power.c")
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)  # noqa: S607
+        for name in ("power", "names"):
+            library = str(self.directory / f"{name}.so")
+            source = str(Path(__file__).parent / f"{name}.c")
+            subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)  # noqa: S607
         (self.directory / "switches").write_bytes(bytes(16))
 
     def _write_config(self) -> None:

@@ -15,6 +15,8 @@ STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 REPLICA_LAG_SECONDS = 4
 NO_ROUTE = {"message": "no Route matched with those values"}
 """Response of a gateway that has lost its routes, as by Kong."""
+AMBIGUOUS_STATUSES = (408, 500, 502, 503, 504, 507, 522)
+"""Responses that leave open whether the target acted; 503 without Retry-After."""
 
 ReadMode = Literal["current", "replica", "no route"]
 """Responses to reads: the current state, in turn with that of a replica that is behind, or 404 by a gateway."""
@@ -26,6 +28,7 @@ class FakeTarget:
     def __init__(self, tally: Tally) -> None:
         self.port = 0
         self.reads: ReadMode = "current"
+        self.is_ambiguous = False
         self._numbers = itertools.count()
         self._started = time.monotonic()
         self._tally = tally
@@ -64,4 +67,6 @@ class FakeTarget:
 
     async def _act(self, request: web.Request) -> web.Response:
         self._tally.record_call(request.match_info["action"], request.headers["idempotency-key"])
+        if self.is_ambiguous:
+            return web.Response(status=AMBIGUOUS_STATUSES[next(self._numbers) % len(AMBIGUOUS_STATUSES)])
         return web.json_response({})

@@ -228,10 +228,13 @@ class Scenarios:
         self.switches.put_record(seed)
 
     def open_a_circuit(self) -> None:
-        """Open the circuit of a platform by a 429, and wait until it closes."""
+        """Open the circuits of a platform and of a target by a 429, and wait until they close."""
         self._fault({"match": "/pack_cloud/", "status": 429, "retry_after": 1})
         self._send_and_wait(self._pack("purchase_order.updated", "po-1", "tired"), "matched")
         self.worker.wait_for(lambda line: line["message"] == "platform.circuit_closed", SECONDS_MAX)
+        self._fault({"match": "/_sandbox/sink", "status": 429, "retry_after": 1})
+        self._send_and_wait(self._pack("purchase_order.updated", "po-1", "busy"), "matched")
+        self.worker.wait_for(lambda line: line["message"] == "target.circuit_closed", SECONDS_MAX)
 
     def start_misconfigured_processes(self) -> None:
         """Start a worker without a rulebook, enqueue an unknown job, and start a process that fails."""

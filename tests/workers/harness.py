@@ -16,6 +16,8 @@ from structlog.testing import CapturingLogger, capture_logs
 from service.actions import Action, load_actions
 from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
+from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.api.target_throttle import TargetThrottles
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
@@ -117,8 +119,10 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             organization_id="org_1", token=SecretRef(env="TOKEN"), base_url=sandbox.base_url("pack_cloud")
         )
         pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
+        throttles = SharedThrottles(store.limits, store.tokens, settings.fetch_timeout_seconds)
         resources: dict[str, Any] = {
             "outbound": outbound,
+            "targets": TargetThrottles(throttles, max(settings.concurrency // 2, 1)),
             "log": CapturingLogger(),
             "environ": {},
             "action_timeout_seconds": settings.action_timeout_seconds,

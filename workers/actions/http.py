@@ -18,6 +18,7 @@ from service.config.platforms import Status
 from service.errors import ConfigError, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
 from service.platforms.api.responses import is_transient, retry_after_seconds
+from service.platforms.api.target_throttle import TargetThrottles
 from service.secrets import SecretRef
 from service.signatures.standard_webhooks import StandardWebhooks
 
@@ -90,19 +91,22 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         """
         outbound: HttpClient = context.resource("outbound")
         body = None if inputs["body"] is None else msgspec.json.encode(inputs["body"])
-        answer = await outbound.request(
-            inputs["method"],
-            inputs["url"],
-            headers=_headers(inputs, body or b"", context),
-            body=body,
-            seconds_max=min(inputs["timeout_seconds"], context.resource("action_timeout_seconds")),
-            bytes_max=ANSWER_BYTES_MAX,
-            guarded=True,
-            body_needed=False,
-        )
+        headers = _headers(inputs, body or b"", context)
         # Stored inputs of earlier versions have no `transient`.
         transient = {*inputs.get("transient", ()), *((CONFLICT,) if context.is_repeated else ())}
-        _check_status(answer, transient, context.resource("clock")())
+        targets: TargetThrottles = context.resource("targets")
+        async with targets.throttle(inputs["url"]).slot(inputs["url"]):
+            answer = await outbound.request(
+                inputs["method"],
+                inputs["url"],
+                headers=headers,
+                body=body,
+                seconds_max=min(inputs["timeout_seconds"], context.resource("action_timeout_seconds")),
+                bytes_max=ANSWER_BYTES_MAX,
+                guarded=True,
+                body_needed=False,
+            )
+            _check_status(answer, transient, context.resource("clock")())
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
 
 

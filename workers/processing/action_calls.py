@@ -51,6 +51,8 @@ async def call_action(
         ) from None
     except (TransientError, PermanentError, Deferred):
         raise
+    except (StoreUnavailable, StoreNotDurable) as error:  # the state of a throttle is unknown
+        raise TransientError(error.kind, str(error)) from error
     except Exception as error:
         current_logger().exception(
             "action.crashed",

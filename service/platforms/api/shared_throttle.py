@@ -73,8 +73,12 @@ class SharedThrottles:
         throttle = AccountThrottle(
             self, account, config.requests_in_flight_max or 0, config.requests_per_minute_max or 0
         )
-        self._account_throttles[account] = throttle
+        self.register(throttle)
         return throttle
+
+    def register(self, throttle: "AccountThrottle") -> None:
+        """Update the circuit of a throttle with those of the store."""
+        self._account_throttles[throttle.account] = throttle
 
     async def refresh_circuits(self) -> None:
         """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
@@ -93,7 +97,7 @@ class AccountThrottle:
 
     def __init__(self, throttles: SharedThrottles, account: str, in_flight_max: int, per_minute_max: int) -> None:
         self._throttles = throttles
-        self._account = account
+        self.account = account
         self._in_flight_max = in_flight_max
         self._per_minute_max = per_minute_max
         self._slots = asyncio.Semaphore(in_flight_max) if in_flight_max else None
@@ -169,7 +173,7 @@ class AccountThrottle:
     async def _acquire(self, token: str) -> ThrottlePermit:
         lease = self._throttles.lease_seconds
         permit = await self._throttles.limits.acquire(
-            self._account, token, lease, self._in_flight_max, self._per_minute_max
+            self.account, token, lease, self._in_flight_max, self._per_minute_max
         )
         if permit.wait == "circuit_open":
             self.troubled = True
@@ -178,9 +182,9 @@ class AccountThrottle:
     def _deferred(self, permit: ThrottlePermit) -> Deferred:
         if permit.wait == "circuit_open":
             seconds = permit.seconds + JITTER_SECONDS * self._throttles.chance()
-            return Deferred("circuit_open", f"the circuit of {self._account} is open", seconds)
+            return Deferred("circuit_open", f"the circuit of {self.account} is open", seconds)
         return Deferred(
-            "account_throttled", f"the limit of {self._account} is reached", permit.seconds + self._queue_seconds()
+            "account_throttled", f"the limit of {self.account} is reached", permit.seconds + self._queue_seconds()
         )
 
     def _queue_seconds(self) -> float:
@@ -242,13 +246,7 @@ class AccountThrottle:
         if after is None or after.state not in {"opened", "open"}:
             return
         if after.state == "opened":
-            self._log.warning(
-                "platform.circuit_opened",
-                platform=self._account,
-                seconds=round(after.seconds, 3),
-                error_kind=kind,
-                http_status=error.http_status,
-            )
+            self._log_opened(round(after.seconds, 3), kind, error.http_status)
         self.set_circuit(after.seconds)
         if defer:
             seconds = after.seconds + JITTER_SECONDS * self._throttles.chance()
@@ -266,7 +264,7 @@ class AccountThrottle:
             return None
         try:
             after = await self._throttles.limits.release(
-                self._account,
+                self.account,
                 token,
                 outcome,
                 retry_after_seconds=retry_after_seconds,
@@ -281,5 +279,17 @@ class AccountThrottle:
         if outcome == "ok" and after.state != "open":
             self.troubled = False
         if after.state == "closed":
-            self._log.info("platform.circuit_closed", platform=self._account)
+            self._log_closed()
         return after
+
+    def _log_opened(self, seconds: float, error_kind: str, http_status: int | None) -> None:
+        self._log.warning(
+            "platform.circuit_opened",
+            platform=self.account,
+            seconds=seconds,
+            error_kind=error_kind,
+            http_status=http_status,
+        )
+
+    def _log_closed(self) -> None:
+        self._log.info("platform.circuit_closed", platform=self.account)

@@ -16,16 +16,19 @@ from msgspec import Meta, Struct
 from structlog.testing import capture_logs
 
 from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer, load_actions
-from service.errors import ConfigError, PermanentError, TransientError
+from service.errors import ConfigError, Deferred, PermanentError, TransientError
 from service.events import Delivery, Event, RecordRef
 from service.http_client import HttpClient
 from service.log import get_logger
+from service.platforms.api.shared_throttle import SharedThrottles
+from service.platforms.api.target_throttle import TargetThrottles
 from service.rules import Rulebook, write_document
 from service.rules.json_schema import write_schema
 from service.rules.rule_types import list_rule_types
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.signatures.standard_webhooks import StandardWebhooks
+from service.store import Store
 from tests.service.rules.rule_samples import NOW, customer, rules_of, subject
 from tests.workers.actions.platform_write_samples import WRITE_SAMPLES
 from workers.actions import ACTIONS
@@ -99,12 +102,13 @@ async def sink(free_port: int) -> AsyncIterator[Sink]:
 
 
 @pytest.fixture
-async def context() -> AsyncIterator[Context]:
+async def context(store: Store) -> AsyncIterator[Context]:
     async with AsyncExitStack() as stack:
         allowed = await stack.enter_async_context(HttpClient(Settings(), frozenset({"127.0.0.1"})))
         yield Context({
             "outbound": allowed, "action_timeout_seconds": 5.0, "clock": lambda: NOON, "environ": {"S": SECRET},
             "log": get_logger(), "emit_depth_max": 3,
+            "targets": TargetThrottles(SharedThrottles(store.limits, store.tokens, 5.0), 10),
         })  # fmt: skip
 
 
@@ -264,13 +268,14 @@ def test_an_unsafe_http_action_is_rejected_at_load(words: Any, path: str, reason
                                                   (301, False), (400, False), (404, False), (409, False)])  # fmt: skip
 async def test_a_status_has_the_expected_error_code(sink: Sink, context: Context, status: int, repeated: bool) -> None:  # noqa: FBT001
     sink.status = status
-    with pytest.raises(TransientError if repeated else PermanentError) as caught:
+    # 429 and 503 open the circuit of the host.
+    with pytest.raises((TransientError, Deferred) if repeated else PermanentError) as caught:
         await Http.run(inputs("http", url=sink.url), context)
     assert caught.value.http_status == status
     assert len(sink.got) == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 423])
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 423])
 async def test_a_rejection_is_transient_with_retry_after_or_if_the_action_lists_it(
     sink: Sink, context: Context, status: int
 ) -> None:
@@ -308,7 +313,7 @@ async def test_a_conflict_is_transient_for_a_repeated_call_only(sink: Sink, cont
     ],
 )
 async def test_retry_after_is_passed_on(sink: Sink, context: Context, header: str, seconds: float | None) -> None:
-    sink.status, sink.headers = 429, {"Retry-After": header}
+    sink.status, sink.headers = 408, {"Retry-After": header}
     with pytest.raises(TransientError) as caught:
         await Http.run(inputs("http", url=sink.url), context)
     assert caught.value.retry_after_seconds == seconds
