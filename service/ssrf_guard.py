@@ -12,6 +12,42 @@ from service.errors import ConfigError, PermanentError
 
 Network = IPv4Network | IPv6Network
 
+SPECIAL_PURPOSE_IPV4 = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "168.63.129.16/32",  # WireServer of Azure, inside a public network
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "192.175.48.0/24",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+        ),
+    )
+)
+"""IANA IPv4 Special-Purpose Address Registry, multicast, and metadata services of clouds."""
+
+PUBLIC_IPV6 = IPv6Network("2000::/3")
+"""Global unicast addresses (RFC 4291). All others are special: loopback, private, link-local, multicast, unassigned."""
+
+SPECIAL_PURPOSE_IPV6 = tuple(
+    map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"))
+)
+"""IANA IPv6 Special-Purpose Address Registry, within `PUBLIC_IPV6`. The lists of Python depend on its version."""
+
 NAT64 = IPv6Network("64:ff9b::/96")
 """Well-known prefix of NAT64 (RFC 6052). The last 32 bits are the IPv4 address that is called."""
 
@@ -57,20 +93,18 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Return whether an IP address is public. Also checks IPv4 addresses embedded in IPv6."""
-    if isinstance(address, IPv6Address):
-        inner = _embedded(address)
-        if inner is not None:
-            return is_public(inner)
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in SPECIAL_PURPOSE_IPV4)
+    inner = _embedded(address)
+    if inner is not None:
+        return is_public(inner)
+    return address in PUBLIC_IPV6 and not any(address in network for network in SPECIAL_PURPOSE_IPV6)
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
     if address in NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+    return address.ipv4_mapped
 
 
 @lru_cache(maxsize=1024)  # as above

@@ -5,10 +5,9 @@ import os
 from collections.abc import AsyncGenerator
 from urllib.parse import urlsplit
 
-import click
-
 from service.cli.api_client import AdminApiClient
 from service.cli.connection import ConnectionOptions
+from service.cli.output import print_text
 from service.errors import ConfigError
 from service.http_client import HttpClient
 from service.settings import load_settings
@@ -27,7 +26,7 @@ async def open_api_client(connection: ConnectionOptions) -> AsyncGenerator[Admin
     url, token = connection.url or "", connection.read_token()
     scheme, host = _read_url(url)
     if scheme == "http" and host not in LOOPBACK:
-        click.echo("waybill: the token is sent unencrypted; use https, or a port-forward", err=True)
+        print_text("waybill: the token is sent unencrypted; use https, or a port-forward", err=True)
     async with HttpClient(settings) as http_client:
         yield AdminApiClient(http_client, url, token)
 

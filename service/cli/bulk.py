@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from service.cli.connection import EXIT_USAGE, CommandError
 from service.cli.filters import AFTER_OPTION, filter_options
-from service.cli.output import JSON, print_json, print_table
+from service.cli.output import JSON, print_json, print_table, print_text
 from service.errors import WaybillError
 from service.management.event_filter import EventFilter, State
 from service.management.replay import PAGE_EVENTS_MAX, BulkRequest, EventChange, EventChangePage
@@ -25,7 +25,7 @@ YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 RATE_OPTION = click.option(
     "--rate",
-    type=click.FloatRange(0, 1_000, min_open=True),
+    type=click.FloatRange(0.1, 1_000),
     default=50,
     show_default=True,
     help="Maximum number of events per second.",
@@ -146,7 +146,7 @@ async def _pages(change_page: PageOperation, request: BulkRequest) -> AsyncItera
             page = await change_page(structs.replace(request, after=cursor))
         except (WaybillError, asyncio.CancelledError):
             if not request.dry_run:
-                click.echo(f"Stopped. Continue with --after {cursor}" if cursor else "Stopped at the start.", err=True)
+                print_text(f"Stopped. Continue with --after {cursor}" if cursor else "Stopped at the start.", err=True)
             raise
         yield page
         cursor = page.next
@@ -161,4 +161,4 @@ def _print_summary(counts: Counter[str], verb: str) -> None:
         for result, number in sorted(counts.items())
         if result not in SUCCESSFUL_RESULTS
     ]
-    click.echo(", ".join([f"{count_noun(changed, 'event')} {verb}", *others]), err=True)
+    print_text(", ".join([f"{count_noun(changed, 'event')} {verb}", *others]), err=True)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from service.cli.output import print_text
 from service.cli.rule_files import read_configured_rules
 from service.config.loading import Config
 from service.errors import ConfigError, PermanentError
@@ -50,9 +51,9 @@ def check(path: Path | None) -> None:
     if reading.config is not None:
         mistakes.extend(_check_parts(reading.config, settings, os.environ))
     for mistake in mistakes:
-        click.echo(f"waybill: {mistake}", err=True)
+        print_text(f"waybill: {mistake}", err=True)
     if mistakes:
-        click.echo(f"waybill: {count_noun(len(mistakes), 'error')} found; configuration file: {path}", err=True)
+        print_text(f"waybill: {count_noun(len(mistakes), 'error')} found; configuration file: {path}", err=True)
         sys.exit(EXIT_INVALID)
 
 
@@ -80,7 +81,7 @@ def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str])
     except ConfigError as error:
         yield from error.mistakes
     for line in describe_config(config, files):
-        click.echo(line)
+        print_text(line)
 
 
 async def _build_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:

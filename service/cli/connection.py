@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 from msgspec import Struct
 
+from service.cli.output import print_text
 from service.errors import ConfigError, Rejection, WaybillError
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ class CommandError(click.ClickException):
         super().__init__(message)
         self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] - click types its default as final
 
-    def show(self, file: IO[Any] | None = None) -> None:
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
         """Print the error with the prefix of all commands."""
-        click.echo(f"waybill: {self.format_message()}", file=file, err=file is None)
+        print_text(f"waybill: {self.format_message()}", err=True)
 
 
 def connection_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Generator, Mapping, MutableMapping
 from pathlib import Path
 
-import click
 import msgspec
 from msgspec import Struct
 
+from service.cli.output import print_text
 from service.errors import ConfigError
 
 INSTALLATION_VARIABLES = frozenset(
@@ -56,7 +56,7 @@ def adopt_dev_instance(environ: MutableMapping[str, str]) -> DevInstance | None:
         return None
     environ.update(found.environ)
     if sys.stderr.isatty():
-        click.echo(f"waybill: using `waybill dev`, process {found.pid}, {found.config}", err=True)
+        print_text(f"waybill: using `waybill dev`, process {found.pid}, {found.config}", err=True)
     return found
 
 
@@ -76,7 +76,7 @@ def find_dev_instance(environ: Mapping[str, str]) -> DevInstance | None:
     try:
         if _lock(descriptor, fcntl.LOCK_SH):
             if _remove_stale(path, descriptor):
-                click.echo(ENDED_MESSAGE, err=True)
+                print_text(ENDED_MESSAGE, err=True)
             return None
         return msgspec.json.decode(os.read(descriptor, os.fstat(descriptor).st_size), type=DevInstance)
     except msgspec.MsgspecError:
@@ -181,6 +181,9 @@ def _reserve(path: Path) -> int:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
+    except FileExistsError:
+        fix = "rename or remove the file, or set XDG_RUNTIME_DIR to another folder"
+        raise ConfigError(str(path.parent), "is a file, and must be a folder", fix) from None
     except OSError as error:
         fix = "change to a folder that you can write to, or set XDG_RUNTIME_DIR to one"
         raise ConfigError(str(path), f"cannot be written: {error.strerror}", fix) from None

@@ -7,11 +7,17 @@ from service.plurals import count_noun
 from service.rules.tree_output import format_effect, format_steps
 
 NOT_EVALUATED = "not evaluated"
+NO_RULES = (
+    "No rule was evaluated: each is disabled, or limited to another record type, event or source. A dry run of a "
+    "record has no source; for a rule with sources give an event."
+)
 
 
 def format_dry_run(found: DryRun) -> Iterator[str]:
     """Yield each rule with its result, its nodes as a tree with their values, and its rendered effects."""
     yield f"{found.record}, rulebook {found.rulebook}{', record deleted' if found.gone else ''}"
+    if not found.verdicts:
+        yield NO_RULES
     for verdict in found.verdicts:
         yield f"{verdict.rule_id}: {verdict.result}{f' ({verdict.reason})' if verdict.reason else ''}"
         for line in format_steps([step for step in found.steps if step.rule_id == verdict.rule_id]):

@@ -5,7 +5,7 @@ from msgspec import structs
 
 from service.cli.bulk import DRY_RUN_OPTION, YES_OPTION, confirm
 from service.cli.connection import AdminClient, CommandError, ConnectionOptions, connection_options, run_with_client
-from service.cli.output import JSON, print_fields, print_json
+from service.cli.output import JSON, print_fields, print_json, print_text
 from service.management.erasure import ErasureReport
 from service.plurals import count_noun
 
@@ -48,5 +48,5 @@ def _print_report(report: ErasureReport, *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    click.echo("would be erased" if report.dry_run else "erased")
+    print_text("would be erased" if report.dry_run else "erased")
     print_fields(structs.asdict(report))

@@ -1,6 +1,5 @@
 """Output of events: a list as a table, one event with its history."""
 
-import click
 import msgspec
 from msgspec import structs
 
@@ -43,7 +42,7 @@ def print_events(found: tuple[list[EventRow], str | None], *, as_json: bool, emp
     rows, cursor = found
     print_rows(rows, COLUMNS, as_json=as_json, empty_message=empty_message)
     if cursor is not None:
-        click.echo(f"More events: add --after {cursor}", err=True)
+        print_text(f"More events: add --after {cursor}", err=True)
 
 
 def print_event(view: EventView, *, as_json: bool) -> None:
@@ -53,20 +52,20 @@ def print_event(view: EventView, *, as_json: bool) -> None:
         return
     print_fields({name: value for name, value in structs.asdict(view).items() if name not in SECTIONS})
     if view.headers:
-        click.echo("\nheaders")
+        print_text("\nheaders")
         print_fields(view.headers)
     if view.body is not None:
-        click.echo("\nbody")
+        print_text("\nbody")
         print_text(view.body if isinstance(view.body, str) else _json(view.body))
     if view.effects:
-        click.echo("\neffects")
+        print_text("\neffects")
         rows = [
             [effect.rule_id, effect.action_id, effect.action_type, effect.repeat, effect.state]
             for effect in view.effects
         ]
         print_table(["rule id", "action id", "action type", "repeat", "state"], rows)
     if view.history:
-        click.echo("\nhistory")
+        print_text("\nhistory")
         for entry in view.history:
             fields = {name: value for name, value in entry.items() if name not in {"entry", "at_ms"}}
             timestamp = format_timestamp(entry["at_ms"]) if "at_ms" in entry else ""

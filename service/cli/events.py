@@ -80,7 +80,7 @@ def search(text: str, limit: int, *, as_json: bool, connection: ConnectionOption
     else:
         print_rows([found.event for found in page.items], COLUMNS, as_json=False, empty_message="No event found.")
     if not page.complete:
-        click.echo("There may be more events. List them with: waybill events list --record RECORD", err=True)
+        print_text("There may be more events. List them with: waybill events list --record RECORD", err=True)
     if not page.items:
         sys.exit(EXIT_FAILED)
 

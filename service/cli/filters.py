@@ -35,16 +35,23 @@ class TimestampParam(click.ParamType[datetime]):
         return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
+EVENT_OUTCOMES = (
+    "matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered", "discarded", "expired",
+)  # fmt: skip
+"""Outcomes with which an event ends."""
+
+
 def filter_options(result_field: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the options of a filter to a command. The command receives an `event_filter`.
 
     `result_field` is `outcome` or `error_kind`; `help_text` describes its option.
     """
+    values = click.Choice(EVENT_OUTCOMES) if result_field == "outcome" else None
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @click.option("--source", help="Filter by source.")
         @click.option("--type", help="Filter by event type, as the sender names it.")
-        @click.option(f"--{result_field.removesuffix('_kind')}", result_field, help=help_text)
+        @click.option(f"--{result_field.removesuffix('_kind')}", result_field, type=values, help=help_text)
         @click.option("--record", help="Filter by record: an id, or a lane such as pack:customer:1.")
         @click.option(
             "--rule", help="Filter by rule: events with actions of this rule (for dead letters: unfinished actions)."

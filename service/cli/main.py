@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 import structlog
 
+from service.cli.output import print_text
 from service.errors import ConfigError, WaybillError
 from service.garbage import collect_less_often
 from service.log import Component, configure, get_logger
@@ -131,7 +132,7 @@ def main() -> None:
     except ConfigError as error:
         _log_error(error, only_if_configured=True)
         for mistake in error.mistakes:
-            click.echo(f"waybill: {mistake}", err=True)
+            print_text(f"waybill: {mistake}", err=True)
         sys.exit(EXIT_CONFIG)
     except WaybillError as error:
         _log_error(error, only_if_configured=False)

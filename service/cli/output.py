@@ -16,7 +16,14 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one obj
 
 TERMINAL_TABLE = "service.cli.terminal_table:print_terminal_table"
 
-_CONTROLS = {code: f"\\u{code:04x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+_CONTROLS = {
+    code: f"\\u{code:04x}"
+    for code in (
+        *range(9), *range(11, 32), *range(127, 160),
+        0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A),
+    )
+}  # fmt: skip
+"""Control characters except tab and line feed, separators of lines, and marks that change the direction of text."""
 
 
 def columns_of(*fields: str) -> Columns[Any]:
@@ -30,7 +37,7 @@ def print_rows(rows: Sequence[RowT], columns: Columns[RowT], *, as_json: bool, e
         for row in rows:
             print_json(row)
     elif not rows:
-        click.echo(empty_message, err=True)
+        print_text(empty_message, err=True)
     else:
         print_table(list(columns), [[_cell(read(row)) for read in columns.values()] for row in rows])
 
@@ -57,9 +64,10 @@ def print_fields(value: Mapping[str, Any]) -> None:
             print_text(f"{name:<{width}}  {_cell(item)}")
 
 
-def print_text(text: str) -> None:
+def print_text(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print text that may contain data from outside. On a terminal, control characters are escaped."""
-    click.echo(text.translate(_CONTROLS) if sys.stdout.isatty() else text)
+    stream = sys.stderr if err else sys.stdout
+    click.echo(text.translate(_CONTROLS) if stream.isatty() else text, err=err, nl=nl)
 
 
 def _cell(value: object) -> str:

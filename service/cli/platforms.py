@@ -175,7 +175,7 @@ async def _shared_throttles(store: Store, settings: Settings) -> SharedThrottles
     try:
         await store.limits.open_circuits()
     except (StoreUnavailable, StoreNotDurable) as error:
-        click.echo(
+        print_text(
             f"waybill: rate limits are not shared with the workers, since the store is unavailable: {error}", err=True
         )
         return None

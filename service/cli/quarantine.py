@@ -133,7 +133,7 @@ def diagnose(quarantined_id: str, *, as_json: bool, connection: ConnectionOption
             print_text(f"{match.secret} verifies it{named}{changed} with verify: {verify}")
         if not found.matches:
             ended = "" if found.complete else " The search ended at its limit."
-            click.echo(f"No configured secret verifies it with a known scheme. Check the secret.{ended}", err=True)
+            print_text(f"No configured secret verifies it with a known scheme. Check the secret.{ended}", err=True)
     if not found.matches:
         sys.exit(EXIT_REJECTED)
 
@@ -176,7 +176,7 @@ def delete(selection: Selection, *, yes: bool, as_json: bool, connection: Connec
     if as_json:
         print_json({"deleted": deleted})
     else:
-        click.echo(f"{count_noun(deleted, 'delivery', 'deliveries')} deleted")
+        print_text(f"{count_noun(deleted, 'delivery', 'deliveries')} deleted")
 
 
 async def _rows(client: AdminClient, source: str | None) -> AsyncIterator[QuarantineRow]:
@@ -207,7 +207,7 @@ async def _reverify_each(
 def _print_reverified(reviewed: list[Reverified], *, as_json: bool) -> None:
     """Print the result of each delivery. Exit with code 1 if one is rejected again."""
     if not reviewed:
-        click.echo(EMPTY_MESSAGE, err=True)
+        print_text(EMPTY_MESSAGE, err=True)
     for each in reviewed:
         if as_json:
             print_json(each)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from service.actions import load_actions
+from service.cli.output import print_text
 from service.config import Config
 from service.config.platforms import BuiltInPlatformConfig
 from service.errors import ConfigError
@@ -54,17 +55,17 @@ def check(files: tuple[Path, ...]) -> None:
         read = read_files(files)
     except ConfigError as error:
         for mistake in error.mistakes:
-            click.echo(f"waybill: {mistake}", err=True)
-        click.echo(f"waybill: {count_noun(len(error.mistakes), 'error')} found", err=True)
+            print_text(f"waybill: {mistake}", err=True)
+        print_text(f"waybill: {count_noun(len(error.mistakes), 'error')} found", err=True)
         sys.exit(EXIT_INVALID)
     for file in read:
-        click.echo(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
+        print_text(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
 
 
 @rules.command(epilog="\b\nExample:\n  waybill rules schema > rules.schema.json")
 def schema() -> None:
     """Print the JSON Schema of rule files, for editors."""
-    click.echo(write_schema(load_actions()), nl=False)
+    print_text(write_schema(load_actions()), nl=False)
 
 
 def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
@@ -102,7 +103,7 @@ def _find_values() -> ValuesOf | None:
     reading = read_config(path, os.environ)
     if reading.config is None:
         text = f"values such as statuses are not checked, because {path} has a mistake: {reading.mistakes[0]}"
-        click.echo(f"waybill: {text}", err=True)
+        print_text(f"waybill: {text}", err=True)
         return None
     return partial(account_values, reading.config)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
-from service.cli.output import JSON, Columns, columns_of, print_json, print_rows
+from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
 from service.cli.rule_files import FILES, read_files
 from service.errors import ConfigError
 from service.management.rulebook import Publication, StoredRulebook
@@ -71,8 +71,8 @@ def show(rule_id: str | None, version: str | None, *, as_json: bool, connection:
     if as_json:
         print_json({"version": found.version, "rules": shown})
         return
-    click.echo(f"# version {found.version}")
-    click.echo(msgspec.yaml.encode(shown).decode(), nl=False)
+    print_text(f"# version {found.version}")
+    print_text(msgspec.yaml.encode(shown).decode(), nl=False)
 
 
 @click.command(name="list", epilog="\b\nExample:\n  waybill rules list")
@@ -124,11 +124,11 @@ def diff(before: str, after: str | None, *, as_json: bool, connection: Connectio
             print_json(change)
         return
     for change in changes:
-        click.echo(f"{change.change} {change.rule_id}")
+        print_text(f"{change.change} {change.rule_id}")
         for line in change.lines:
-            click.echo(f"  {line}")
+            print_text(f"  {line}")
     if not changes:
-        click.echo("The versions do not differ.")
+        print_text("The versions do not differ.")
 
 
 @click.command(epilog='\b\nExample:\n  waybill rules rollback 6424128019dec481 --note "wrong limit"')
@@ -163,13 +163,13 @@ def export(folder: Path | None, version: str | None, *, connection: ConnectionOp
     """
     document = _fetch_rulebook(connection, version).document
     if folder is None:
-        click.echo(msgspec.yaml.encode(document.rules).decode(), nl=False)
+        print_text(msgspec.yaml.encode(document.rules).decode(), nl=False)
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name, rules in (("files.yaml", document.file_rules), ("api.yaml", document.api_rules)):
         if rules:
             (folder / name).write_bytes(msgspec.yaml.encode(rules))
-            click.echo(f"{folder / name}: {count_noun(len(rules), 'rule')}")
+            print_text(f"{folder / name}: {count_noun(len(rules), 'rule')}")
 
 
 def _fetch_rulebook(connection: ConnectionOptions, version: str | None) -> StoredRulebook:
@@ -180,7 +180,7 @@ def _print_published(done: Published, *, as_json: bool) -> None:
     if as_json:
         print_json(done)
         return
-    click.echo(f"{done.version} {'activated' if done.changed else 'already active'}, {count_noun(done.rules, 'rule')}")
+    print_text(f"{done.version} {'activated' if done.changed else 'already active'}, {count_noun(done.rules, 'rule')}")
 
 
 def _order(rule: Rule) -> tuple[int, str]:

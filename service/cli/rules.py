@@ -13,7 +13,7 @@ from msgspec import Struct
 from service.actions import load_actions
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
-from service.cli.output import JSON, print_json
+from service.cli.output import JSON, print_json, print_text
 from service.cli.record_option import parse_record
 from service.cli.rule_files import rules
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
@@ -76,7 +76,7 @@ def dry_run(
         print_json(found)
     else:
         for line in format_dry_run(found) if isinstance(found, DryRun) else format_comparison(found):
-            click.echo(line)
+            print_text(line)
     if isinstance(found, RulebookComparison) and found.differences:
         sys.exit(EXIT_DIFFERENT)
 

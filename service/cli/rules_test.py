@@ -14,6 +14,7 @@ import click
 
 from service.actions import load_actions
 from service.cli.configured_parts import ConfiguredParts
+from service.cli.output import print_text
 from service.cli.rule_files import read_files
 from service.config import PlatformConfig
 from service.config.decoding import did_you_mean
@@ -129,8 +130,8 @@ async def _build_sources() -> Mapping[str, Source]:
 
 def _print_results(results: Sequence[RuleTestResult]) -> None:
     for result in results:
-        click.echo(f"{'ok    ' if not result.differences else 'FAILED'} {result.name}")
+        print_text(f"{'ok    ' if not result.differences else 'FAILED'} {result.name}")
         for line in result.differences:
-            click.echo(f"       {line}")
+            print_text(f"       {line}")
     failed = sum(bool(result.differences) for result in results)
-    click.echo(f"{count_noun(len(results), 'test')}, {failed} failed")
+    print_text(f"{count_noun(len(results), 'test')}, {failed} failed")

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.dev_instance import DevInstance, adopt_dev_instance
+from service.cli.output import print_text
 from service.cli.sample_deliveries import SampleDelivery, render
 from service.cli.sender import DeliveryFactory, Sender, send_all
 from service.config import Config
@@ -63,7 +64,7 @@ def send(**options: object) -> None:
     request = msgspec.convert({name: options[name] for name in SendRequest.__struct_fields__}, SendRequest)
     statuses = asyncio.run(_send(request))
     if request.count > 1:
-        click.echo("  ".join(f"{status}: {number}" for status, number in sorted(statuses.items())), err=True)
+        print_text("  ".join(f"{status}: {number}" for status, number in sorted(statuses.items())), err=True)
     if any(not status.startswith("2") for status in statuses):
         sys.exit(EXIT_REJECTED)
 
@@ -84,11 +85,11 @@ async def _send(request: SendRequest) -> Counter[str]:
 def _print_response(response: HttpResponse | TransientError, url: str) -> str:
     """Print a response. Return its status, or the kind of the error."""
     if isinstance(response, TransientError):
-        click.echo(
+        print_text(
             f"{response.kind}  {response}. Check that `waybill serve` runs at {url}, or set --url or WAYBILL_PORT."
         )
         return response.kind
-    click.echo(f"{response.status}  {response.body.decode(errors='replace')}")
+    print_text(f"{response.status}  {response.body.decode(errors='replace')}")
     return str(response.status)
 
 

@@ -50,10 +50,10 @@ def store(context: click.Context, *, memory: bool, as_json: bool, connection: Co
             print_json(view)
             continue
         if index:
-            click.echo()
+            print_text()
         print_fields(_fields(view))
         if view.memory is not None:
-            click.echo()
+            print_text()
             rows = [[kind.name, str(kind.keys), str(kind.bytes)] for kind in view.memory]
             print_table(["kind", "keys", "bytes"], rows)
 

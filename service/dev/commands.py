@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from service.cli.dev_instance import DevInstance, dev_instance_file
+from service.cli.output import print_text
 from service.dev.demo import Demo
 from service.dev.demo_output import DemoReport
 from service.dev.demo_scenario import purchase_order
@@ -25,9 +26,10 @@ from service.dev.processes import SubprocessFailed
 from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
 from service.errors import ConfigError
-from service.platforms.loading import load_config
+from service.platforms.loading import load_config, read_config
 
 EXIT_NOT_OK = 1
+EXIT_CONFIG = 2
 CHECK_INTERVAL_SECONDS = 0.2
 EXAMPLE_ORDER = "po-1"
 
@@ -79,6 +81,8 @@ def dev(
     --store keeps the prefix wbdev:. Ignores all WAYBILL_* variables. Other commands in the same folder find this
     process without settings.
     """
+    if config is not None:
+        _check_config(config)
     if port and port == admin_port:
         raise ConfigError("--admin-port", f"port {port} is also given as --port", "name two different ports")
     _check_port("--port", port)
@@ -88,11 +92,11 @@ def dev(
         settings |= {"stale_read_wait_seconds": str(stale_read_wait)}
     try:
         with _handle_failures(), dev_instance_file(os.environ) as write:
-            click.echo("Starting a store, a sandbox, a service and a worker ...")
+            print_text("Starting a store, a sandbox, a service and a worker ...")
             with _directory() as directory, open_stack(directory, os.environ, settings, config, store_url) as stack:
                 _run(stack, write)
     except KeyboardInterrupt:
-        click.echo("\nStopped.")
+        print_text("\nStopped.")
 
 
 @click.command(epilog="\b\nExample:\n  waybill demo")
@@ -128,7 +132,7 @@ def _run(stack: Stack, write: Callable[[DevInstance], None]) -> NoReturn:
     if stack.workspace.own_config is None:
         SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
     write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables(), stack.sandbox_url))
-    click.echo(_introduction(stack))
+    print_text(_introduction(stack))
     _wait_for_failure(stack)
 
 
@@ -139,7 +143,7 @@ def _handle_failures() -> Generator[None]:
     try:
         yield
     except SubprocessFailed as error:
-        click.echo(f"waybill: {error}", err=True)
+        print_text(f"waybill: {error}", err=True)
         sys.exit(EXIT_NOT_OK)
 
 
@@ -157,6 +161,15 @@ def _directory() -> Generator[Path]:
         raise ConfigError("TMPDIR", reason, "set TMPDIR to a writable folder") from None
     with temporary as name:
         yield Path(name)
+
+
+def _check_config(path: Path) -> None:
+    """Print all mistakes of the configuration before anything starts, and exit if there are any."""
+    mistakes = read_config(path, os.environ).mistakes
+    for mistake in mistakes:
+        print_text(f"waybill: {mistake}", err=True)
+    if mistakes:
+        sys.exit(EXIT_CONFIG)
 
 
 def _check_port(option: str, port: int) -> None:
@@ -181,6 +194,8 @@ def _store_settings(store_url: str | None, *, yes: bool) -> dict[str, str]:
         ConfigError: the store contains data, or cannot be used.
     """
     if store_url is None:
+        if yes:
+            raise click.UsageError("--yes permits to use the store of --store. Add --store, or omit --yes.")
         return {}
     check_foreign_store(store_url, allow_data=yes)
     return OWN_KEYS

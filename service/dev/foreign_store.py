@@ -30,7 +30,8 @@ def check_foreign_store(url: str, *, allow_data: bool) -> None:
         raise ConfigError("--store", error.reason, error.fix) from None
     except (StoreUnavailable, StoreNotDurable) as error:
         fix = "give a store that is reachable and durable, or omit --store"
-        raise ConfigError("--store", f"the store cannot be used: {error}", fix) from None
+        reason = str(error).replace("WAYBILL_REDIS_URL", "--store")
+        raise ConfigError("--store", f"the store cannot be used: {reason}", fix) from None
 
 
 async def _check_prefix(settings: Settings, *, allow_data: bool) -> None:

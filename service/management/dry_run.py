@@ -165,7 +165,11 @@ async def _subject(
         known = ", ".join(RECORDS)
         raise ConfigError("record", f"rules do not apply to {event.record.kind}", f"name a record of kind {known}")
     fetched = await (fetch(event) if fetch else _fetch(event, platforms))
-    last = await store.events.previous_fields(event.record.lane)
+    try:
+        last = await store.events.previous_fields(event.record.lane)
+    except ValueError as error:
+        reason = f"the last state of {event.record.lane} in the store cannot be read: {error}"
+        raise PermanentError("undecodable", reason) from None
     previous: dict[str, Any] | None = msgspec.msgpack.decode(last) if last else None
     return Subject(event, fetched.record or RECORDS[event.record.kind](id=event.record.id), fetched.raw, previous)
 

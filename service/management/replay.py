@@ -36,7 +36,7 @@ NOT_REPLAYED: dict[str, tuple[ReplayResult, str]] = {
 """Result and reason by the store's answer for an event that was not replayed."""
 
 PageLimit = Annotated[int, Meta(ge=1, le=PAGE_EVENTS_MAX, description="events of one page")]
-Rate = Annotated[float, Meta(gt=0, le=1_000, description="events a second, at most")]
+Rate = Annotated[float, Meta(ge=0.1, le=1_000, description="events a second, at most")]
 Reason = Annotated[str, Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, description="why; stored with the event")]
 
 

@@ -54,6 +54,7 @@ async def test_only_one_worker_sweeps_at_a_time(harness: WorkerHarness) -> None:
         ([("DEL", LANE)], "open_without_lane"),
         ([("DEL", LANE), ("ZREM", "wb:queue", LANE)], "open_without_lane"),
         ([("DEL", f"arq:job:{LANE}")], "job_without_payload"),
+        ([("ZADD", "wb:queue", "+inf", LANE)], "job_never_due"),
         ([("SET", f"arq:in-progress:{LANE}", "nobody")], "lease_without_expiry"),
     ],
 )

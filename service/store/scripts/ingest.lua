@@ -21,7 +21,7 @@ end
 local function duplicates(first, last)
   local found = {}
   for i = first, last, PARTS do
-    local holder = redis.call('GET', prefix .. 'dedupe:' .. ARGV[i + 1])
+    local holder = read('GET', prefix .. 'dedupe:' .. ARGV[i + 1])
     if not holder then
       return nil
     end

@@ -125,15 +125,18 @@ end
 
 -- Store the event at ARGV[i] (id, dedupe key, window_ms, lane, encoded event, job payload), unless its dedupe key is set.
 -- Returns the id stored under the dedupe key, or nil and whether the lane got a new job.
--- A failed command does not undo the earlier ones. Damaged keys fail in the reads, before any write. A job without an
--- event is dropped by its worker. The dedupe key is set last, so that a set key always refers to a stored event.
+-- A failed command does not undo the earlier ones. A job without an event is dropped by its worker. The dedupe key is
+-- set last, so that a set key always refers to a stored event. A dedupe key or a lane of another type holds nothing of
+-- ours: it is replaced, and the sweep adds the open events of the lane again.
 local function add_event(i)
   local id, dedupe, lane = ARGV[i], prefix .. 'dedupe:' .. ARGV[i + 1], lane_prefix .. ARGV[i + 3]
-  local holder = redis.call('GET', dedupe)
+  local holder = read('GET', dedupe)
   if holder then
     return holder, false
   end
-  redis.call('LLEN', lane)
+  if not read('LLEN', lane) then
+    redis.call('DEL', lane)
+  end
   local made = make_job(lane, ARGV[i + 5], now)
   redis.call('RPUSH', lane, id)
   redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])

@@ -90,6 +90,10 @@ local function repair_job(job)
       count('effects_without_event')
     end
   end
+  if redis.call('ZSCORE', queue, job) == 'inf' then
+    redis.call('ZADD', queue, 'XX', now, job)
+    count('job_never_due')
+  end
   if redis.call('EXISTS', lease_key(job)) == 1 and redis.call('PTTL', lease_key(job)) < 0 then
     redis.call('DEL', lease_key(job))
     count('lease_without_expiry')

@@ -2,12 +2,15 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from service.cli.main import waybill
+
+ROOT = Path(__file__).parents[3]
 
 NEEDS_NO_INSTALLATION = {
     "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox", "sources presets",
@@ -72,6 +75,11 @@ def test_every_command_that_needs_an_installation_can_use_the_admin_api() -> Non
     assert remote == COMMANDS.keys() - NEEDS_NO_INSTALLATION - {"send"}
 
 
+def test_every_command_prints_by_the_function_that_escapes_control_characters() -> None:
+    modules = [*(ROOT / "service" / "cli").glob("*.py"), ROOT / "service" / "dev" / "commands.py"]
+    assert {path.name for path in modules if "click.echo(" in path.read_text()} == {"output.py"}
+
+
 def test_every_command_with_results_can_print_json() -> None:
     assert {path for path, command in COMMANDS.items() if "--json" not in options(command)} == WITHOUT_JSON.keys()
 
@@ -102,3 +110,27 @@ def test_every_command_has_examples_with_existing_commands_and_options(path: str
             assert words[: len(called.split())] == called.split()
             assert {word for word in words if word.startswith("--")} <= options(COMMANDS[called])
     assert any(f"waybill {path}" in example for example in examples)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dev", "--yes"), "Add --store, or omit --yes"),
+        (("demo", "--yes"), "Add --store, or omit --yes"),
+        (("events", "list", "--outcome", "matchd"), "'matched', 'unmatched'"),
+        (("events", "replay", "--outcome", "matchd"), "'matched', 'unmatched'"),
+    ],
+)
+def test_option_without_effect_is_rejected(arguments: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(waybill, arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_dev_reports_all_mistakes_of_the_configuration_before_it_starts(tmp_path: Path) -> None:
+    path = tmp_path / "waybill.yaml"
+    path.write_text("platforms: {a: {kind: nothing}, b: {kind: nothing}}\nsources: {}\n")
+    result = CliRunner().invoke(waybill, ["dev", "--config", str(path)])
+    assert (result.exit_code, "Starting" in result.stdout) == (2, False)
+    mistakes = [line.split(":")[1] for line in result.stderr.splitlines()]
+    assert mistakes == [" platforms.a.kind", " platforms.b.kind", " sources"]

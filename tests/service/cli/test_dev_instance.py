@@ -79,13 +79,13 @@ def test_a_dev_that_has_not_started_yet_is_reported(environ: dict[str, str]) -> 
         find_dev_instance(environ)
 
 
-def test_a_folder_that_cannot_be_written_is_reported_with_the_fix(
+def test_a_file_in_place_of_the_folder_is_reported_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".waybill").write_text("a file instead of the folder")
     monkeypatch.chdir(tmp_path)
     assert find_dev_instance({}) is None
-    with pytest.raises(ConfigError, match=r"cannot be written: .* Fix: change to a folder"), dev_instance_file({}):
+    with pytest.raises(ConfigError, match=r"is a file, and must be a folder\. Fix: rename"), dev_instance_file({}):
         pass
 
 

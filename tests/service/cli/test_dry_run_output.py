@@ -1,6 +1,6 @@
 """Text output of dry runs and comparisons."""
 
-from service.cli.dry_run_output import format_comparison, format_dry_run
+from service.cli.dry_run_output import NO_RULES, format_comparison, format_dry_run
 from service.management.dry_run import RulebookComparison, SkippedEvent, differences, dry_run_subject
 from tests.service.rules.rule_samples import NOW, book, subject
 
@@ -19,6 +19,12 @@ def test_a_dry_run_is_a_tree_with_values_and_rendered_effects() -> None:
     assert "[0] quantity_received < 5 (was 5)" in lines[3]
     assert "+ [1] quantity_received < 10 (was 7)" in lines[4]
     assert lines[5] == """  would run log (warn) {"level":"info","message":"PO-1 misses 3"}"""
+
+
+def test_a_dry_run_without_evaluated_rules_says_why() -> None:
+    other = book(RULE.replace("type: purchase_order", "type: purchase_order\n  sources: [other]"))
+    lines = list(format_dry_run(dry_run_subject(other, subject())))
+    assert lines[1:] == [NO_RULES]
 
 
 def test_a_comparison_lists_the_differences() -> None:

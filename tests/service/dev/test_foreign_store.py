@@ -22,7 +22,7 @@ def keys(url: str) -> set[bytes]:
 
 
 def test_an_unreachable_store_is_rejected(free_port: int) -> None:
-    with pytest.raises(ConfigError, match=r"^--store: the store cannot be used: .* Fix: give a store"):
+    with pytest.raises(ConfigError, match=r"^--store: the store cannot be used: .*check --store.* Fix: give a store"):
         check_foreign_store(f"redis://127.0.0.1:{free_port}/0", allow_data=True)
 
 

@@ -100,7 +100,16 @@ async def test_redelivery_after_a_denied_command_is_processed(store: Store, comm
     assert await indexes_of(store, result.event_id) == {"ended"}
 
 
-@pytest.mark.parametrize("name", ["open", "dedupe:shop:k", f"lane:{RECORD}", "wake", "queue"])
+@pytest.mark.parametrize("name", ["dedupe:shop:k", f"lane:{RECORD}"])
+async def test_damaged_key_of_one_event_does_not_fail_its_batch(store: Store, name: str) -> None:
+    await store.client.command("HSET", store.keys.named(name), "another", "type")
+    requests = [IngestRequest(make_event(), "k", WINDOW_MS), IngestRequest(make_event("2"), "l", WINDOW_MS)]
+    results = await store.ingest_all(requests)
+    assert [result.status for result in results] == ["queued", "queued"]
+    assert [await is_stored(store, result.event_id) for result in results] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["open", "wake", "queue"])
 async def test_key_of_another_type_never_loses_an_acknowledged_event(store: Store, name: str) -> None:
     key = store.keys.named(name)
     await store.client.command("HSET", key, "another", "type")

@@ -159,3 +159,13 @@ async def test_versions_are_listed_compared_and_rolled_back(shop: Shop, lines: L
     assert (back.status, back.body["version"]) == (200, first)
     assert [line["audit_action"] for line in lines("admin.changed")] == ["rulebook.rolled_back"]
     assert (await shop.api("GET", f"{RULES}/short")).body["sort"] == 0
+
+
+async def test_a_last_state_that_cannot_be_read_is_named(shop: Shop) -> None:
+    event_id = await shop.send("po-1")
+    await shop.store.client.command("SET", shop.store.keys.record("pack:purchase_order:po-1"), "v2\nrubbish")
+    answer = await shop.api("POST", RUNS, {"event": event_id}, role="operator")
+    assert answer.status == 502, answer.body
+    assert "the last state of pack:purchase_order:po-1 in the store cannot be read" in answer.body["detail"]
+    answer = await shop.api("POST", f"{RUNS}/compare", {"last": 50, "rules": [SHORT]}, role="operator")
+    assert "cannot be read" in answer.body["skipped"][0]["reason"]

@@ -83,6 +83,7 @@ async def test_an_invalid_query_is_rejected(api: Api, store: Store, query: str) 
         (f"{EVENTS}/replay", {"filter": {"state": "queued"}, "all": True}),
         (f"{EVENTS}/replay", {"filter": {"state": "ended"}}),
         (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "rate": 0}),
+        (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "rate": 0.09}),
         (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "rate": 1_001}),
         (f"{EVENTS}/replay", {"filter": {"state": "ended"}, "all": True, "limit": 201}),
         (f"{EVENTS}/replay", {"filter": {"state": "ended", "colour": "red"}, "all": True}),
