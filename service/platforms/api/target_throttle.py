@@ -4,6 +4,8 @@ A host that does not answer uses at most half of a worker, and after failures in
 succeeds. The circuits are those of accounts, shared by all pods; the concurrency limit is that of one worker.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -11,7 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from service.errors import Deferred
-from service.platforms.api.shared_throttle import AccountThrottle, SharedThrottles
+from service.platforms.api.shared_throttle import WAIT_SECONDS_MAX, AccountThrottle, SharedThrottles
 
 CIRCUIT_PREFIX = "target:"
 """Prefix of the names of circuits. No account has such a name."""
@@ -45,7 +47,8 @@ class TargetThrottle:
         self._circuit = TargetCircuit(throttles, CIRCUIT_PREFIX + host, 0, 0)
         self._host = host
         self._in_flight_max = in_flight_max
-        self._in_flight = 0
+        self._slots = asyncio.Semaphore(in_flight_max)
+        self._changed_at = float("-inf")  # last start or end of a call
         throttles.register(self._circuit)
 
     @asynccontextmanager
@@ -55,15 +58,30 @@ class TargetThrottle:
         Raises:
             Deferred: The limit is reached, or the circuit is open.
         """
-        if self._in_flight >= self._in_flight_max:
-            reason = f"{self._in_flight_max} calls of this worker to {self._host} are in progress"
-            raise Deferred("target_throttled", reason, RETRY_SECONDS * (1 + self._throttles.chance()))
-        self._in_flight += 1
+        await self._acquire()
         try:
             async with self._circuit.slot(repeatable=True, target=url):
                 yield
         finally:
-            self._in_flight -= 1
+            self._changed_at = self._throttles.clock()
+            self._slots.release()
+
+    async def _acquire(self) -> None:
+        """Wait for a slot while calls to the host start or end.
+
+        Raises:
+            Deferred: No call has started or ended for `WAIT_SECONDS_MAX`.
+        """
+        while True:
+            seconds = self._changed_at + WAIT_SECONDS_MAX - self._throttles.clock()
+            if self._slots.locked() and seconds <= 0:
+                reason = f"{self._in_flight_max} calls of this worker to {self._host} are in progress"
+                raise Deferred("target_throttled", reason, RETRY_SECONDS * (1 + self._throttles.chance()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(seconds, 0.001)):
+                    await self._slots.acquire()
+                self._changed_at = self._throttles.clock()
+                return
 
 
 class TargetCircuit(AccountThrottle):

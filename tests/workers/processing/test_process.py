@@ -106,7 +106,7 @@ async def test_burst_on_one_record_needs_one_fetch_and_keeps_the_order(harness: 
 
 async def test_failed_effect_leaves_its_lane_and_its_event_is_not_decided_again(harness: WorkerHarness) -> None:
     await harness.publish(SINK_RULE)
-    harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink", status=503))
+    harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink", status=500))
     first, second = await harness.send(), await harness.send()
     await harness.run_worker()
     assert len(harness.log_lines("record.fetched")) == 1
