@@ -79,7 +79,7 @@ class DeliveryLog:
         if outcome.status == "ignored" and self.reason is not None:
             fields["reason"] = self.reason
         if self.repaired:
-            fields["repaired"] = True
+            fields["body_repaired"] = True
         if len(self.outcomes) > 1:
             fields |= self._several()
         if "items_rejected" in fields:

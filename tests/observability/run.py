@@ -7,12 +7,13 @@ them for secrets and personal data, and insert them into a log store.
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -49,6 +50,7 @@ SETTINGS = {
     "sample_interval_seconds": "0.5",
     "sweep_interval_seconds": "0.5",
     "wake_timeout_seconds": "1",
+    "drain_timeout_seconds": "1",
     "store_timeout_seconds": "1",
     "ingest_timeout_seconds": "2",
     "quarantine_deliveries_max": "2",
@@ -85,6 +87,7 @@ POLLED_SOURCE = """\
     poll: {every: 1s, record: customer}
 """
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CORRELATION_ID = "cart-4711"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -167,6 +170,7 @@ class Scenarios:
         self.reduce_durability()
         self.lose_store()
         self.kill_store()
+        self.exhaust_connections()
         self.flood()
         self.end()
 
@@ -178,7 +182,8 @@ class Scenarios:
         self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 4, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
-        self._send_and_wait(self._till("c-1"), "matched")
+        plain = self._till("c-1")
+        self._send_and_wait(structs.replace(plain, body=BYTE_ORDER_MARK + plain.body), "matched")
         body = f'{{"message": "{echo}", "errors": [{{"detail": "{echo}"}}]}}'
         self.switches.put_record(_person("c-503", "PERSON"))
         for status, outcome in ((422, "dead_lettered"), (503, "matched")):
@@ -199,7 +204,11 @@ class Scenarios:
         self._send_and_wait(self._pack("purchase_order.created", "po-late", "late"), "deferred")
         ping = self._pack("purchase_order.updated", "po-1", "traced")
         self.switches.put_record(purchase_order("po-1", 100, 40))
-        traced = {"traceparent": TRACEPARENT, "X-Correlation-Id": CORRELATION_ID}
+        traced = {
+            "traceparent": TRACEPARENT,
+            "X-Correlation-Id": CORRELATION_ID,
+            "X-Forwarded-For": "203.0.113.7",
+        }
         self._send_and_wait(structs.replace(ping, headers={**ping.headers, **traced}), "matched")
         self._send(self._pack("ping", "x", "ping"))
 
@@ -318,13 +327,13 @@ class Scenarios:
             self._run_command("store-accept", "store", "accept")
 
     def kill_store(self) -> None:
-        """Kill the store during an attempt, and restart it."""
+        """Kill the store during an effect, and restart it: the result of the effect arrives late."""
         store = self.stack.store
         assert store
         self.switches.put_record(purchase_order("po-dark", 60, 12))
-        self.switches.add_fault(FaultRequest(fetch_path("po-dark"), delay_ms=500))
+        self.switches.add_fault(FaultRequest("/_sandbox/sink/erp", delay_ms=500))
         self._send(changed_order(self.secrets, "po-dark", "dark"))
-        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the effect")
         with self._repeated("store.recovered"):
             with self._repeated("store.unavailable"):
                 store.kill()
@@ -333,7 +342,19 @@ class Scenarios:
             self._send(DeliveryRequest("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
             self.stack.ingress.wait_for(lambda line: line["message"] == "quarantine.failed", SECONDS_MAX)
             self.stack.store = start_valkey(self.stack.workspace.data)
+        self.worker.wait_for(lambda line: line["message"] == "late_result.finished", SECONDS_MAX)
         self._send_and_wait(changed_order(self.secrets, "po-1", "after"), "matched")
+
+    def exhaust_connections(self) -> None:
+        """Open more connections than a process accepts."""
+        service = self.stack.start("service-3", "serve", port="0", admin_port="0", connections_max="2")
+        service.wait_for(lambda line: line["message"] == "process.started", SECONDS_MAX)
+        port = next(line["port"] for line in service.lines() if line["message"] == "process.started")
+        with ExitStack() as stack:
+            for _ in range(4):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), SECONDS_MAX))
+            service.wait_for(lambda line: line["message"] == "connections.exhausted", SECONDS_MAX)
+        service.stop(SECONDS_MAX)
 
     def _run_command(self, name: str, *arguments: str) -> None:
         """Run a command of an operator. It logs its changes to the standard error."""
@@ -351,7 +372,11 @@ class Scenarios:
             wait_until(lambda: len(self.logged(child, event)) > count, SECONDS_MAX, event)  # noqa: B023 - called at once
 
     def end(self) -> None:
-        """Stop all processes in order."""
+        """Stop all processes in order, the worker during an attempt."""
+        self.switches.put_record(purchase_order("po-last", 60, 12))
+        self.switches.add_fault(FaultRequest(fetch_path("po-last"), delay_ms=60_000))
+        self._send(changed_order(self.secrets, "po-last", "last"))
+        wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the fetch")
         for child in (self.stack.ingress, self.worker):
             child.stop(SECONDS_MAX)
         if self.stack.store:

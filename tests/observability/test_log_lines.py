@@ -1,6 +1,7 @@
 """Lines of a whole run conform to the log schema, and cover it."""
 
 import ast
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -52,6 +53,15 @@ def _name(node: ast.expr) -> str:
 
 def test_logged_events_and_events_of_the_schema_are_the_same() -> None:
     assert logged_events() | BY_LIBRARIES == set(VALIDATOR.events)
+
+
+def test_schema_defines_each_key_once() -> None:
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        assert len(names) == len(set(names)), f"two keys of one object have the same name: {sorted(names)}"
+        return dict(pairs)
+
+    json.loads((ROOT / "service" / "log_schema.json").read_bytes(), object_pairs_hook=unique)
 
 
 def test_schema_is_valid_and_describes_every_field() -> None:

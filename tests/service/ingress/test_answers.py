@@ -88,7 +88,7 @@ async def test_answers_are_those_of_the_source(  # noqa: PLR0917 - fixtures
     assert (await post("ok", body[:-1] + b', "x": NaN}'))[0] == 200
     [first, second, malformed, repaired] = lines("delivery.received")
     assert [line["delivery_status"] for line in (first, second, malformed)] == ["queued", "queued", "rejected"]
-    assert (repaired["repaired"], "repaired" in first) == (True, False)
+    assert (repaired["body_repaired"], "body_repaired" in first) == (True, False)
 
     assert await post("ping", b"webhook_id=5", signature=False, content_type=FORM) == (200, b"", None)
     assert (await post("ping", b"webhook_id=6", signature=False, content_type=FORM))[0] == 401

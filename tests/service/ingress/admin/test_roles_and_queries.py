@@ -190,7 +190,7 @@ async def test_platform_writes_require_the_role_admin_and_are_logged(
     made = await platform_api("POST", f"{path}/rule.create", rule)
     assert (made.status, made.body["http_status"]) == (200, 201)
     gone = await platform_api("POST", f"{path}/rule.delete", {"ids": {"rule": made.body["id"]}})
-    assert (gone.status, gone.body) == (200, {"http_status": 204, "id": None})
+    assert (gone.status, gone.body) == (200, {"http_status": 204, "id": None, "response": None})
     box.sandbox.faults.add(Fault(match="/pack_cloud", status=503))
     answer = await platform_api("POST", f"{path}/rule.create", rule)
     assert (answer.status, answer.body["code"]) == (502, "platform_unavailable")
