@@ -69,7 +69,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             "method": self.method,
             "secret": None if self.secret is None else msgspec.to_builtins(self.secret),
             "timeout_seconds": self.timeout_seconds,
-            "transient": list(self.transient),
+            **({"transient": list(self.transient)} if self.transient else {}),
         }
         return lambda scope: {
             **constant,
@@ -92,7 +92,6 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         outbound: HttpClient = context.resource("outbound")
         body = None if inputs["body"] is None else msgspec.json.encode(inputs["body"])
         headers = _headers(inputs, body or b"", context)
-        # Stored inputs of earlier versions have no `transient`.
         transient = {*inputs.get("transient", ()), *((CONFLICT,) if context.is_repeated else ())}
         targets: TargetThrottles = context.resource("targets")
         async with targets.throttle(inputs["url"]).slot(inputs["url"]):
