@@ -176,18 +176,19 @@ class EffectsRun:
             )
             self._outputs.extend(outputs)
             self._ledger[index] = DONE
-        except TransientError as failure:
+        except (TransientError, Deferred) as failure:
             error = failure
+            # A response can open the circuit, and so defer a call that was sent.
             if self._effects[index].repeat == "unsafe" and not is_not_performed(failure):
                 error = PermanentError(
                     "outcome_unknown",
                     f"the target may have performed the effect: {failure}",
                     http_status=failure.http_status,
                 )
-            self._fail(index, DEFERRED if error is failure else UNKNOWN, error)
-        except Deferred as deferred:
-            error = deferred
-            self._defer(index, deferred)
+            if isinstance(error, Deferred):
+                self._defer(index, error)
+            else:
+                self._fail(index, DEFERRED if error is failure else UNKNOWN, error)
         except PermanentError as failure:
             error = failure
             self._fail(index, FAILED, failure)

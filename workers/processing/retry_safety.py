@@ -8,12 +8,12 @@ NOT_PERFORMED_STATUSES = frozenset({425, 429})
 """Statuses of requests that the target did not process. 503 is one only with `Retry-After`."""
 
 
-def is_not_performed(failure: TransientError) -> bool:
+def is_not_performed(failure: TransientError | Deferred) -> bool:
     """Return whether the failure proves that the target did not perform the effect.
 
     The first error of the chain of causes decides, since an action may wrap the error of its call.
     """
-    first: TransientError | Deferred = failure
+    first = failure
     while isinstance(first.__cause__, TransientError | Deferred):
         first = first.__cause__
     if isinstance(first, Deferred) or not first.is_sent:  # a limit, an open circuit or no token

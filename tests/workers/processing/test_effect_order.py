@@ -71,7 +71,7 @@ async def test_effects_of_later_events_wait_for_the_retry_of_an_earlier_one(
 async def test_unordered_effects_do_not_wait(harness: WorkerHarness) -> None:
     await harness.publish(rules(put("a", ", ordered: false")))
     ids = await send(harness, 3)
-    fail(harness, 1, retry_after=3600)
+    fail(harness, 1, status=500, retry_after=3600)
     await harness.run_until_idle(harness.worker())
     assert events_at(harness) == ids[1:]
 
@@ -119,7 +119,7 @@ async def test_only_the_same_rule_and_action_waits(harness: WorkerHarness) -> No
 async def test_waiting_event_has_no_job_and_names_the_event_before_it(harness: WorkerHarness) -> None:
     await harness.publish(rules(put("a")))
     ids = await send(harness, 3)
-    fail(harness, 1, retry_after=3600)
+    fail(harness, 1, status=500, retry_after=3600)
     worker = harness.worker()
     await harness.run_until_idle(worker)
     queued = await harness.store.client.command("ZRANGE", harness.settings.queue, 0, -1)
@@ -141,7 +141,7 @@ async def test_waiting_event_has_no_job_and_names_the_event_before_it(harness: W
 async def test_sweep_wakes_an_event_whose_predecessor_is_gone(harness: WorkerHarness) -> None:
     await harness.publish(rules(put("a")))
     ids = await send(harness, 2)
-    fail(harness, 1, retry_after=3600)
+    fail(harness, 1, status=500, retry_after=3600)
     await harness.run_until_idle(harness.worker())
     await harness.store.client.command("ZREM", harness.store.keys.named("open"), ids[0])
     swept = await harness.store.sweeper.sweep("w1")
@@ -157,7 +157,7 @@ async def test_crash_of_the_worker_keeps_the_order(harness: WorkerHarness) -> No
     """The worker crashes after the decision of the second event, before that event waits."""
     await harness.publish(rules(put("a")))
     ids = await send(harness, 2)
-    fail(harness, 1, retry_after=3600)
+    fail(harness, 1, status=500, retry_after=3600)
     settle = harness.store.lanes.settle
 
     async def crash(write: Any) -> Any:
