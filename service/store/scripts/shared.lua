@@ -265,7 +265,8 @@ local function queue_effects(id, event, order, ledger)
       redis.call('RPUSH', list, id)
     end
     if unfinished[i] == 'first' then
-      if list ~= '' and first_of(list) ~= id then
+      local head = list ~= '' and first_of(list)
+      if head and head ~= id then
         behind = behind + 1
       else
         free = free + 1

@@ -437,7 +437,7 @@ class StoreMachine(RuleBasedStateMachine):
             elif letter in "fu":
                 rules.setdefault(name.split("/")[0], "failed")
         first = [head for head in rules.values() if head != "failed"]
-        return bool(first) and all(head != event and self.server.zscore(OPEN, head) for head in first)
+        return bool(first) and all(head and head != event and self.server.zscore(OPEN, head) for head in first)
 
     def check_event_is_decided_once(self, event: str, held: dict[str, str], history: str) -> None:
         assert history.count('"decided"') <= 1
