@@ -26,6 +26,7 @@ from tests.chaos.rounds import rounds_on
 from tests.chaos.tally import Row
 
 LONG_ROUNDS, LONG_EVENTS = 50, 100_000
+SELF_CHECKS_MAX = 5
 OUTPUT = Path("bench-out/chaos.md")
 COLUMNS = (
     "fault",
@@ -92,13 +93,18 @@ async def run_failover(name: str, options: argparse.Namespace, rng: random.Rando
 
 
 async def self_check(options: argparse.Namespace) -> int:
-    """Lose power without durability. The losses must be counted."""
+    """Lose power without durability until events are lost. The losses must be counted."""
     make = partial(Fleet, durability="declared", appendfsync="everysec")
-    async with rounds_on(make, options.rate, random.Random(options.seed)) as rounds:
-        row = await rounds.run(POWER, FAULTS[POWER])
-    print(" · ".join(map(str, structs.astuple(row)[:-1])))
-    print(f"the test {'can' if row.lost else 'CANNOT'} fail: {row.lost} acknowledged events lost with everysec")
-    return 0 if row.lost else 1
+    for attempt in range(SELF_CHECKS_MAX):
+        # A power loss right after the store's own sync, once per second, loses nothing.
+        async with rounds_on(make, options.rate, random.Random(options.seed + attempt)) as rounds:
+            row = await rounds.run(POWER, FAULTS[POWER])
+        print(" · ".join(map(str, structs.astuple(row)[:-1])))
+        if row.lost:
+            print(f"the test can fail: {row.lost} acknowledged events lost with everysec")
+            return 0
+    print(f"the test CANNOT fail: 0 acknowledged events lost with everysec in {SELF_CHECKS_MAX} rounds")
+    return 1
 
 
 def print_row(row: Row) -> None:
