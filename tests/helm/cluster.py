@@ -6,6 +6,7 @@ is adapted to it: kubeVersion, PodDisruptionBudget and HorizontalPodAutoscaler.
 
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -198,7 +199,8 @@ def downgrade(text: str) -> str:
     """Replace API versions and fields by those of Kubernetes 1.20."""
     for new, old in REPLACEMENTS.items():
         text = text.replace(new, old)
-    return text
+    # Kubernetes 1.20 does not know this field of a Service.
+    return re.sub(r"(?m)^ *loadBalancerClass: .*\n", "", text)
 
 
 def _unverified_context() -> ssl.SSLContext:
