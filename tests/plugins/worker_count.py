@@ -2,6 +2,9 @@
 
 import os
 
+import pytest
 
+
+@pytest.hookimpl(tryfirst=True)  # before xdist's own, which counts the processors
 def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
