@@ -91,7 +91,7 @@ async def test_failing_job_is_retried_and_becomes_a_dead_letter_with_its_bytes(
     make_settings: Callable[..., Settings],
 ) -> None:
     ran: Ran = []
-    store = await open_store(make_settings(attempts_max=3, backoff_base_seconds=0.01))
+    store = await open_store(make_settings(job_attempts_max=3, backoff_base_seconds=0.01))
     await make_redis(store).enqueue_job("fail", _job_id="f1")
     await run_burst(store, ran)
     assert [attempt for _, attempt in ran] == [1, 2, 3]
