@@ -65,7 +65,7 @@ def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) 
     print_rows(reads, READ_COLUMNS, as_json=as_json, empty_message=f"{account} has no read operations.")
 
 
-@platforms.command("pause", epilog="\b\nExamples:\n  waybill platforms pause pack")
+@platforms.command("pause", epilog="\b\nExample:\n  waybill platforms pause pack")
 @click.argument("account")
 @JSON
 @connection_options
@@ -74,7 +74,7 @@ def pause(account: str, *, as_json: bool, connection: ConnectionOptions) -> None
     _print_circuit(run_with_client(connection, lambda client: client.pause_account(account)), as_json=as_json)
 
 
-@platforms.command("resume", epilog="\b\nExamples:\n  waybill platforms resume pack")
+@platforms.command("resume", epilog="\b\nExample:\n  waybill platforms resume pack")
 @click.argument("account")
 @JSON
 @connection_options
