@@ -22,7 +22,7 @@ help: ## list the targets
 demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, and show each result
 	@$(BIN)/waybill demo
 
-check: style ## run style, types, import contracts and the fast tests (about a minute)
+check: style ## run style, types, import contracts and the fast tests (about two minutes)
 	@$(MAKE) --no-print-directory -j2 types fast
 
 test: lint ## run all checks and all tests; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' selects tests
