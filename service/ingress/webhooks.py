@@ -188,6 +188,7 @@ class WebhookHandler:
         if parsed.rejected:
             await self._quarantine.write_items(delivery, parsed.rejected)
         delivery_log.outcomes = match_outcomes(parsed, results)
+        delivery_log.differing = [result.event_id for result in results if result.differs]
         return accepted_response(delivery_log.outcomes, source.success_status, source.success_body)
 
     def _verify(self, delivery_log: DeliveryLog, source: Source, delivery: Delivery) -> Verified | AsgiResponse:
