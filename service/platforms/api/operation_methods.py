@@ -125,7 +125,7 @@ class OperationTable(Struct, frozen=True):
             method
         )
 
-    def _method(self, made: Operation, path: str, call: _Call, *further: inspect.Parameter) -> Any:  # noqa: ANN401
+    def _method(self, made: Operation, path: str, call: _Call, *further: inspect.Parameter) -> Any:  # noqa: ANN401 - callers state the type
         ids = [inspect.Parameter(name, _POSITIONAL, annotation=str) for name in parameters_of(path)]
         context = inspect.Parameter("context", _POSITIONAL, default=NO_CONTEXT, annotation=CallContext)
         signature = inspect.Signature([inspect.Parameter("self", _POSITIONAL), *ids, *further, context])
