@@ -166,9 +166,9 @@ class LeaseWorker(Worker):
             if claimed.jobs or claimed.suspect:
                 return True
             if self.burst:
-                return await self._wait_in_burst(claimed.now_ms, claimed.due_ms)
-            wait_seconds = _seconds_until_due(claimed.now_ms, claimed.due_ms, self.store.settings.wake_timeout_seconds)
-            await self._wait_or_drain(self.leases.wait(wait_seconds))
+                return await self._wait_in_burst(claimed.seconds_until_due(BURST_WAIT_SECONDS_MAX))
+            seconds = claimed.seconds_until_due(self.store.settings.wake_timeout_seconds)
+            await self._wait_or_drain(self.leases.wait(seconds))
         except (StoreUnavailable, StoreNotDurable) as error:
             await self._pause_in_outage(error)
         return True
@@ -188,13 +188,12 @@ class LeaseWorker(Worker):
         self._stop_holding(job)
         self._slot_freed.set()
 
-    async def _wait_in_burst(self, now_ms: int, due_ms: int | None) -> bool:
-        """Return False if the queue is empty and no job is running. Otherwise wait for a free slot or a due job."""
+    async def _wait_in_burst(self, seconds: float) -> bool:
+        """Return False if the queue is empty and no job is running. Otherwise wait for a free slot or `seconds`."""
         if not self.tasks and not await self.pool.zcard(self.queue_name):
             return False
         self._slot_freed.clear()
-        wait_seconds = _seconds_until_due(now_ms, due_ms, BURST_WAIT_SECONDS_MAX)
-        await self._wait_or_drain(self._slot_freed.wait(), wait_seconds)
+        await self._wait_or_drain(self._slot_freed.wait(), seconds)
         return True
 
     async def _wait_or_drain(self, waiting: Coroutine[Any, Any, object], seconds_max: float | None = None) -> None:
@@ -292,14 +291,6 @@ class LeaseWorker(Worker):
             self.jobs_complete += 1
             return None
         return await self._arq_jobs.run(job, self.ctx)
-
-
-def _seconds_until_due(now_ms: int, due_ms: int | None, seconds_max: float) -> float:
-    """Return the time until the next job. Both times are of the store: the clock of this machine may be wrong."""
-    if due_ms is None:
-        return seconds_max
-    # Not 0, to avoid a busy loop.
-    return min(seconds_max, max((due_ms - now_ms) / 1000, 0.001))
 
 
 def _lease_of(job: Job) -> str:
