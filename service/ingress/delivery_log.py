@@ -16,6 +16,7 @@ from service.ingestion.headers import correlation_id_of
 from service.ingress.http.responses import primary_outcome
 from service.log import get_logger, log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS, DIFFERING_DUPLICATES
+from service.store import IngestResult
 
 UNKNOWN_SOURCE = "unknown"
 CHARACTERS_MAX = 128
@@ -59,6 +60,11 @@ class DeliveryLog:
             self.correlation_id = correlation_id_of(facts[0], self.delivery.headers)
             self.event_type = facts[0].type[:CHARACTERS_MAX]
             self.reason = facts[0].reason
+
+    def set_results(self, outcomes: Sequence[FactOutcome], results: Sequence[IngestResult]) -> None:
+        """Set the outcome of each fact, and the events of which the delivery is a duplicate with other content."""
+        self.outcomes = outcomes
+        self.differing = [result.event_id for result in results if result.differs]
 
     def log_accepted(self, http_status: int) -> None:
         """Log and count an acknowledged delivery."""
