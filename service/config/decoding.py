@@ -12,9 +12,9 @@ from typing import Annotated, Any, TypeGuard, Union, cast, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from service.config.mistakes import Mistakes
 from service.errors import ConfigError
 from service.events import JsonValue
+from service.mistakes import Mistakes
 from service.secrets import REFERENCE_FIX, SecretRef
 
 ExpectedType = Any

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.config.decoding import decode_config
-from service.config.mistakes import Mistakes
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
+from service.mistakes import Mistakes
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.syntax import Rule
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from service.config.mistakes import Mistakes
 from service.errors import ConfigError
+from service.mistakes import Mistakes
 from service.rules.compiler.conditions import (
     CompiledCondition,
     Evaluator,

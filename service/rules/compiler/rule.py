@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from service.actions import Action, RetrySafety, TemplateRenderer
 from service.config.decoding import decode_config
-from service.config.mistakes import Mistakes
 from service.errors import ConfigError, ConfigErrors
+from service.mistakes import Mistakes
 from service.rules.compiler.conditions import Evaluator, NodeLimit, NodePath
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template

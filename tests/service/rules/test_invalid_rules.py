@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from service.actions import load_actions
-from service.config.mistakes import MISTAKES_MAX
 from service.errors import ConfigError, ConfigErrors
+from service.mistakes import MISTAKES_MAX
 from service.records import Customer
 from service.rules import Rulebook, limits, read_rule_files, write_document
 from service.rules.limits import ACTIONS_MAX, CONDITION_DEPTH_MAX, CONDITION_NODES_MAX, DOCUMENT_BYTES_MAX, RULES_MAX
