@@ -71,13 +71,13 @@ broken = broken_package:keep
 fine = extra_package:keep
 number = extra_package:NUMBER
 """
-Install = Callable[[str], None]
+Install = Callable[[str], object]
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Return a function that installs a package with these entry points."""
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     (tmp_path / "extra_package.py").write_text(PACKAGE + "PLUGINS = [Fine]\n")
     (tmp_path / "broken_package.py").write_text("keep = 1 / 0\n")
     metadata = tmp_path / "extra_package-1.0.dist-info"
