@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from helm.dashboards.generator.alerts import loki_rules, prometheus_rules
-from helm.dashboards.generator.grafana import loki_board, victorialogs_board
+from helm.dashboards.generator.boards import loki_board, metrics_board, victorialogs_board
 
 FILES = {
+    "dashboards/waybill-metrics.json": metrics_board,
     "dashboards/waybill-loki.json": loki_board,
     "dashboards/waybill-victorialogs.json": victorialogs_board,
     "alerts/prometheus.yaml": prometheus_rules,
