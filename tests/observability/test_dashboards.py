@@ -13,9 +13,10 @@ import yaml
 
 from docs.generator.logs import read_schema
 from helm.dashboards.generator.__main__ import FILES
-from helm.dashboards.generator.alerts import LOGS, METRICS
+from helm.dashboards.generator.log_alerts import LOGS
 from helm.dashboards.generator.logql import to_logql
 from helm.dashboards.generator.logsql import to_logsql
+from helm.dashboards.generator.metric_alerts import METRICS, RECORDINGS
 from helm.dashboards.generator.metric_panels import ANNOTATIONS, METRIC_ROWS, SCOPE
 from helm.dashboards.generator.panels import ROWS
 from helm.dashboards.generator.queries import LogQuery, Metric
@@ -92,7 +93,7 @@ def test_fields_of_a_logql_query_belong_to_its_event(query: str) -> None:
     known = set(schema["line"]["properties"]) | set(
         schema["field"] if event is None else schema["event"][event]["properties"]
     )
-    assert fields(query) <= known
+    assert fields(query) <= known | {"namespace"}, "the label of the stream"
 
 
 @pytest.mark.parametrize("query", LOG_QUERIES, ids=to_logsql)
@@ -194,12 +195,17 @@ def test_alerts_use_existing_metrics_and_labels() -> None:
     for alert in METRICS:
         names = set(re.findall(r"\bwaybill_\w+", alert.expr))
         assert names <= set(known), alert.name
+        recorded = re.findall(r"waybill:(\w+):ratio_rate\((\w+)\|(\w+)\)", alert.expr)
+        for name, *windows in recorded:
+            assert {f"waybill:{name}:ratio_rate{window}" for window in windows} <= {each.name for each in RECORDINGS}
+        assert names or recorded, alert.name
+        assert re.search(r"[<>=] [\d.]+$", alert.expr), "the chart replaces the threshold at the end"
         labels = {label for name in names for label in known[name]}
         labels_used = set(re.findall(r"(\w+)=~?\"", alert.expr))
         labels_used |= {
             label.strip() for part in re.findall(r"by \(([\w, ]+)\)", alert.expr) for label in part.split(",")
         }
-        assert labels_used <= labels | {"namespace", "le"}, alert.name
+        assert labels_used <= labels | {"namespace", "le", *(("__name__", "release") if recorded else ())}, alert.name
 
 
 def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:

@@ -85,7 +85,7 @@ def to_json(board: Board) -> str:
         "templating": {"list": [datasource, *board.variables]},
         "annotations": {"list": list(board.annotations)},
         "links": [
-            {"type": "dashboards", "tags": ["waybill"], "title": "Waybill", "asDropdown": True, "keepTime": True}
+            {"type": "dashboards", "tags": ["waybill"], "title": "Dashboards", "asDropdown": True, "keepTime": True}
         ],
         "panels": list(_panels(board)),
     }
