@@ -4,7 +4,7 @@ Every expression ends with its threshold, so that the chart can replace it. `$sc
 installation; `prometheus.yaml` selects all of them, and the chart those of its release.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import yaml
@@ -59,7 +59,7 @@ def recording_rules(recordings: Sequence[Recording]) -> list[dict[str, Any]]:
     ]
 
 
-def to_yaml(**groups: list[dict[str, Any]]) -> str:
+def to_yaml(groups: Mapping[str, list[dict[str, Any]]]) -> str:
     """Build a file with groups of rules by name."""
-    named = [{"name": name.replace("_", "-"), "rules": rules} for name, rules in groups.items()]
+    named = [{"name": name, "rules": rules} for name, rules in groups.items()]
     return HEADER + yaml.safe_dump({"groups": named}, sort_keys=False, width=1_000, allow_unicode=True)

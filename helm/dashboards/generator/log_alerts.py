@@ -77,4 +77,4 @@ LOGS = (
 
 def loki_rules() -> str:
     """Build the alert rules for Loki's ruler."""
-    return to_yaml(waybill=alert_rules(LOGS))
+    return to_yaml({"waybill": alert_rules(LOGS)})

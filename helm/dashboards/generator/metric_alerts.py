@@ -254,4 +254,4 @@ METRICS = (
 
 def prometheus_rules() -> str:
     """Build the recording rules and the alert rules for Prometheus."""
-    return to_yaml(waybill_recordings=recording_rules(RECORDINGS), waybill=alert_rules(METRICS))
+    return to_yaml({"waybill-recordings": recording_rules(RECORDINGS), "waybill": alert_rules(METRICS)})
