@@ -15,7 +15,8 @@ from service.store.management.events import EventSummary, Index
 
 State = Literal["queued", "decided", "dead", "ended"]
 
-_CURSOR = re.compile(r"(\d{1,15})-([0-9A-Za-z_-]{1,64})", re.ASCII)
+CURSOR_PATTERN = r"^([0-9]{1,15})-([0-9A-Za-z_-]{1,64})$"
+_CURSOR = re.compile(CURSOR_PATTERN)
 _INDEXES: dict[State | None, tuple[Index, ...]] = {
     None: ("open", "dead", "ended"),
     "queued": ("open",),
