@@ -216,6 +216,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = 60.0
     action_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one run of an action")] = 20.0
+    exchanges_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="HTTP calls of one effect whose request and response are stored; the last one always is; "
+            "0: none",
+        ),
+    ] = 5
+    exchange_request_bytes_max: Annotated[
+        int, Meta(ge=0, le=65_536, description="stored bytes of the headers, and of the body, of an effect's request")
+    ] = 2_048
+    exchange_response_bytes_max: Annotated[
+        int, Meta(ge=0, le=65_536, description="stored bytes of the headers, and of the body, of an effect's response")
+    ] = 2_048
     emit_depth_max: Annotated[
         int, Meta(ge=1, le=100, description="emit actions in a row, from a delivery to a derived event")
     ] = 5
