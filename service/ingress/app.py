@@ -57,7 +57,7 @@ def build_admin_app(
 ) -> Litestar:
     """Build the app of the admin port: health, metrics, and if given, the admin API with its document, the console."""
     readiness = readiness or Readiness(settings, store)
-    routes = [*health_routes(readiness), _metrics_route(store), openapi_route()]
+    routes = [*health_routes(readiness), _metrics_route(settings, store), openapi_route()]
     routers = [router for router in (admin, console) if router is not None]
     return _build(
         [*routes, *routers],
@@ -68,8 +68,8 @@ def build_admin_app(
     )
 
 
-def _metrics_route(store: EventStore) -> HTTPRouteHandler:
-    page = MetricsPage("service", store.sample)
+def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
+    page = MetricsPage("service", store.sample, settings.backlog_events_max)
 
     @get("/metrics")
     async def metrics() -> Response[bytes]:

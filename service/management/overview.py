@@ -118,9 +118,9 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
 async def _queue(stores: NamedStores) -> QueueStats:
     """Return the queue statistics of all stores together."""
     found = [await named.store.sample() for named in stores]
-    highest = {"oldest_age_ms", "memory_percent", "parked_age_ms", "workers"}  # each worker serves all stores
+    highest = {"memory_percent", "workers"}  # each worker serves all stores
     fields = {
-        name: (max if name in highest else sum)(getattr(stats, name) for stats in found)
+        name: (max if name in highest or name.endswith("_ms") else sum)(getattr(stats, name) for stats in found)
         for name in QueueStats.__struct_fields__
     }
     return QueueStats(**fields)

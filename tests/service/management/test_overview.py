@@ -15,7 +15,7 @@ from tests.service.management.conftest import operations_on
 
 pytestmark = pytest.mark.store
 
-QUIET = QueueStats(0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0)
+QUIET = QueueStats(**(dict.fromkeys(QueueStats.__struct_fields__, 0) | {"workers": 1}))
 HOUR_MS = 3_600_000
 
 
