@@ -13,6 +13,7 @@ from service.redaction import scrub
 from service.settings import PREFIX, Settings, describe_setting
 
 SECRET_SETTINGS = frozenset({"redis_password", "redis_sentinel_password"})
+EMPTY: tuple[object, ...] = (None, [], {}, "")
 SECTIONS = ("platforms", "sources", "rules", "outbound", "admin")
 
 
@@ -46,7 +47,7 @@ def list_settings(settings: Settings) -> list[SettingView]:
     return [
         SettingView(
             f"{PREFIX}{name.upper()}",
-            _show(name, getattr(settings, name)),
+            _shown(name, getattr(settings, name)),
             getattr(settings, name) != getattr(defaults, name),
             describe_setting(name).rpartition(" (default ")[0],
         )
@@ -60,7 +61,7 @@ def show_config(config: Config) -> dict[str, JsonValue]:
     return {name: scrub(value) for name, value in cast("dict[str, Any]", _without_empty(sections)).items()}
 
 
-def _show(name: str, value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if name in SECRET_SETTINGS:
         return "set" if value else ""
     return str(scrub(value if isinstance(value, str) else str(value)))
@@ -68,8 +69,8 @@ def _show(name: str, value: object) -> str:
 
 def _without_empty(value: JsonValue) -> JsonValue:
     if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {name: _without_empty(item) for name, item in items if item not in (None, (), [], {}, "")}
+        items = {name: _without_empty(item) for name, item in cast("dict[str, Any]", value).items()}
+        return {name: item for name, item in items.items() if item not in EMPTY}
     if isinstance(value, list | tuple):
         return [_without_empty(item) for item in cast("list[Any]", value)]
     return value

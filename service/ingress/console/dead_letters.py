@@ -69,7 +69,7 @@ class DeadLetterPages(Controller):
         else:
             form.errors["selection"] = "Select events, or choose all that match."
             return await _selection(request, operations, filters, None, form)
-        kept = {**filters.active, "reason": reason, "rate": str(rate)}
+        kept = {**filters.active, "reason": reason, "rate": f"{rate:g}"}
         return render_page(request, "progress", active="dead-letters", progress=progress, kept=kept, filters=filters)
 
 
@@ -93,8 +93,7 @@ async def _selection(
         total=form.text("total") if form else request.query_params.get("count", ""),
         older=f"/dead-letters/selection?{filters.query(after=page.next)}" if page.next else None,
         rates=RATES,
-        rate=form.text("rate") if form else str(RATE_DEFAULT),
-        fields={**filters.fields, **(form.fields if form else {})},
+        fields={"rate": str(RATE_DEFAULT), **filters.fields, **(form.fields if form else {})},
         errors={**filters.errors, **(form.errors if form else {})},
         chosen=form.all("id") if form else (),
     )
