@@ -41,7 +41,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 def _one(stage: Stage, children: tuple[Child, Child, Child], run: str, events: int, times: Times) -> None:
     ingress, worker, stub = children
-    moments = send_paced(stage, ingress, worker, run, events, PACE_MS)
+    moments = send_paced(stage, ingress, worker, run, events=events, pace_ms=PACE_MS)
     worker.process.terminate()
     claimed: dict[str, float] = worker.result()["moments"]
     acted = sink_times(stub)
@@ -53,7 +53,9 @@ def _one(stage: Stage, children: tuple[Child, Child, Child], run: str, events: i
         times["action"].append((acted[record_id] - sent) * 1000)
 
 
-def send_paced(stage: Stage, ingress: Child, worker: Child, run: str, events: int, pace_ms: float) -> list[list[float]]:
+def send_paced(
+    stage: Stage, ingress: Child, worker: Child, run: str, *, events: int, pace_ms: float
+) -> list[list[float]]:
     """Send deliveries at random intervals. Return the times of each request and response, the first three included.
 
     The first three open connections and fill caches.

@@ -35,7 +35,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
             seed_own(stage, RULES.replace("OTHER", other.url).replace("HEALTHY", stub.url), OTHER_EVENTS)
             worker = stage.run("own_worker", None, "idle", environ={"WAYBILL_DRAIN_TIMEOUT_SECONDS": "1"})
             run = f"paced-{turn}"
-            moments = send_paced(stage, ingress, worker, run, events, PACE_MS)
+            moments = send_paced(stage, ingress, worker, run, events=events, pace_ms=PACE_MS)
             worker.stop()
             acted = sink_times(stub)
             times[other.url] += [
