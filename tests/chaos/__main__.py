@@ -50,7 +50,7 @@ FAILOVERS = {
     "Sentinel fails over, replica 1.5 s behind (`replica`)": ("replica", 1.5, False),
 }
 POWER = "power lost: store cut to its last fdatasync"
-REFUSED_PUTS = "PUTs answered with 503, 429 or too late"
+REJECTED_PUTS = "PUTs answered with 503, 429 or too late"
 
 
 async def main(options: argparse.Namespace) -> int:
@@ -96,10 +96,10 @@ async def run_failover(name: str, options: argparse.Namespace, rng: random.Rando
 
 
 async def self_check(options: argparse.Namespace) -> int:
-    """Lose power without durability, and refuse actions without order. Losses and disorder must be counted."""
+    """Lose power without durability, and reject actions without order. Losses and disorder must be counted."""
     power = partial(Fleet, durability="declared", appendfsync="everysec")
     lost = await repeat_until_counted(power, POWER, "lost", options)
-    disorder = await repeat_until_counted(partial(Fleet, ordered=False), REFUSED_PUTS, "out_of_order", options)
+    disorder = await repeat_until_counted(partial(Fleet, ordered=False), REJECTED_PUTS, "out_of_order", options)
     print(f"with everysec {lost} acknowledged events lost; with `ordered: false` {disorder} effects out of order")
     print("the test can fail" if lost and disorder else f"the test CANNOT fail, in {SELF_CHECKS_MAX} rounds")
     return 0 if lost and disorder else 1

@@ -152,11 +152,11 @@ async def take_target_down(fleet: Fleet) -> None:
     await fleet.to_sink.bring_up()
 
 
-async def refuse_puts(fleet: Fleet) -> None:
+async def reject_puts(fleet: Fleet) -> None:
     """Answer half of all PUTs with 503, 429 or too late, with two events per second and record."""
-    fleet.lanes, fleet.target.is_refusing = fleet.lanes // 5, True
+    fleet.lanes, fleet.target.is_rejecting = fleet.lanes // 5, True
     await asyncio.sleep(4)
-    fleet.lanes, fleet.target.is_refusing = fleet.lanes * 5, False
+    fleet.lanes, fleet.target.is_rejecting = fleet.lanes * 5, False
 
 
 async def hang_lookups(fleet: Fleet) -> None:
@@ -343,7 +343,7 @@ FAULTS: dict[str, Fault] = {
     "gateway answers reads with 404 in JSON": lose_routes,
     "target acts, then answers each ambiguous status": answer_ambiguously,
     "target down for an hour (scaled: 20 s)": take_target_down,
-    "PUTs answered with 503, 429 or too late": refuse_puts,
+    "PUTs answered with 503, 429 or too late": reject_puts,
     "lookups of some targets' names hang": hang_lookups,
     "store's memory full": fill_memory,
     "store read-only": make_read_only,

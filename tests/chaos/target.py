@@ -22,7 +22,7 @@ AMBIGUOUS_STATUSES = (408, 500, 502, 503, 504, 507, 522)
 
 NO_RESPONSE_SECONDS = 2 * PUT_TIMEOUT_SECONDS
 PUT_RESPONSES = (200, 503, 200, 429, 200, 0)
-"""Responses to PUTs of a target that refuses, in turn; 0: none, until the client closes the connection."""
+"""Responses to PUTs of a target that rejects, in turn; 0: none, until the client closes the connection."""
 
 ReadMode = Literal["current", "replica", "no route"]
 """Responses to reads: the current state, in turn with that of a replica that is behind, or 404 by a gateway."""
@@ -35,7 +35,7 @@ class FakeTarget:
         self.port = 0
         self.reads: ReadMode = "current"
         self.is_ambiguous = False
-        self.is_refusing = False
+        self.is_rejecting = False
         self._numbers = itertools.count()
         self._started = time.monotonic()
         self._tally = tally
@@ -75,7 +75,7 @@ class FakeTarget:
 
     async def _put(self, request: web.Request) -> web.Response:
         body = await request.json()
-        status = PUT_RESPONSES[next(self._numbers) % len(PUT_RESPONSES)] if self.is_refusing else 200
+        status = PUT_RESPONSES[next(self._numbers) % len(PUT_RESPONSES)] if self.is_rejecting else 200
         if status == 200:
             self._tally.record_state(body["order"], int(body["received"]), request.headers["idempotency-key"])
             return await self._act(request)
