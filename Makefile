@@ -25,7 +25,7 @@ demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, an
 check: style ## run style, types, import contracts and the fast tests (about two minutes)
 	@$(MAKE) --no-print-directory -j2 types fast
 
-test: lint ## run all checks and all tests, and list the 10 slowest; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' selects
+test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
 	$(if $(COVERAGE),$(BIN)/coverage erase)
 	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
@@ -46,7 +46,8 @@ chaos: $(VENV)/.installed-dev ## inject every fault once and count lost events; 
 chaos-long: $(VENV)/.installed-dev ## inject 50 rounds of random faults with 100,000 events; SEED=2 selects others
 	$(BIN)/python -m tests.chaos --long --seed $(or $(SEED),1)
 
-lint: style types ## run style, types and import contracts
+lint: ## run style, types and import contracts
+	@$(MAKE) --no-print-directory -j2 style types
 
 style: $(VENV)/.installed-dev ## run ruff, import contracts, name checks and the prose meter
 	$(BIN)/ruff check

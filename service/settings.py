@@ -59,8 +59,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(description="IP address that the ports below listen on")] = "0.0.0.0"  # noqa: S104 - all interfaces of the pod
     port: Annotated[int, Meta(ge=0, le=65535, description="port for webhooks")] = 8080
     admin_port: Annotated[
-        int, Meta(ge=0, le=65535, description="port for the admin API, metrics and health checks")
+        int, Meta(ge=0, le=65535, description="port for the admin API, the console, metrics and health checks")
     ] = 8081
+
+    console: Annotated[bool, Meta(description="serve the console at / of the admin port")] = True
 
     # durability
     durability: Annotated[

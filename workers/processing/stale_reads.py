@@ -79,7 +79,7 @@ class StaleReadPolicy:
         """
         kind, version = classify_stale_read(event, fetched, last), fetched.version or ""
         if fetched.record is not None:
-            self._missing_records.clear(event.record.platform)
+            self._missing_records.confirm(event.record.platform)
         elif kind == "missing":
             self._missing_records.add(event.record)
         if kind is None:
