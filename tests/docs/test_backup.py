@@ -47,17 +47,17 @@ def test_a_folder_with_data_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "waybill.rdb").write_bytes(b"REDIS0011")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "kept").write_text("kept")
-    refused = run("restore", tmp_path / "waybill.rdb", tmp_path / "data")
-    assert refused.returncode == 1
-    assert "is not empty" in refused.stderr
+    rejected = run("restore", tmp_path / "waybill.rdb", tmp_path / "data")
+    assert rejected.returncode == 1
+    assert "is not empty" in rejected.stderr
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["kept"]
 
 
-def test_a_damaged_backup_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_backup_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "waybill.rdb").write_bytes(b"REDIS0011 and no more")
-    refused = run("restore", tmp_path / "waybill.rdb", tmp_path / "data")
-    assert refused.returncode == 1
-    assert "cannot read the backup" in refused.stderr
+    rejected = run("restore", tmp_path / "waybill.rdb", tmp_path / "data")
+    assert rejected.returncode == 1
+    assert "cannot read the backup" in rejected.stderr
 
 
 def test_a_backup_of_an_unreachable_store_fails(tmp_path: Path) -> None:
