@@ -40,6 +40,8 @@ def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) 
         yield f"  {_format_wait(shown, now)}"
     elif shown.get("waiting_for"):
         yield f"  waiting: {shown['waiting_for'].replace('_', ' ')}"
+    if differing := shown.get("differing_duplicates"):
+        yield f"  {_format_differing(differing)}"
     decided = _first(lines, "decided")
     if decided is None:
         yield "  not decided"
@@ -48,6 +50,13 @@ def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) 
     for line in lines:
         if line["entry"] in {"effect", "attempt"}:
             yield _format_attempt(line)
+
+
+def _format_differing(differing: Mapping[str, Any]) -> str:
+    paths = [difference["path"] or "the whole body" for difference in differing["differences"] or ()]
+    where = f", at {', '.join(paths)}" if paths else ""
+    last = f"the last one {differing['last_at']}{where}"
+    return f"! duplicates with other content, not processed: {differing['count']}, {last}"
 
 
 def _format_wait(shown: Mapping[str, Any], now: datetime) -> str:

@@ -2,7 +2,9 @@
 
 With the default prefix `wb:`
 
-    wb:dedupe:<source>:<digest>  id of the event with this dedupe key; expires with the dedupe window of the source
+    wb:dedupe:<source>:<digest>  id of the event with this dedupe key, in 16 bytes, and the digest of its content;
+                                 expires with the dedupe window of the source
+    wb:differing:<event>         hash: number of duplicates with other content, time, id and encoded event of the newest
     wb:delivery:<event>          the encoded event (`serialization`): original body, selected headers
     wb:event:<event>             hash of an event in progress: state, attempts, worker_crashes, running, ledger, outcome
     wb:history:<event>           JSON lines (`serialization`): history entries; the final fields follow the last line

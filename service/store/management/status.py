@@ -9,6 +9,7 @@ from service.store.connection.durability import parse_info
 from service.store.keys import Keys
 from service.store.management.events import Index
 from service.store.platforms.polls import bucket_of
+from service.store.queue.ingest import unpack_holder
 
 INDEXES: tuple[Index, ...] = ("open", "dead", "ended")
 STREAM_ENTRIES_PER_CALL = 500
@@ -89,8 +90,8 @@ class StoreInspector:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        event_id: bytes | None = await self._client.command("GET", self._keys.named(f"dedupe:{source}:{dedupe_key}"))
-        return event_id.decode() if event_id else None
+        value: bytes | None = await self._client.command("GET", self._keys.named(f"dedupe:{source}:{dedupe_key}"))
+        return unpack_holder(value) if value else None
 
     async def heartbeats(self) -> list[Heartbeat]:
         """Return the last heartbeat of every worker, including expired ones.
