@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 
 from service.errors import ConfigError
+from service.outbound_settings import OutboundSettings
 from service.secrets import SecretRef
 
 PREFIX = "WAYBILL_"
@@ -26,7 +27,7 @@ Durability = Literal["fsync", "replica", "declared"]
 EmptyStore = Literal["initialize", "reject"]
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class Settings(OutboundSettings, frozen=True, kw_only=True):
     """All settings of a process."""
 
     # addresses
@@ -59,8 +60,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(description="IP address that the ports below listen on")] = "0.0.0.0"  # noqa: S104 - all interfaces of the pod
     port: Annotated[int, Meta(ge=0, le=65535, description="port for webhooks")] = 8080
     admin_port: Annotated[
-        int, Meta(ge=0, le=65535, description="port for the admin API, metrics and health checks")
+        int, Meta(ge=0, le=65535, description="port for the admin API, the console, metrics and health checks")
     ] = 8081
+
+    console: Annotated[bool, Meta(description="serve the console at / of the admin port")] = True
 
     # durability
     durability: Annotated[
@@ -98,10 +101,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(ge=0.01, description="timeout for opening a connection to the store")
     ] = 2.0
     store_timeout_seconds: Annotated[float, Meta(ge=0.01, description="timeout for one reply of the store")] = 5.0
-    store_batch_max: Annotated[int, Meta(ge=1, le=1_000, description="items per batched call to the store")] = 256
+    store_batch_max: Annotated[int, Meta(ge=1, le=1_000, description="items per batched call to the store")] = 64
     store_batches_in_flight_max: Annotated[
         int, Meta(ge=1, le=16, description="concurrent batched calls of one kind")
-    ] = 2
+    ] = 4
     backlog_events_max: Annotated[int, Meta(ge=1, description="pending events from which the service answers 503")] = (
         2_000_000
     )
@@ -205,8 +208,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest backoff before the first retry; doubles with each attempt")
     ] = 2.0
     backoff_seconds_max: Annotated[float, Meta(gt=0, description="longest backoff before any retry")] = 3_600.0
-    fetch_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one call to a platform")] = 20.0
-    fetch_bytes_max: Annotated[int, Meta(ge=1, description="largest response of a platform")] = 10_485_760
     stale_read_wait_seconds: Annotated[
         float,
         Meta(
@@ -215,7 +216,6 @@ class Settings(Struct, frozen=True, kw_only=True):
             "state or the event",
         ),
     ] = 60.0
-    action_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one run of an action")] = 20.0
     emit_depth_max: Annotated[
         int, Meta(ge=1, le=100, description="emit actions in a row, from a delivery to a derived event")
     ] = 5

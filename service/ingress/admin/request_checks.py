@@ -27,7 +27,7 @@ _FORMS = (
 """Type of a query parameter, its text, and the fix for another text."""
 
 
-def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def check_request_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Check names and values of the query parameters. A route with `any_query=True` accepts all names.
 
     Raises:
@@ -51,7 +51,7 @@ def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
         raise ValidationProblem(faults, "The query is not valid.")
 
 
-async def check_body(request: Request[Any, Any, Any]) -> None:
+async def check_request_body(request: Request[Any, Any, Any]) -> None:
     """Check the types of the body, without any conversion.
 
     Raises:

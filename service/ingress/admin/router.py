@@ -22,7 +22,7 @@ from service.ingress.admin.problems import (
     handle_store_error,
 )
 from service.ingress.admin.quarantine import QuarantinedDeliveries
-from service.ingress.admin.request_checks import check_body, check_query
+from service.ingress.admin.request_checks import check_request_body, check_request_query
 from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_changes import rule_edit
 from service.ingress.admin.rule_types import RuleTypes
@@ -82,8 +82,8 @@ def admin_router(installation: Installation, environ: Mapping[str, str]) -> Rout
     return Router(
         PATH,
         route_handlers=CONTROLLERS,
-        guards=[tokens.authorize, check_query],
-        before_request=check_body,
+        guards=[tokens.authorize, check_request_query],
+        before_request=check_request_body,
         dependencies={
             "operations": Provide(operations_of, sync_to_thread=False),
             "accounts": Provide(accounts_of, sync_to_thread=False),
