@@ -52,6 +52,15 @@ class Exchange(Struct):
     duration_ms: float = 0.0
     connection: ConnectionFacts = ConnectionFacts()
 
+    def begin(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> None:
+        """Note the request, before it is sent."""
+        self.method, self.url, self.headers, self.body = method, url, headers, body
+
+    def end(self, status: int, headers: Mapping[str, str], body: bytes, duration_ms: float) -> None:
+        """Note the response as far as it was received."""
+        self.status, self.response_headers, self.response_body = status, headers, body
+        self.duration_ms = duration_ms
+
     def known_secrets(self) -> list[str]:
         """Return the secrets of the request: `secrets`, and the values of headers whose name is that of a secret."""
         return [*self.secrets, *(value for name, value in self.headers.items() if IS_SECRET[name])]
