@@ -95,10 +95,9 @@ class HttpClient:
         target = _parse_url(url)
         session, proxy = await self._route(target, guarded=guarded)
         timeout = _timeout(seconds_max)
-        if exchange is not None:
-            exchange.begin(method, url, headers, body)
-            current_exchange.set(exchange)
-        received = _Received()
+        exchange = exchange or Exchange()
+        exchange.begin(method, url, headers, body)
+        current_exchange.set(exchange)
         started = time.perf_counter()
         try:
             call = session.request(
@@ -110,19 +109,16 @@ class HttpClient:
                 allow_redirects=False,
                 proxy=proxy,
             )
-            await _receive(call, bytes_max, received)
+            await _receive(call, bytes_max, exchange)
         except (aiohttp.ClientError, OSError, ValueError, _BodyTooLargeError) as error:
             # aiohttp raises ValueError for a method or header that cannot be sent.
-            if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
-                received.status = received.status or error.status
-            if not _status_decides(received.status, body_needed=body_needed):
-                raise _classify(error, target, proxy, received.status or None, bytes_max) from error
+            exchange.status = exchange.status or _status_of(error)
+            if not _status_decides(exchange.status, body_needed=body_needed):
+                raise _classify(error, target, proxy, exchange.status or None, bytes_max) from error
         finally:
-            response = received.response((time.perf_counter() - started) * 1000)
-            if exchange is not None:
-                current_exchange.set(None)
-                exchange.end(response.status, response.headers, response.body, response.duration_ms)
-        return response
+            current_exchange.set(None)
+            exchange.duration_ms = (time.perf_counter() - started) * 1000
+        return HttpResponse(exchange.status, exchange.response_headers, exchange.response_body, exchange.duration_ms)
 
     async def _route(self, target: URL, *, guarded: bool) -> tuple[aiohttp.ClientSession, URL | None]:
         """Return the connection pool and the proxy of a call.
@@ -181,35 +177,35 @@ class _BodyTooLargeError(Exception):
     """The body is larger than the limit of the call."""
 
 
-class _Received:
-    """Parts of a response so far. After an error they are those that were read."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.chunks: list[bytes] = []
-
-    def response(self, duration_ms: float) -> HttpResponse:
-        return HttpResponse(self.status, self.headers, b"".join(self.chunks), duration_ms)
-
-
 async def _receive(
-    call: AbstractAsyncContextManager[aiohttp.ClientResponse], bytes_max: int, received: _Received
+    call: AbstractAsyncContextManager[aiohttp.ClientResponse], bytes_max: int, exchange: Exchange
 ) -> None:
-    async with call as response:
-        received.status = response.status
-        received.headers = {name.lower(): value for name, value in response.headers.items()}
-        size = 0
-        content = response.content
-        while not content.at_eof():
-            chunk = await content.readany()  # empty at the end
-            size += len(chunk)
-            if size > bytes_max:
-                response.close()
-                raise _BodyTooLargeError
-            received.chunks.append(chunk)
-        if (error := content.exception()) is not None:  # decompression failed at the end of the response
-            raise error
+    """Make a call, and put the response into `exchange`: after an error the parts that were received."""
+    chunks: list[bytes] = []
+    try:
+        async with call as response:
+            exchange.status = response.status
+            exchange.response_headers = {name.lower(): value for name, value in response.headers.items()}
+            size = 0
+            content = response.content
+            while not content.at_eof():
+                chunk = await content.readany()  # empty at the end
+                size += len(chunk)
+                if size > bytes_max:
+                    response.close()
+                    raise _BodyTooLargeError
+                chunks.append(chunk)
+            if (error := content.exception()) is not None:  # decompression failed at the end of the response
+                raise error
+    finally:
+        exchange.response_body = b"".join(chunks)
+
+
+def _status_of(error: Exception) -> int:
+    """Return the status of the target in an error, 0 if there is none. A proxy's answer to CONNECT is none."""
+    if isinstance(error, aiohttp.ClientHttpProxyError) or not isinstance(error, aiohttp.ClientResponseError):
+        return 0
+    return error.status
 
 
 def _status_decides(status: int, *, body_needed: bool) -> bool:

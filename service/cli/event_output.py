@@ -6,6 +6,7 @@ from msgspec import structs
 from service.cli.connection import AdminClient
 from service.cli.output import Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
 from service.exchange_text import format_curl, format_exchange
+from service.management.differences import DifferingDuplicates
 from service.management.event_filter import EventFilter, format_timestamp
 from service.management.event_search import EventRow
 from service.management.event_view import EventView
@@ -20,7 +21,7 @@ COLUMNS: Columns[EventRow] = {
     **columns_of("store"),
 }
 
-SECTIONS = frozenset({"headers", "body", "effects", "history", "encoding"})
+SECTIONS = frozenset({"headers", "body", "differing_duplicates", "effects", "history", "encoding"})
 """Fields that are printed as sections below the other fields."""
 
 
@@ -58,6 +59,8 @@ def print_event(view: EventView, *, as_json: bool) -> None:
     if view.body is not None:
         print_text("\nbody")
         print_text(view.body if isinstance(view.body, str) else _json(view.body))
+    if view.differing_duplicates is not None:
+        _print_differences(view.differing_duplicates)
     if view.effects:
         print_text("\neffects")
         rows = [
@@ -92,6 +95,18 @@ def print_curl(view: EventView) -> None:
         print_text(f"# {name}, attempt {entries[-1]['attempt']}, {format_timestamp(entries[-1]['at_ms'])}")
         for line in format_curl(entries[-1]["exchange"]):
             print_text(line)
+
+
+def _print_differences(duplicates: DifferingDuplicates) -> None:
+    print_text("\nduplicates with other content: acknowledged, and not processed")
+    fields = structs.asdict(duplicates)
+    differences = fields.pop("differences")
+    print_fields(fields)
+    if differences:
+        rows = [[each.path, each.first or "", each.later or ""] for each in differences]
+        print_table(["path", "first", "later"], rows)
+    elif differences is not None:
+        print_text("The bodies differ in blanks or order only.")
 
 
 def _json(value: object) -> str:

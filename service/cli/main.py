@@ -7,6 +7,8 @@ done; 1 failed, with one `process.failed` line in the log; 2 a configuration or 
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from io import TextIOWrapper
+from typing import Any, cast
 
 import click
 import structlog
@@ -21,7 +23,7 @@ LONG_RUNNING_COMMANDS: Mapping[str, Component] = {"serve": "service", "worker": 
 """Commands that run in pods. Every error that ends them is logged, including errors during their import."""
 
 SUMMARIES = {
-    "check": "Check settings, waybill.yaml, secrets and rule files.",
+    "check": "Check settings, waybill.yaml, secrets, rule files and extensions.",
     "dead-letters": "List, show, replay and discard dead letters.",
     "demo": "Send example deliveries, kill a worker, and show each result.",
     "dev": "Run a store, a sandbox, a service and a worker on this machine.",
@@ -127,6 +129,9 @@ def waybill() -> None:
 def main() -> None:
     """Run the command line and end the process with an exit code."""
     collect_less_often()
+    if hasattr(sys.stdout, "reconfigure"):
+        # A locale other than UTF-8 lacks some characters.
+        cast("TextIOWrapper[Any]", sys.stdout).reconfigure(errors="backslashreplace")
     try:
         waybill(prog_name="waybill")
     except ConfigError as error:
