@@ -169,9 +169,9 @@ async def test_errors_of_the_proxy_are_not_answers_of_the_target() -> None:
                 assert f"the proxy 127.0.0.1:{proxy.port} answered {status[:3].decode()}" in str(raised.value)
                 assert "s3cret" not in str(raised.value)
     async with HttpClient(Settings(outbound_proxy_url=f"http://127.0.0.1:{proxy.port}")) as client:
-        with pytest.raises(TransientError, match=r"cannot connect to the proxy 127\.0\.0\.1") as refused:
+        with pytest.raises(TransientError, match=r"cannot connect to the proxy 127\.0\.0\.1") as rejected:
             await get(client, "https://erp.invalid/")
-        assert refused.value.kind == "connect"
+        assert rejected.value.kind == "connect"
 
 
 async def test_a_guarded_call_through_a_proxy_blocks_private_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
