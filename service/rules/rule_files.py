@@ -17,6 +17,7 @@ from service.config.decoding import decode_config
 from service.config.mistakes import Mistakes
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
+from service.records import RECORDS, RecordTypes
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.syntax import Rule
 
@@ -35,14 +36,17 @@ RuleCheck = Callable[[Rule, str], Iterable[ConfigError]]
 
 
 def read_rule_files(
-    paths: Sequence[Path], actions: Sequence[type[Action]], checks: Sequence[RuleCheck] = ()
+    paths: Sequence[Path],
+    actions: Sequence[type[Action]],
+    checks: Sequence[RuleCheck] = (),
+    records: RecordTypes = RECORDS,
 ) -> tuple[RuleFile, ...]:
     """Read and check all files. Rule ids must be unique across the files.
 
     Raises:
         ConfigErrors: all mistakes of all files, as in `rules/a.yaml: rule short: rules[0].when.all[1].field: …`.
     """
-    reading = _Reading(actions_by_name(actions), checks)
+    reading = _Reading(actions_by_name(actions), checks, records)
     files: list[RuleFile] = []
     for path in paths:
         with reading.mistakes.collect():
@@ -54,10 +58,11 @@ def read_rule_files(
 class _Reading:
     """Reads rules, and collects their mistakes."""
 
-    def __init__(self, actions: Mapping[str, type[Action]], checks: Sequence[RuleCheck]) -> None:
+    def __init__(self, actions: Mapping[str, type[Action]], checks: Sequence[RuleCheck], records: RecordTypes) -> None:
         self.mistakes = Mistakes()
         self._actions = actions
         self._checks = checks
+        self._records = records
         self._known: dict[str, str] = {}
 
     def read(self, path: Path) -> Iterator[Rule]:
@@ -97,7 +102,7 @@ class _Reading:
 
     def _check(self, rule: Rule, at: str) -> None:
         with self.mistakes.collect():
-            compile_rule(rule, self._actions, at)
+            compile_rule(rule, self._actions, at, self._records)
         for check in self._checks:
             for mistake in check(rule, at):
                 self.mistakes.add(mistake)

@@ -57,6 +57,8 @@ _notices = msgspec.json.Decoder(_Notice)
 class PexipEngage:
     """Connector of one enterprise on Pexip Engage."""
 
+    hints = PexipEngageConfig.hints
+
     def __init__(self, account: str, config: PexipEngageConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
         self._language = config.language
@@ -82,7 +84,7 @@ class PexipEngage:
         )
         self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
         self.client = PexipEngageClient(self._endpoints, self._headers)
-        self._map = PointerMap(config)
+        self._map = PointerMap(config, f"platforms.{account}")
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; a ping, or an entity without a customer, is a fact without a record.
