@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from arq.worker import func
 from structlog.contextvars import merge_contextvars
 from structlog.testing import CapturingLogger, capture_logs
@@ -16,6 +17,7 @@ from structlog.testing import CapturingLogger, capture_logs
 from service.actions import Action, load_actions
 from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
+from service.platforms.api import shared_throttle
 from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.api.target_throttle import TargetThrottles
 from service.platforms.kind import ConnectorDependencies
@@ -123,6 +125,13 @@ class WorkerHarness:
 
     def idempotency_keys(self) -> list[str]:
         return [request.headers["idempotency-key"] for request in self.sandbox.sandbox.sink.requests]
+
+
+def shorten_circuits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let circuits open for milliseconds, for tests in which they delay other steps."""
+    monkeypatch.setattr(shared_throttle, "OPEN_SECONDS", 0.02)
+    monkeypatch.setattr(shared_throttle, "REFRESH_SECONDS", 0.02)
+    monkeypatch.setattr(shared_throttle, "JITTER_SECONDS", 0.01)
 
 
 @contextlib.asynccontextmanager
