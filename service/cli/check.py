@@ -1,4 +1,4 @@
-"""`waybill check`: validation of settings, waybill.yaml, secrets and rule files, without connections."""
+"""`waybill check`: validation of settings, waybill.yaml, secrets, rule files and extensions, without connections."""
 
 import asyncio
 import os
@@ -13,6 +13,7 @@ from service.cli.output import print_text
 from service.cli.rule_files import read_configured_rules
 from service.config.loading import Config
 from service.errors import ConfigError, PermanentError
+from service.extensions import describe_extensions, find_extension_mistakes
 from service.http_client import HttpClient
 from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
@@ -33,10 +34,10 @@ EXIT_INVALID = 2
     help="Configuration file. Default: the file that WAYBILL_CONFIG names.",
 )
 def check(path: Path | None) -> None:
-    """Check settings, waybill.yaml, secrets and rule files.
+    """Check settings, waybill.yaml, secrets, rule files and extensions.
 
-    Nothing is started or connected. Prints the configured platforms, sources and rules. Exit code 2 if there are
-    errors.
+    Nothing is started or connected. Extension packages are imported. Prints the configured platforms, sources, rules
+    and extensions. Exit code 2 if there are errors.
     """
     mistakes: list[ConfigError] = []
     try:
@@ -48,12 +49,14 @@ def check(path: Path | None) -> None:
     reading = read_config(path, os.environ)
     mistakes.extend(reading.mistakes)
     mistakes.extend(_check_settings(settings))
+    mistakes.extend(find_extension_mistakes())
     if reading.config is not None:
         mistakes.extend(_check_parts(reading.config, settings, os.environ))
-    for mistake in mistakes:
-        print_text(f"waybill: {mistake}", err=True)
-    if mistakes:
-        print_text(f"waybill: {count_noun(len(mistakes), 'error')} found; configuration file: {path}", err=True)
+    texts = list(dict.fromkeys(map(str, mistakes)))
+    for text in texts:
+        print_text(f"waybill: {text}", err=True)
+    if texts:
+        print_text(f"waybill: {count_noun(len(texts), 'error')} found; configuration file: {path}", err=True)
         sys.exit(EXIT_INVALID)
 
 
@@ -90,7 +93,7 @@ async def _build_platforms(config: Config, settings: Settings, environ: Mapping[
 
 
 def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
-    """Yield one line for each platform, source, rule and warning."""
+    """Yield one line for each platform, source, rule, extension and warning."""
     for name, platform in config.platforms.items():
         yield f"platform  {name}  {platform.__struct_config__.tag}"
     for name, source in config.sources.items():
@@ -104,6 +107,7 @@ def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str
     for file in files:
         for rule in file.rules:
             yield f"rule      {rule.id}  {rule.type}, {file.path}"
+    yield from describe_extensions()
     for warning in (*config.warnings, *_unreachable_actions(config, files)):
         yield f"warning   {warning}"
 

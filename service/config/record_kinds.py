@@ -23,8 +23,8 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from service.config.mistakes import Mistakes
 from service.errors import ConfigError
+from service.mistakes import Mistakes
 from service.records import (
     RECORDS,
     DeclaredPart,

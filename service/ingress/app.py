@@ -52,14 +52,14 @@ def build_admin_app(
 ) -> Litestar:
     """Build the app of the admin port: health, metrics and, if given, the admin API with its OpenAPI document."""
     health = health_routes(readiness or Readiness(settings, store))
-    routes = [*health, _metrics_route(store), openapi_route()]
+    routes = [*health, _metrics_route(settings, store), openapi_route()]
     if admin is None:
         return _build(routes, plugins)
     return _build([*routes, admin], plugins, openapi=describe_api())
 
 
-def _metrics_route(store: EventStore) -> HTTPRouteHandler:
-    page = MetricsPage("service", store.sample)
+def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
+    page = MetricsPage("service", store.sample, settings.backlog_events_max)
 
     @get("/metrics")
     async def metrics() -> Response[bytes]:

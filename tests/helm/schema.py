@@ -5,13 +5,16 @@ from the structs of the code.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import yaml
 
+from helm.dashboards.generator.alerts import Alert
+from helm.dashboards.generator.log_alerts import LOGS
+from helm.dashboards.generator.metric_alerts import METRICS
 from service.actions import load_actions
 from service.config import SourceConfig
 from service.config.loading import _General
@@ -74,6 +77,23 @@ EXTERNAL_SECRET: Schema = {
     "required": ["store", "data"],
     "additionalProperties": False,
 }
+
+
+def alert_changes(alerts: Iterable[Alert]) -> Schema:
+    """Build the schema of the changes of alerts, by their names."""
+    change: Schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "enabled": {"type": "boolean"},
+            "threshold": {"type": "number", "minimum": 0},
+            "for": {"type": "string", "pattern": "^[0-9]+(s|m|h|d)$"},
+            "severity": {"type": "string", "minLength": 1},
+            "labels": LABELS,
+        },
+    }
+    return {"type": "object", "additionalProperties": False, "properties": {each.name: change for each in alerts}}
+
 
 EXACT: dict[str, Schema] = {
     "commonLabels": LABELS,
@@ -139,7 +159,12 @@ EXACT: dict[str, Schema] = {
     "networkPolicy.exceptCidrs6": CIDRS,
     "monitoring.podMonitor.labels": LABELS,
     "monitoring.podMonitor.interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
+    "monitoring.runbookUrl": {"type": "string", "pattern": "^(https?://.*/)?$"},
     "monitoring.prometheusRule.labels": LABELS,
+    "monitoring.prometheusRule.alertLabels": LABELS,
+    "monitoring.prometheusRule.alerts": alert_changes(METRICS),
+    "monitoring.lokiRules.alertLabels": LABELS,
+    "monitoring.lokiRules.alerts": alert_changes(LOGS),
     "monitoring.dashboards.logStore": {"enum": ["loki", "victorialogs"]},
     "monitoring.dashboards.annotations": LABELS,
     "monitoring.dashboards.grafanaOperator.instanceLabels": LABELS,

@@ -55,6 +55,15 @@ SCHEMA_CASES: dict[str, tuple[Values, str]] = {
     "an operator without a digest": ({"config": {"admin": {"tokens": [{"name": "o", "role": "viewer"}]}}}, "sha256"),
     "an unknown role": ({"config": {"admin": {"tokens": [{**OPERATOR, "role": "root"}]}}}, "role"),
     "an operator's token in clear": ({"config": {"admin": {"tokens": [{**OPERATOR, "sha256": "ab"}]}}}, "sha256"),
+    "an unknown alert": ({"monitoring": {"prometheusRule": {"alerts": {"WaybillOld": {}}}}}, "WaybillOld"),
+    "a threshold as text": (
+        {"monitoring": {"lokiRules": {"alerts": {"WaybillEventsOldLogged": {"threshold": "1 h"}}}}},
+        "threshold",
+    ),
+    "a runbook's URL without a slash at its end": (
+        {"monitoring": {"runbookUrl": "https://git.example.com"}},
+        "runbookUrl",
+    ),
     "an invalid tag": ({"image": {"tag": "v1 beta"}}, "tag"),
     "an invalid name": ({"nameOverride": "UPPER_case"}, "nameOverride"),
     "an invalid full name": ({"fullnameOverride": "-way"}, "fullnameOverride"),

@@ -13,9 +13,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.config.decoding import did_you_mean
-from service.config.mistakes import Mistakes
 from service.config.record_maps import FieldPointer
 from service.errors import ConfigError
+from service.mistakes import Mistakes
 from service.platforms.api.coercion import as_money
 from service.platforms.api.conversions import (
     Conversions,
