@@ -90,14 +90,18 @@ class _Reading:
 
         Without a valid type there is one rule of each type.
         """
-        try:
-            rule = decode_config(item, Rule, at)
-            record_type(rule.type, self._records, at)
-        except ConfigError as error:
-            self.mistakes.add(error)
-            wrong = {mistake.path for mistake in error.mistakes}
-        else:
-            return [rule], ()
+        mistakes, rules = Mistakes(), list[Rule]()
+        with mistakes.collect():
+            rules.append(decode_config(item, Rule, at))
+        wrong = {mistake.path for mistake in mistakes.found}
+        if isinstance(kind := written.get("type"), str) and f"{at}.type" not in wrong:
+            with mistakes.collect():
+                record_type(kind, self._records, at)
+        for mistake in mistakes.found:
+            self.mistakes.add(mistake)
+        if not mistakes.found:
+            return rules, ()
+        wrong = {mistake.path for mistake in mistakes.found}
         types = [written["type"]] if f"{at}.type" not in wrong and "type" in written else self._records
         given = {"id": "unknown"} if f"{at}.id" in wrong else {}
         parts = [valid_parts({**written, **given, "type": name}, Rule) for name in types] if written else []
