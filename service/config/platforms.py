@@ -1,6 +1,6 @@
 """Configuration of an account on a platform: the base of the struct that each platform declares in its folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
@@ -122,6 +122,8 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
 
     places: ClassVar[Mapping[str, FieldPlaces]] = {}
     """The fields that the connector reads, by kind of record, each with its pointer. `map` may contain them."""
+    combined: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Fields without a place of their own, by kind of record, each with the origin of its value; also for its parts."""
     enums: ClassVar[Mapping[str, DocumentedValues]] = {}
     """The documented values of enumerations, by kind of record."""
     wrapped: ClassVar[bool | None] = True
@@ -144,7 +146,7 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
             if kind not in self.places:
                 yield ConfigError(f"{at}.map.{kind}", f"there is no kind {kind}", did_you_mean(kind, self.places))
                 continue
-            for field, pointer in pointers.items():
+            for field, pointer in sorted(pointers.items(), key=lambda item: item[0]):
                 yield from self._check_field(kind, field, pointer, f"{at}.map.{kind}.{field}")
 
     def own_pointers(self, kind: str) -> FieldPointers:
@@ -159,7 +161,16 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
                 reason = f"the connector converts the values of {field} itself"
                 yield ConfigError(at, reason, "write the pointer alone, such as /status")
         elif field.partition(".")[0] not in own:
-            yield ConfigError(at, "cannot be mapped on this platform", did_you_mean(field, [*self.places[kind], *own]))
+            yield self._unmapped(at, kind, field, own)
+
+    def _unmapped(self, at: str, kind: str, field: str, own: Iterable[str]) -> ConfigError:
+        """Build the error of a field that `map` may not contain."""
+        origins = self.combined.get(kind, {})
+        for whole in (field, field.rpartition(".")[0]):
+            if whole in origins:
+                reason = f"{field} has no single place on this platform: {origins[whole]}"
+                return ConfigError(at, reason, "remove it, and use the value under raw. in rules")
+        return ConfigError(at, "cannot be mapped on this platform", did_you_mean(field, [*self.places[kind], *own]))
 
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:

@@ -21,6 +21,11 @@ DELIVERIES = Counter(
 DELIVERY_ACK_SECONDS = Histogram(
     "waybill_delivery_ack_seconds", "Time from the first byte of a delivery to its 202.", ("source",), FAST
 )
+DIFFERING_DUPLICATES = Counter(
+    "waybill_differing_duplicates",
+    "Duplicates whose content differs from that of the event that was processed.",
+    ("source",),
+)
 QUARANTINED = Counter(
     "waybill_quarantined",
     "Rejected deliveries in quarantine: kept, dropped at a limit, or failed.",
@@ -93,11 +98,6 @@ STORE_MEMORY_RATIO = Gauge("waybill_store_memory_ratio", "Ratio of the store's m
 
 BUILD_INFO = Gauge("waybill_build_info", "1, with the running version.", ("component", "version"))
 
-FAMILIES: tuple[Instrument, ...] = (
-    DELIVERIES, DELIVERY_ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS,
-    END_TO_END_SECONDS, EVENTS_DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS, POLL_CHANGES,
-    POLL_MISSES, QUARANTINED, CONNECTIONS_CLOSED, ADMIN_DENIED, LEASES_LOST, LATE_RESULTS, JOBS_DEAD_LETTERED,
-    RULEBOOK, RULEBOOKS_REJECTED, STORE_SECONDS, STORE_ERRORS, EVENT_LOOP_LAG_SECONDS, LOG_LINES_DROPPED, STORE_UP,
-    QUEUE_JOBS, EVENTS_PENDING, PARKED_JOBS, PARKED_SECONDS, OLDEST_EVENT_SECONDS, OLDEST_DUE_SECONDS,
-    EVENTS_PENDING_MAX, DEAD_LETTERS, WORKERS_ALIVE, STORE_MEMORY_BYTES, STORE_MEMORY_RATIO, BUILD_INFO,
-)  # fmt: skip
+FAMILIES: tuple[Instrument, ...] = tuple(
+    each for each in list(globals().values()) if isinstance(each, Counter | Gauge | Histogram)
+)

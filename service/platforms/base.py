@@ -50,7 +50,7 @@ class ListedRecord(Struct, frozen=True):
     Attributes:
         id: The record's id.
         version: As in `FetchedRecord`.
-        digest: SHA-256 of the state that the list contains.
+        digest: SHA-256 of the state that the list contains; empty if unknown.
         deleted: True if the platform marks the record as deleted.
         watched: True if every pass over the list contains the record until it is finished or deleted.
     """

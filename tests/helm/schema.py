@@ -127,6 +127,10 @@ EXACT: dict[str, Schema] = {
             "additionalProperties": False,
         },
     },
+    "hostUsers": {"type": ["boolean", "null"]},
+    "rules.podAnnotations": LABELS,
+    "rules.podLabels": LABELS,
+    "redis.embedded.retentionPolicy": FREE,
     "redis.embedded.image.tag": TAG,
     "redis.embedded.image.digest": DIGEST,
     "redis.embedded.storage": {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?[kKMGTP]i?$"},
@@ -139,11 +143,13 @@ EXACT: dict[str, Schema] = {
     "service.externalTrafficPolicy": {"enum": ["", "Cluster", "Local"]},
     "service.loadBalancerSourceRanges": CIDRS,
     "service.ipFamilyPolicy": {"enum": ["", "SingleStack", "PreferDualStack", "RequireDualStack"]},
+    "service.ipFamilies": {"type": "array", "items": {"enum": ["IPv4", "IPv6"]}, "maxItems": 2},
     "workers.autoscaling.kind": {"enum": ["none", "hpa", "keda"]},
     "workers.autoscaling.keda.trigger": {"enum": ["queue", "due"]},
     "workers.autoscaling.keda.address": {"type": "string", "pattern": "^([^:/ ]+:[0-9]{1,5})?$"},
     "workers.autoscaling.keda.authentication.kind": {"enum": ["TriggerAuthentication", "ClusterTriggerAuthentication"]},
     "workers.autoscaling.keda.metadata": LABELS,
+    "workers.autoscaling.keda.fallback": FREE,
     "workers.autoscaling.keda.annotations": LABELS,
     "workers.attemptTimeoutSeconds": {"type": "integer", "minimum": 1, "maximum": 3600},
     "ingress.annotations": LABELS,
@@ -155,10 +161,12 @@ EXACT: dict[str, Schema] = {
     "networkPolicy.serviceOutbound": {"enum": ["auto", "always", "never"]},
     "networkPolicy.redisPorts": PORTS,
     "networkPolicy.outboundPorts": PORTS,
+    "networkPolicy.dnsPorts": PORTS,
     "networkPolicy.exceptCidrs": CIDRS,
     "networkPolicy.exceptCidrs6": CIDRS,
     "monitoring.podMonitor.labels": LABELS,
     "monitoring.podMonitor.interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
+    "monitoring.podMonitor.scrapeTimeout": {"type": "string", "pattern": "^([0-9]+(ms|s|m))?$"},
     "monitoring.runbookUrl": {"type": "string", "pattern": "^(https?://.*/)?$"},
     "monitoring.prometheusRule.labels": LABELS,
     "monitoring.prometheusRule.alertLabels": LABELS,
@@ -189,6 +197,10 @@ def _component_schemas(name: str) -> dict[str, Schema]:
         f"{name}.autoscaling.behavior": FREE,
         f"{name}.pdb.maxUnavailable": {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+%$"},
         f"{name}.strategy": FREE,
+        f"{name}.lifecycle": FREE,
+        f"{name}.probes.startup": FREE,
+        f"{name}.probes.liveness": FREE,
+        f"{name}.probes.readiness": FREE,
         f"{name}.startupTimeoutSeconds": {"type": "integer", "minimum": 2},
         f"{name}.annotations": LABELS,
         f"{name}.podAnnotations": LABELS,
@@ -208,7 +220,9 @@ def build_schema() -> Schema:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schemas = EXACT | _component_schemas("service") | _component_schemas("workers") | _from_structs(definitions)
     schema = _object(values, "", schemas)
-    schema["properties"]["global"] = FREE
+    # Other charts of an umbrella have further global values.
+    schema["properties"]["global"]["additionalProperties"] = True
+    schema["properties"]["global"]["properties"]["imagePullSecrets"] = {"type": "array"}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema, "definitions": definitions}
 
 

@@ -280,7 +280,8 @@ def test_service_egress_allows_only_the_store() -> None:
 def test_service_egress_allows_platforms_with_admin_tokens() -> None:
     """The dry runs of the admin API fetch records."""
     objects = render("full")
-    assert ports_out(objects, "service") == ports_out(objects, "workers") == [[53, 53], [6380], [443], [8443]]
+    assert ports_out(objects, "service") == [[53, 53], [6380], [443]]
+    assert ports_out(objects, "workers") == [[53, 53], [6380], [443], [8443]], "those of extraEgress.workers"
     never = render("full", {"networkPolicy": {"serviceOutbound": "never"}})
     assert ports_out(never, "service") == [[53, 53], [6380]]
     always = render("no-ingress", {"networkPolicy": {"serviceOutbound": "always"}})
@@ -415,13 +416,11 @@ def test_alerts_concern_the_pods_of_their_release_only() -> None:
     objects = render("full", {"nameOverride": "hooks"})
     groups = objects["PrometheusRule/rel-hooks"]["spec"]["groups"][:-1]
     expressions = [rule["expr"] for group in groups for rule in group["rules"]]
-    scope = 'namespace="default", pod=~"rel-hooks-(service|workers)-.*"'
-    assert all(
-        scope in expr or ('namespace="default"' in expr and 'release="rel-hooks"' in expr) for expr in expressions
-    )
+    scope = 'namespace="shop", pod=~"rel-hooks-(service|workers)-.*"'
+    assert all(scope in expr or ('namespace="shop"' in expr and 'release="rel-hooks"' in expr) for expr in expressions)
     assert {rule["labels"]["release"] for rule in groups[0]["rules"]} == {"rel-hooks"}
     logs = alerts_of(yaml.safe_load(objects["ConfigMap/rel-hooks-loki-rules"]["data"]["waybill.yaml"])["groups"])
-    assert all('namespace="default", app="hooks"' in alert["expr"] for alert in logs.values())
+    assert all('namespace="shop", app="hooks"' in alert["expr"] for alert in logs.values())
 
 
 def test_alerts_can_be_changed_by_name_and_switched_off() -> None:
@@ -454,7 +453,7 @@ def test_dashboards_of_two_releases_have_different_uids_and_links() -> None:
         for name in ("a", "b")
     ]
     assert boards[0]["uid"] != boards[1]["uid"]
-    assert [board["title"] for board in boards] == ["Waybill default/a logs (Loki)", "Waybill default/b logs (Loki)"]
+    assert [board["title"] for board in boards] == ["Waybill shop/a logs (Loki)", "Waybill shop/b logs (Loki)"]
     for board in boards:
         assert len(board["uid"]) <= 40
         feed = next(panel for panel in board["panels"] if panel["type"] == "logs")

@@ -107,6 +107,16 @@ TEMPLATE_CASES: dict[str, tuple[str, Values, str]] = {
         {"workers": {"autoscaling": {"keda": QUEUE}}},
         "counts the jobs of one store",
     ),
+    "a number that Helm rounds": (
+        "minimal",
+        rule(when={"field": "id", "op": "eq", "value": 9007199254740993}),
+        "value: Helm cannot represent a number of this size exactly",
+    ),
+    "a platform's id without quotes": (
+        "minimal",
+        {"config": {"platforms": {"pack": {"organization_id": 12345678901234567890}}}},
+        "config.platforms.pack.organization_id",
+    ),
     "no sources": ("minimal", {"config": {"sources": None}}, "config.sources is empty"),
     "a source on no platform": ("minimal", source(platform="pak"), "platform pak is not in config.platforms"),
     "a rule for no source": ("minimal", rule(sources=["shop"]), "source shop of rule r is not in"),

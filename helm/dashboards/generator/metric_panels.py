@@ -108,9 +108,14 @@ INGRESS = Row(
             "s",
         ),
         Panel(
-            "Quarantined deliveries",
+            "Quarantined deliveries, duplicates with other content",
             "bars",
-            (Metric(_rate("waybill_quarantined_total", "source, outcome", _SOURCE), "{{source}} {{outcome}}"),),
+            (
+                Metric(_rate("waybill_quarantined_total", "source, outcome", _SOURCE), "{{source}} {{outcome}}"),
+                Metric(
+                    _rate("waybill_differing_duplicates_total", "source", _SOURCE), "{{source}} differing duplicate"
+                ),
+            ),
             "reqps",
         ),
         Panel(
