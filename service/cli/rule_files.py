@@ -10,8 +10,12 @@ import click
 
 from service.actions import load_actions
 from service.cli.output import print_text
+<<<<<<< HEAD
 from service.config import Config
 from service.config.loading import load_record_types
+=======
+from service.config.loading import Config, ConfigReport
+>>>>>>> main
 from service.config.platforms import BuiltInPlatformConfig
 from service.errors import ConfigError
 from service.platforms.loading import load_config, read_config
@@ -104,6 +108,16 @@ def configured_records() -> RecordTypes:
         ConfigError: the section `records` has a mistake.
     """
     return load_record_types(Path(load_settings(os.environ).config))
+
+
+def read_rules_of_report(report: ConfigReport, folder: Path) -> tuple[RuleFile, ...]:
+    """Read the rule files of a waybill.yaml with mistakes in `folder`, whose accounts are not known.
+
+    Raises:
+        ConfigErrors: all mistakes of all files, except undocumented values.
+    """
+    checks = [partial(check_sources, report.sources)]
+    return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks)
 
 
 def _enum_check(values_of: ValuesOf) -> RuleCheck:

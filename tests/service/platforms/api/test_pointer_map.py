@@ -119,7 +119,7 @@ def test_every_field_has_a_place_or_a_documented_origin(kind: Any) -> None:
         _, record = read(config, record_kind, sample(kind.name, record_kind))
         unplaced = {field for field in filled_fields(cast("Any", record)) if field not in places} - {"id"}
         mapped = config_of(kind.name, {record_kind: dict.fromkeys(unplaced, "/elsewhere")})
-        mistakes = list(mapped.check("platforms.it"))
+        mistakes = list(mapped.check("platforms.it", RECORDS))
         assert {mistake.path.partition(f"map.{record_kind}.")[2] for mistake in mistakes} == unplaced
         assert all("has no single place on this platform: it is " in mistake.reason for mistake in mistakes)
         for field, origin in config.combined.get(record_kind, {}).items():
