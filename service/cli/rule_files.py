@@ -10,12 +10,7 @@ import click
 
 from service.actions import load_actions
 from service.cli.output import print_text
-<<<<<<< HEAD
-from service.config import Config
-from service.config.loading import load_record_types
-=======
-from service.config.loading import Config, ConfigReport
->>>>>>> main
+from service.config.loading import Config, ConfigReport, load_record_types
 from service.config.platforms import BuiltInPlatformConfig
 from service.errors import ConfigError
 from service.platforms.loading import load_config, read_config
@@ -117,7 +112,7 @@ def read_rules_of_report(report: ConfigReport, folder: Path) -> tuple[RuleFile, 
         ConfigErrors: all mistakes of all files, except undocumented values.
     """
     checks = [partial(check_sources, report.sources)]
-    return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks)
+    return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks, report.record_types)
 
 
 def _enum_check(values_of: ValuesOf) -> RuleCheck:

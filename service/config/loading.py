@@ -59,13 +59,15 @@ class Config(Struct, frozen=True, kw_only=True):
 class ConfigReport(Struct, frozen=True):
     """Result of reading a file: a Config, or all mistakes.
 
-    With mistakes, `rules` and `sources` are the rule files and the names of the sources, to check the rules as well.
+    With mistakes, `rules`, `sources` and `record_types` are the rule files, the names of the sources and the types of the
+    valid record kinds, to check the rules as well.
     """
 
     config: Config | None
     mistakes: tuple[ConfigError, ...]
     rules: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    record_types: RecordTypes = RECORDS
 
 
 def check_config(path: Path, environ: Mapping[str, str], platform_type: ExpectedType) -> ConfigReport:
@@ -91,7 +93,7 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
         mistakes.extend(check_source(f"sources.{name}", source, named, environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
-        return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")))
+        return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")), records)
     found = [
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(
