@@ -59,8 +59,8 @@ class Config(Struct, frozen=True, kw_only=True):
 class ConfigReport(Struct, frozen=True):
     """Result of reading a file: a Config, or all mistakes.
 
-    With mistakes, `rules`, `sources` and `record_types` are the rule files, the names of the sources and the types of the
-    valid record kinds, to check the rules as well.
+    With mistakes, `rules`, `sources` and `record_types` are the rule files, the names of the sources and the types of
+    the valid record kinds, to check the rules as well.
     """
 
     config: Config | None
