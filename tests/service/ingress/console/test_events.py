@@ -96,11 +96,7 @@ async def test_each_tab_of_an_event_shows_its_part(browser: Browser, filled: Sce
         "delivery": "user-agent pack/1",
         "record": "status = received received",
         "rules": "true: element 0 quantity_received < quantity_ordered was 10 against 40",
-<<<<<<< HEAD
-        "effects": "answered 422",
-=======
         "effects": " answered 422",
->>>>>>> main
         "related": "purchase_order.updated",
     }
     assert set(expected) == set(TABS)
