@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.config.admin import AdminConfig, check_admin
-from service.config.checks import check_platform, check_source, platform_warnings, source_warnings
+from service.config.checks import check_platform, check_source, environ_warnings, platform_warnings, source_warnings
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.platforms import PlatformConfig
 from service.config.presets import expand_preset
@@ -81,6 +81,7 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
     if mistakes:
         return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")))
     found = [
+        environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(
             source_warnings(f"sources.{name}", source, platforms[source.platform], environ)

@@ -29,5 +29,5 @@ def test_time_with_a_separator_of_rfc_3339_is_read(text: str) -> None:
 @pytest.mark.parametrize("text", REJECTED)
 def test_time_with_another_separator_is_rejected(text: str) -> None:
     assert as_timestamp(text) is UNSET
-    with pytest.raises(ValueError, match="ISO 8601|not valid"):
+    with pytest.raises(ValueError, match=r"ISO 8601|not valid"):
         parse_time_filter(text)
