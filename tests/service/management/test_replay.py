@@ -7,6 +7,7 @@ import time
 import pytest
 from msgspec import structs
 
+from service.config.sources import SourceConfig
 from service.errors import Rejection
 from service.management.event_filter import EventFilter
 from service.management.operations import AdminOperations
@@ -98,8 +99,7 @@ async def test_a_discarded_event_is_kept_as_long_as_the_longest_dedupe_window(
 ) -> None:
     """Commands have the settings of the environment, which do not know the windows of the sources."""
     [event_id] = await make_dead_letters(harness)
-    sources = {name: structs.replace(source, dedupe_hours=hours) for name, source in CONFIG.sources.items()}
-    config = structs.replace(CONFIG, sources=sources)
+    config = structs.replace(CONFIG, sources={"shop": SourceConfig(platform="pack", dedupe_hours=hours)})
     installation = installation_of(lambda: harness.store, config)
     await AdminOperations(installation, ANN).discard_event(event_id, "why")
     kept_ms: int = await harness.store.client.command("PTTL", f"wb:history:{event_id}")
