@@ -179,10 +179,10 @@ METRICS = (
     ),
     Alert(
         "WaybillConnectionsExhausted",
-        "sum by (namespace, pod) (increase(waybill_connections_closed_total{$scope}[10m])) > 0",
+        "sum by (namespace, reason) (increase(waybill_connections_closed_total{$scope}[10m])) > 0",
         "0m",
         "warning",
-        "A port of {{ $labels.pod }} has WAYBILL_CONNECTIONS_MAX connections and closes others for new ones.",
+        "A port has WAYBILL_CONNECTIONS_MAX connections: others are closed, or new ones rejected.",
     ),
     Alert(
         "WaybillFetchesFail",
