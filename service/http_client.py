@@ -9,6 +9,7 @@ connection that was opened without the check.
 import asyncio
 import functools
 import re
+import ssl
 import time
 from collections.abc import Iterable, Mapping
 from io import BytesIO
@@ -76,6 +77,8 @@ class HttpClient:
         bytes_max: int,
         guarded: bool,
         body_needed: bool = True,
+        connect_seconds_max: float = CONNECT_TIMEOUT_SECONDS,
+        tls: ssl.SSLContext | None = None,
     ) -> HttpResponse:
         """Send one request and read the complete response. Every status is a response, not an error.
 
@@ -83,7 +86,8 @@ class HttpClient:
         cannot be read is then no error. Errors after the status line have `http_status`.
 
         If a reused connection was closed by the server, idempotent methods (RFC 9110, 9.2.2) are sent again on a new
-        connection, within the same deadline. Other methods are not.
+        connection, within the same deadline. Other methods are not. `tls` replaces the default context: certificate
+        authorities and client certificate.
 
         Returns:
             The response.
@@ -96,12 +100,18 @@ class HttpClient:
         if guarded:
             self._guard.check_literal(target.raw_host or "")
         session = self._guarded if guarded else self._plain
-        timeout = _timeout(seconds_max)
+        timeout = _timeout(seconds_max, connect_seconds_max)
         status, names, chunks = 0, dict[str, str](), list[bytes]()
         started = time.perf_counter()
         try:
             async with session.request(
-                method, target, headers=headers, data=_payload(body), timeout=timeout, allow_redirects=False
+                method,
+                target,
+                headers=headers,
+                data=_payload(body),
+                timeout=timeout,
+                allow_redirects=False,
+                ssl=True if tls is None else tls,
             ) as response:
                 status = response.status
                 names = {name.lower(): value for name, value in response.headers.items()}
@@ -202,8 +212,8 @@ def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.C
 
 
 @functools.lru_cache(maxsize=64)
-def _timeout(seconds_max: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_TIMEOUT_SECONDS, seconds_max))
+def _timeout(seconds_max: float, connect_seconds_max: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(connect_seconds_max, seconds_max))
 
 
 def _parse_url(url: str) -> URL:

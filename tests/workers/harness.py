@@ -3,21 +3,21 @@
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from arq.worker import func
 from structlog.contextvars import merge_contextvars
 from structlog.testing import CapturingLogger, capture_logs
 
 from service.actions import Action, load_actions
+from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
+from service.destinations.registry import Destinations, DestinationSetup
 from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.platforms.api.shared_throttle import SharedThrottles
-from service.platforms.api.target_throttle import TargetThrottles
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
@@ -27,6 +27,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
@@ -49,13 +50,30 @@ class WorkerHarness:
     """Dependencies of one worker on the store and sandbox of a test. `lines` are the log lines of its runs."""
 
     def __init__(
-        self, settings: Settings, store: Store, sandbox: SandboxHandle, dependencies: WorkerDependencies
+        self,
+        settings: Settings,
+        store: Store,
+        sandbox: SandboxHandle,
+        dependencies: WorkerDependencies,
+        *,
+        setup: DestinationSetup,
+        throttles: SharedThrottles,
     ) -> None:
         self.settings = settings
         self.store = store
         self.sandbox = sandbox
         self.dependencies = dependencies
         self.lines: list[dict[str, Any]] = []
+        self.throttles = throttles
+        self._setup = setup
+
+    def declare(self, **configs: Mapping[str, Any]) -> None:
+        """Replace the destinations. Their kind is http by default."""
+        types = {
+            name: msgspec.convert({"kind": "http", **config}, DESTINATION_TYPE) for name, config in configs.items()
+        }
+        resources = cast("dict[str, Any]", self.dependencies.effects.resources)
+        resources["destinations"] = Destinations(types, self._setup)
 
     async def publish(self, rules: str) -> str:
         """Publish rules. `SINK` is replaced with the URL of the sandbox's sink."""
@@ -90,7 +108,7 @@ class WorkerHarness:
     async def run_worker(self) -> None:
         """Run a worker until the queue is empty, and collect its log lines."""
         worker = self.worker(burst=True)
-        recovery = asyncio.create_task(run_recovery(self.store, self.store, {}))
+        recovery = asyncio.create_task(run_recovery(self.store, self.store, dict))
         with capture_logs(processors=[merge_contextvars]) as lines:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
@@ -136,13 +154,18 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
         )
         pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
         throttles = SharedThrottles(store.limits, store.tokens, settings.fetch_timeout_seconds)
+        setup = DestinationSetup(
+            http_client=outbound,
+            environ={},
+            throttles=throttles,
+            worker_in_flight_max=max(settings.concurrency // 2, 1),
+        )
+        destinations = Destinations({}, setup)
         resources: dict[str, Any] = {
             "outbound": outbound,
-            "targets": TargetThrottles(throttles, max(settings.concurrency // 2, 1)),
+            "destinations": destinations,
             "log": CapturingLogger(),
-            "environ": {},
             "action_timeout_seconds": settings.action_timeout_seconds,
-            "clock": time.time,
             "dedupe_hours": settings.dedupe_hours,
             "emit_depth_max": settings.emit_depth_max,
             "platforms": {"pack": pack},
@@ -156,5 +179,7 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             store,
             sandbox,
             WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
+            setup=setup,
+            throttles=throttles,
         )
     await store.close()

@@ -101,7 +101,7 @@ def _compile_action(
         raise ConfigError(f"{at}.latest_only", "needs an order", "remove `ordered: false` or `latest_only`")
     try:
         render = action.compile(Template(fields))
-        return CompiledAction(action.id, action_type, struct.repeat, render, action.ordered, action.latest_only)
+        return CompiledAction(action.id, action_type, action.retry_safety, render, action.ordered, action.latest_only)
     except ConfigError as error:
         found = [ConfigError(f"{at}.{each.path}", each.reason, each.fix) for each in error.mistakes]
         raise ConfigErrors(found) from None

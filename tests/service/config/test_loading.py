@@ -10,18 +10,12 @@ import pytest
 import yaml
 
 from service.config import Config
+from service.config.auth import BasicAuth, BearerAuth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.config.decoding import decode_config
+from service.configuration import load_config, read_config
 from service.envelopes import CustomEnvelope, PlatformEnvelope
 from service.errors import ConfigError
-from service.platforms.custom.config import (
-    BasicAuth,
-    BearerAuth,
-    ClientCredentialsAuth,
-    CustomConfig,
-    HeaderAuth,
-    NoAuth,
-)
-from service.platforms.loading import load_config, read_config
+from service.platforms.custom.config import CustomConfig
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.registry import KINDS
