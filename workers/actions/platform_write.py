@@ -101,7 +101,7 @@ def platform_actions(kinds: Iterable[PlatformKind]) -> tuple[type[PlatformWrite]
 
 
 def _action(kind: PlatformKind, method: ClientMethod) -> type[PlatformWrite]:
-    options, write, tag = method.rule_action, write_operation(method.call), f"{kind.name}_{method.call.__name__}"
+    options, write, tag = method.rule_action, write_operation(method.call), f"{kind.name}_{method.name}"
     assert options is not None
     fields: list[Any] = [(name, RecordId) for name in write.ids]
     if write.body is not None:

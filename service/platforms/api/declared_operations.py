@@ -30,9 +30,10 @@ class RuleActionOptions(Struct, frozen=True):
 
 
 class ClientMethod(Struct, frozen=True):
-    """One operation, the client's method that calls it, and its rule action, if rules may use it."""
+    """One operation, name and function of the client's method that calls it, and its rule action, if it has one."""
 
     operation: Operation
+    name: str
     call: Callable[..., Awaitable[Any]]
     rule_action: RuleActionOptions | None
 
@@ -86,9 +87,9 @@ def client_methods(client: type) -> list[ClientMethod]:
         ValueError: Two methods declare the same operation.
     """
     methods = [
-        ClientMethod(getattr(function, _OPERATION), function, getattr(function, _RULE_ACTION, None))
+        ClientMethod(getattr(function, _OPERATION), name, function, getattr(function, _RULE_ACTION, None))
         for each in client.__mro__
-        for function in vars(each).values()
+        for name, function in vars(each).items()
         if hasattr(function, _OPERATION)
     ]
     names = [each.operation.name for each in methods]

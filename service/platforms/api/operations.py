@@ -53,7 +53,7 @@ class Operation(Struct, frozen=True):
     @property
     def path_parameters(self) -> frozenset[str]:
         """Return the names in braces."""
-        return frozenset(_pieces(self.path)[1::2])
+        return frozenset(parameters_of(self.path))
 
 
 class WriteResult(Struct, frozen=True):
@@ -102,12 +102,21 @@ def override_paths(operations: Sequence[Operation], paths: Mapping[str, str], at
 
 
 class PlatformApi:
-    """Operations of one account. `fixed` fills the path parameters of every call, such as the tenant."""
+    """Operations of one account.
+
+    `fixed` fills the path parameters of every call, such as the tenant; `headers` returns the headers of a call.
+    """
 
     def __init__(
-        self, kind: str, calls: ApiClient, operations: Mapping[str, Operation], fixed: Mapping[str, str] = _NO_IDS
+        self,
+        kind: str,
+        calls: ApiClient,
+        operations: Mapping[str, Operation],
+        fixed: Mapping[str, str] = _NO_IDS,
+        headers: Callable[[CallContext], Mapping[str, str]] = lambda _: NO_HEADERS,
     ) -> None:
         self.kind = kind
+        self._headers = headers
         self._calls = calls
         self._operations = operations
         self._fixed = {name: segment(value) for name, value in fixed.items()}
@@ -120,7 +129,6 @@ class PlatformApi:
         ids: Mapping[str, str] = _NO_IDS,
         query: QueryPairs = (),
         body: object = None,
-        headers: Mapping[str, str] = NO_HEADERS,
     ) -> PlatformResponse:
         """Call an operation.
 
@@ -130,7 +138,6 @@ class PlatformApi:
             ids: The path parameters.
             query: The query parameters.
             body: The body, sent as JSON; None for no body.
-            headers: Further headers.
 
         Returns:
             The response.
@@ -147,7 +154,7 @@ class PlatformApi:
             context,
             query=query,
             body=None if body is None else msgspec.json.encode(body),
-            headers=headers,
+            headers=self._headers(context),
             repeatable=operation.idempotent,
         )
 
@@ -160,7 +167,6 @@ class PlatformApi:
         ids: Mapping[str, str] = _NO_IDS,
         query: QueryPairs = (),
         body: object = None,
-        headers: Mapping[str, str] = NO_HEADERS,
     ) -> T:
         """Call an operation and read its response.
 
@@ -170,7 +176,7 @@ class PlatformApi:
         Raises:
             TransientError, PermanentError, Deferred: As `call`, and as `read`.
         """
-        reply = await self.call(name, context, ids=ids, query=query, body=body, headers=headers)
+        reply = await self.call(name, context, ids=ids, query=query, body=body)
         return read_as(f"{self.kind}.{name}", read, reply)
 
     async def fetch(
@@ -181,7 +187,6 @@ class PlatformApi:
         ids: Mapping[str, str],
         asked: str,
         read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
-        headers: Mapping[str, str] = NO_HEADERS,
     ) -> FetchedRecord:
         """Fetch one record, as `fetch_one`.
 
@@ -194,6 +199,7 @@ class PlatformApi:
         """
         operation = self._operations[name]
         path = self._path(operation, ids)
+        headers = self._headers(context)
         return await fetch_one(
             self._calls, f"{self.kind}.{name}", path, context, asked=asked, read=read, headers=headers
         )
@@ -206,7 +212,6 @@ class PlatformApi:
         ids: Mapping[str, str] = _NO_IDS,
         query: QueryPairs = (),
         body: object = None,
-        headers: Mapping[str, str] = NO_HEADERS,
         key: str = "id",
     ) -> WriteResult:
         """Call a writing operation; `key` is the name of the id in the response.
@@ -220,7 +225,7 @@ class PlatformApi:
             TransientError, Deferred: As `call`.
             PermanentError: As `call`; `record_gone`.
         """
-        reply = await self.call(name, context, ids=ids, query=query, body=body, headers=headers)
+        reply = await self.call(name, context, ids=ids, query=query, body=body)
         deletes = self._operations[name].method == "DELETE"
         if reply.gone and not deletes:
             reason = f"{self.kind}.{name}: there is no such thing"
@@ -237,6 +242,11 @@ class PlatformApi:
             missing = ", ".join(sorted(operation.path_parameters - places.keys()))
             raise PermanentError("not_configured", f"{self.kind}.{operation.name} needs a {missing} in waybill.yaml")
         return "".join([places[piece] if at % 2 else piece for at, piece in enumerate(pieces)])
+
+
+def parameters_of(path: str) -> tuple[str, ...]:
+    """Return the names in braces of a path, in their order."""
+    return _pieces(path)[1::2]
 
 
 @lru_cache(maxsize=1024)  # every call asks, about the few operations there are

@@ -17,8 +17,9 @@ from msgspec import UNSET, Struct
 
 from service.errors import PermanentError
 from service.platforms.api.coercion import JsonObject, children, nested
-from service.platforms.api.declared_operations import operation, rule_action
-from service.platforms.api.decoding import not_a_list, unwrap
+from service.platforms.api.declared_operations import RuleActionOptions, operation, rule_action
+from service.platforms.api.decoding import not_a_list
+from service.platforms.api.operation_methods import OperationTable
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, QueryPairs, ResultPage, WriteResult
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
@@ -31,8 +32,7 @@ EXTENSIONS = frozenset({"TWO_INVOICE"})
 
 _TENANT = "/tenants/{tenant}"
 _STORE = _TENANT + "/stores/{store}"
-_CUSTOMER = _TENANT + "/customers/{customer}"
-_EXTENSION = _CUSTOMER + "/extensions/{extension}/{organization}"
+_EXTENSION = _TENANT + "/customers/{customer}/extensions/{extension}/{organization}"
 
 
 class Paging(Struct, frozen=True, kw_only=True):
@@ -53,11 +53,61 @@ class Paging(Struct, frozen=True, kw_only=True):
 FIRST = Paging()
 
 
-class FlowRetailClient:
-    """Operations of one tenant, and of one of its stores if `store_uid` is set."""
+_TABLE = OperationTable(_TENANT, wrapped=False, id_key="customerUid")
+_STORE_TABLE = OperationTable(_STORE, wrapped=False)
 
-    def __init__(self, endpoints: PlatformApi) -> None:
-        self._endpoints = endpoints
+
+class FlowRetailClient:
+    """Operations of one tenant, and of one of its stores: those need `store_uid`, else they are `not_configured`."""
+
+    def __init__(self, api: PlatformApi) -> None:
+        self.api = api
+
+    get_tenant = _TABLE.get("tenant.get", "", "Get details for a tenant")
+    get_customer = _TABLE.get("customer.get", "/customers/{customer}", "Get details for a customer", documented=False)
+    create_customer = _TABLE.write(
+        "customer.create",
+        "POST /customers",
+        "Create a customer",
+        body=("new", FlowRetailCustomerInput),
+        documented=False,
+        action=RuleActionOptions(
+            "unsafe", "Creates a customer on Flow Retail.", "`new` is what the customer is created from."
+        ),
+    )
+    update_customer = _TABLE.write(
+        "customer.update",
+        "PUT /customers/{customer}",
+        "Update a customer",
+        body=("change", FlowRetailCustomerInput),
+        documented=False,
+        action=RuleActionOptions(
+            "idempotent",
+            "Changes a customer on Flow Retail.",
+            "`change` is what of it changes; what is left out stays.",
+        ),
+    )
+    delete_customer = _TABLE.write(
+        "customer.delete",
+        "DELETE /customers/{customer}",
+        "Delete a customer",
+        documented=False,
+        action=RuleActionOptions(
+            "idempotent", "Deletes a customer on Flow Retail.", "`customer` is a template of the customer's UID."
+        ),
+    )
+    get_store_customer = _STORE_TABLE.get(
+        "store_customer.get",
+        "/customers/{customer}",
+        "Return a complete customer with store specific details",
+        documented=False,
+    )
+    get_purchase_order = _STORE_TABLE.get(
+        "purchase_order.get",
+        "/purchase-orders/{purchase_order}",
+        "Get details for a purchase order",
+        documented=False,
+    )
 
     @operation("customer.list", "GET", _TENANT + "/customers", "List all customers")
     async def list_customers(
@@ -66,12 +116,6 @@ class FlowRetailClient:
         """GET /tenants/{tenant}/customers: whole customers. Operation "List all customers"."""
         query = paging.query() + ([("customerExternalId", external_id)] if external_id else [])
         return await self._page("customer.list", context, query, paging)
-
-    @operation("customer.create", "POST", _TENANT + "/customers", "Create a customer", documented=False)
-    @rule_action("unsafe", "Creates a customer on Flow Retail.", "`new` is what the customer is created from.")
-    async def create_customer(self, new: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """POST /tenants/{tenant}/customers; made twice, there are two. The page's second operation, untitled."""
-        return await self._endpoints.write("customer.create", context, body=new, key="customerUid")
 
     @operation(
         "customer.search", "POST", _TENANT + "/customers/search", "Search for customers", documented=False, reads=True
@@ -101,28 +145,6 @@ class FlowRetailClient:
         """
         return await self._page("customer.external_search", context, paging.query(), paging, criteria)
 
-    @operation("customer.get", "GET", _CUSTOMER, "Get details for a customer", documented=False)
-    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET /tenants/{tenant}/customers/{customer}. Operation "Get details for a customer"."""
-        return await self._get("customer.get", {"customer": customer}, context)
-
-    @operation("customer.update", "PUT", _CUSTOMER, "Update a customer", documented=False)
-    @rule_action(
-        "idempotent", "Changes a customer on Flow Retail.", "`change` is what of it changes; what is left out stays."
-    )
-    async def update_customer(
-        self, customer: str, change: FlowRetailCustomerInput, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
-        """PUT /tenants/{tenant}/customers/{customer}, in part. Operation "Partial updates"; made twice, the same."""
-        ids = {"customer": customer}
-        return await self._endpoints.write("customer.update", context, ids=ids, body=change, key="customerUid")
-
-    @operation("customer.delete", "DELETE", _CUSTOMER, "Delete a customer", documented=False)
-    @rule_action("idempotent", "Deletes a customer on Flow Retail.", "`customer` is a template of the customer's UID.")
-    async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """DELETE …/customers/{customer}: 204; needs TENANT.BACKOFFICE. Operation "Deletes a customer"."""
-        return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
-
     @operation("extension.add", "POST", _EXTENSION, "Add an extension to a customer", documented=False)
     @rule_action(
         "unsafe",
@@ -144,7 +166,7 @@ class FlowRetailClient:
         """
         ids = {"customer": customer, "extension": extension, "organization": organization}
         try:
-            return await self._endpoints.write("extension.add", context, ids=ids, key="customerUid")
+            return await self.api.write("extension.add", context, ids=ids, key="customerUid")
         except PermanentError as error:
             if error.kind == "record_gone" and await self.get_customer(customer, context) is not None:
                 raise PermanentError("invalid_argument", _unknown_extension(ids), http_status=404) from error
@@ -170,29 +192,11 @@ class FlowRetailClient:
             PermanentError: `invalid_argument` if the platform does not know the extension.
         """
         ids = {"customer": customer, "extension": extension, "organization": organization}
-        result = await self._endpoints.write("extension.delete", context, ids=ids)
+        result = await self.api.write("extension.delete", context, ids=ids)
         is_known = extension in EXTENSIONS or result.http_status not in {404, 410}
         if not is_known and await self.get_customer(customer, context) is not None:
             raise PermanentError("invalid_argument", _unknown_extension(ids), http_status=404)
         return result
-
-    @operation(
-        "store_customer.get",
-        "GET",
-        _STORE + "/customers/{customer}",
-        "Return a complete customer with store specific details",
-        documented=False,
-    )
-    async def get_store_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET …/stores/{store}/customers/{customer}. Operation "Return a complete customer with store specific …".
-
-        Returns:
-            The record, None if it does not exist.
-
-        Raises:
-            PermanentError: `not_configured` for an account without `store_uid`.
-        """
-        return await self._get("store_customer.get", {"customer": customer}, context)
 
     @operation("purchase_order.list", "GET", _STORE + "/purchase-orders", "List purchase orders")
     async def list_purchase_orders(
@@ -209,41 +213,10 @@ class FlowRetailClient:
         query = paging.query() + [("purchaseOrderStatus", status) for status in statuses]
         return await self._page("purchase_order.list", context, query, paging)
 
-    @operation(
-        "purchase_order.get",
-        "GET",
-        _STORE + "/purchase-orders/{purchase_order}",
-        "Get details for a purchase order",
-        documented=False,
-    )
-    async def get_purchase_order(self, purchase_order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET …/stores/{store}/purchase-orders/{purchase_order}; no page prints this path.
-
-        Returns:
-            The record, None if it does not exist.
-
-        Raises:
-            PermanentError: `not_configured` for an account without `store_uid`.
-        """
-        return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
-
-    @operation("tenant.get", "GET", _TENANT, "Get details for a tenant")
-    async def get_tenant(self, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET /tenants/{tenant}: `currency` (ISO 4217) is that of every amount. Page "Tenant"."""
-        return await self._get("tenant.get", {}, context)
-
-    async def _get(self, name: str, ids: dict[str, str], context: CallContext) -> JsonObject | None:
-        def read(reply: PlatformResponse) -> JsonObject | None:
-            return None if reply.gone else unwrap(reply.data, reply.status, wrapped=False)
-
-        return await self._endpoints.read(name, context, read, ids=ids)
-
     async def _page(
         self, name: str, context: CallContext, query: QueryPairs, paging: Paging, criteria: dict[str, Any] | None = None
     ) -> ResultPage:
-        return await self._endpoints.read(
-            name, context, lambda reply: read_page(reply, paging), query=query, body=criteria
-        )
+        return await self.api.read(name, context, lambda reply: read_page(reply, paging), query=query, body=criteria)
 
 
 def _unknown_extension(ids: Mapping[str, str]) -> str:

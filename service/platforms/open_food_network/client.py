@@ -16,9 +16,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import FieldPlaces
 from service.platforms.api.coercion import JsonObject, as_tags, child, children, nested, nested_text, text
-from service.platforms.api.declared_operations import operation, rule_action
-from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
+from service.platforms.api.declared_operations import RuleActionOptions, operation
+from service.platforms.api.decoding import not_a_list, record_id, unwrap
+from service.platforms.api.operation_methods import OperationTable
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -92,11 +93,49 @@ class OpenFoodNetworkCustomerInput(Struct, frozen=True, kw_only=True, omit_defau
     shipping_address: CustomerAddress | UnsetType | None = UNSET
 
 
-class OpenFoodNetworkClient:
-    """Operations of one instance."""
+_V1 = OperationTable("/api/v1", wrapped=True)
+_V0 = OperationTable("/api/v0", wrapped=False)
 
-    def __init__(self, endpoints: PlatformApi) -> None:
-        self._endpoints = endpoints
+
+class OpenFoodNetworkClient:
+    """Operations of one instance. A created customer replaces the one of the same e-mail address and enterprise."""
+
+    def __init__(self, api: PlatformApi) -> None:
+        self.api = api
+
+    get_customer = _V1.get("customer.get", "/customers/{customer}", "Show customer")
+    create_customer = _V1.write(
+        "customer.create",
+        "POST /customers",
+        "Create customer",
+        body=("customer", OpenFoodNetworkCustomerInput),
+        action=RuleActionOptions(
+            "idempotent",
+            "Creates a customer on Open Food Network, or updates the one of that e-mail address.",
+            "`customer` is what it is written as; `enterprise_id` and `email` are due.",
+        ),
+    )
+    update_customer = _V1.write(
+        "customer.update",
+        "PUT /customers/{customer}",
+        "Update customer",
+        body=("change", OpenFoodNetworkCustomerInput),
+        action=RuleActionOptions(
+            "idempotent",
+            "Changes a customer on Open Food Network.",
+            "`change` is what it is written as; `enterprise_id` and `email` are due each time, what else is left out "
+            "stays.",
+        ),
+    )
+    delete_customer = _V1.write(
+        "customer.delete",
+        "DELETE /customers/{customer}",
+        "Delete customer",
+        action=RuleActionOptions(
+            "idempotent", "Deletes a customer on Open Food Network.", "`customer` is a template of the customer's id."
+        ),
+    )
+    get_order = _V0.get("order.get", "/orders/{order}", "Show order (v0)", id_at="number")
 
     @operation("customer.list", "GET", "/api/v1/customers", "List customers")
     async def list_customers(
@@ -118,68 +157,7 @@ class OpenFoodNetworkClient:
         query = [("enterprise_id", enterprise_id)] if enterprise_id else []
         query += [("extra_fields[customer]", extra_fields)] if extra_fields else []
         query += [("page", str(page)), ("per_page", str(per_page))]
-        return await self._endpoints.read("customer.list", context, lambda reply: read_page(reply, page), query=query)
-
-    @operation("customer.get", "GET", "/api/v1/customers/{customer}", "Show customer")
-    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET /api/v1/customers/{customer}, with its balance. Page "Show customer"."""
-
-        def read(reply: PlatformResponse) -> JsonObject | None:
-            return None if reply.gone else unwrap(reply.data, reply.status, wrapped=True)
-
-        return await self._endpoints.read("customer.get", context, read, ids={"customer": customer})
-
-    @operation("customer.create", "POST", "/api/v1/customers", "Create customer")
-    @rule_action(
-        "idempotent",
-        "Creates a customer on Open Food Network, or updates the one of that e-mail address.",
-        "`customer` is what it is written as; `enterprise_id` and `email` are due.",
-    )
-    async def create_customer(
-        self, customer: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
-        """POST /api/v1/customers. Page "Create customer".
-
-        An upsert by e-mail and enterprise that always answers 201: repeated, it is one customer.
-
-        Returns:
-            The result.
-        """
-        return await self._endpoints.write("customer.create", context, body=customer)
-
-    @operation("customer.update", "PUT", "/api/v1/customers/{customer}", "Update customer")
-    @rule_action(
-        "idempotent",
-        "Changes a customer on Open Food Network.",
-        "`change` is what it is written as; `enterprise_id` and `email` are due each time, what else is left out "
-        "stays.",
-    )
-    async def update_customer(
-        self, customer: str, change: OpenFoodNetworkCustomerInput, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
-        """PUT /api/v1/customers/{customer}; `tags` left out stay. Page "Update customer"; made twice, the same."""
-        return await self._endpoints.write("customer.update", context, ids={"customer": customer}, body=change)
-
-    @operation("customer.delete", "DELETE", "/api/v1/customers/{customer}", "Delete customer")
-    @rule_action(
-        "idempotent", "Deletes a customer on Open Food Network.", "`customer` is a template of the customer's id."
-    )
-    async def delete_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """DELETE /api/v1/customers/{customer}, which answers what it was. Page "Delete customer"."""
-        return await self._endpoints.write("customer.delete", context, ids={"customer": customer})
-
-    @operation("order.get", "GET", "/api/v0/orders/{order}", "Show order (v0)")
-    async def get_order(self, order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET /api/v0/orders/{order}, by its number: `customer_id`, `email`, `total`, states. v0 has no page."""
-
-        def read(reply: PlatformResponse) -> JsonObject | None:
-            if reply.gone:
-                return None
-            node = unwrap(reply.data, reply.status, wrapped=False)
-            check_id(node, "number", order, reply.status)
-            return node
-
-        return await self._endpoints.read("order.get", context, read, ids={"order": order})
+        return await self.api.read("customer.list", context, lambda reply: read_page(reply, page), query=query)
 
 
 def read_page(reply: PlatformResponse, page: int) -> ResultPage:

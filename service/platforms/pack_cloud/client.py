@@ -16,17 +16,17 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from service.platforms.api.coercion import JsonObject
-from service.platforms.api.declared_operations import operation, rule_action
-from service.platforms.api.decoding import check_id
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
-from service.platforms.api.responses import PlatformResponse
+from service.platforms.api.declared_operations import RuleActionOptions, operation
+from service.platforms.api.operation_methods import WriteMethod, query_of
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
 from service.platforms.base import CallContext
+from service.platforms.pack_cloud.operation_table import TABLE
 from service.platforms.pack_cloud.purchasing_client import PurchasingClient
-from service.platforms.pack_cloud.records import query_of, read_one, read_page
+from service.platforms.pack_cloud.records import read_page
+from service.platforms.pack_cloud.rules_client import RulesClient
+from service.platforms.pack_cloud.webhooks_client import WebhooksClient
 
-_ROOT = "/organizations/{organization}"
-_INTEGRATION = _ROOT + "/integrations/{integration}"
+_INTEGRATION = "/integrations/{integration}"
 
 
 StatusFilter = Literal["repeated", "comma"]
@@ -52,25 +52,34 @@ class IntegrationChange(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stock_sync_enabled: bool | UnsetType = UNSET
 
 
-class PackCloudClient(PurchasingClient):
+def _sync(items: str) -> WriteMethod:
+    """Define the method that begins to synchronize some items of an integration."""
+    return TABLE.write(
+        f"integration.sync_{items.replace(' ', '_')}",
+        f"POST {_INTEGRATION}/sync/{items.replace(' ', '-')}",
+        f"Sync integration {items} (async)",
+        documented=False,
+        action=RuleActionOptions(
+            "unsafe",
+            f"Begins to synchronize the {items} of an integration on pack.cloud.",
+            "`integration` is a template of the integration's id.",
+        ),
+    )
+
+
+class PackCloudClient(PurchasingClient, WebhooksClient, RulesClient):
     """Operations of one organization."""
 
-    def __init__(self, endpoints: PlatformApi, status_filter: StatusFilter = "repeated") -> None:
-        super().__init__(endpoints)
+    def __init__(self, api: PlatformApi, status_filter: StatusFilter = "repeated") -> None:
+        self.api = api
         self._status_filter = status_filter
-        self._write = endpoints.write
 
-    @operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get customer by id")
-    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET …/customers/{customer}: two addresses, three counts. Page "Get customer by id"."""
-        return await self._get("customer.get", {"customer": customer}, context)
+    get_customer = TABLE.get("customer.get", "/customers/{customer}", "Get customer by id")
+    get_purchase_order = TABLE.get(
+        "purchase_order.get", "/purchase-orders/{purchase_order}", "Get purchase order by id"
+    )
 
-    @operation("purchase_order.get", "GET", _ROOT + "/purchase-orders/{purchase_order}", "Get purchase order by id")
-    async def get_purchase_order(self, purchase_order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET …/purchase-orders/{purchase_order}: status, events, lines, supplier. Page "Get purchase order by id"."""
-        return await self._get("purchase_order.get", {"purchase_order": purchase_order}, context)
-
-    @operation("purchase_order.list", "GET", _ROOT + "/purchase-orders", "Get list of purchase orders")
+    @operation("purchase_order.list", "GET", TABLE.root + "/purchase-orders", "Get list of purchase orders")
     async def list_purchase_orders(
         self,
         *,
@@ -94,167 +103,71 @@ class PackCloudClient(PurchasingClient):
         onward = dict(query_of(page)) if page else {}
         kept = [(name, value) for name, value in query if name not in onward]
         sent = kept + (query_of(page) if page else [])
-        return await self._endpoints.read("purchase_order.list", context, read_page, query=sent)
+        return await self.api.read("purchase_order.list", context, read_page, query=sent)
 
     def _statuses(self, statuses: Sequence[str]) -> list[tuple[str, str]]:
         if self._status_filter == "comma":
             return [("filter[status]", ",".join(statuses))] if statuses else []
         return [("filter[status][]", status) for status in statuses]
 
-    @operation("order.get", "GET", _ROOT + "/orders/{order}", "Get order by id")
-    async def get_order(self, order: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET …/orders/{order}: `customer_id` (or null), status, quantities. Page "Get order by id"."""
+    get_order = TABLE.get("order.get", "/orders/{order}", "Get order by id", id_at="id")
 
-        def read(reply: PlatformResponse) -> JsonObject | None:
-            node = read_one(reply)
-            if node is not None:
-                check_id(node, "id", order, reply.status)
-            return node
-
-        return await self._endpoints.read("order.get", context, read, ids={"order": order})
-
-    @operation("integration.list", "GET", _ROOT + "/integrations", "Get list of integrations", documented=False)
-    async def list_integrations(self, page: str | None = None, context: CallContext = NO_CONTEXT) -> ResultPage:
-        """GET …/integrations: id, category, name, what is synchronized. Page "Get list of integrations"."""
-        return await self._list("integration.list", {}, page, context)
-
-    @operation("integration.create", "POST", _ROOT + "/integrations", "Create integration")
-    @rule_action(
-        "unsafe",
-        "Creates an integration on pack.cloud.",
-        "`new` is what it is created from: `name`, `connector_id` and the `settings` of its connector.",
+    list_integrations = TABLE.list("integration.list", "/integrations", "Get list of integrations", documented=False)
+    create_integration = TABLE.write(
+        "integration.create",
+        "POST /integrations",
+        "Create integration",
+        body=("new", NewIntegration),
+        action=RuleActionOptions(
+            "unsafe",
+            "Creates an integration on pack.cloud.",
+            "`new` is what it is created from: `name`, `connector_id` and the `settings` of its connector.",
+        ),
     )
-    async def create_integration(self, new: NewIntegration, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """POST …/integrations. Page "Create integration"; made twice, there are two."""
-        return await self._write("integration.create", context, body=new)
-
-    @operation("integration.get", "GET", _INTEGRATION, "Get integration by id", documented=False)
-    async def get_integration(self, integration: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET …/integrations/{integration}. Page "Get integration by id"."""
-        return await self._get("integration.get", {"integration": integration}, context)
-
-    @operation("integration.update", "PUT", _INTEGRATION, "Update integration", documented=False)
-    @rule_action(
-        "idempotent", "Changes an integration on pack.cloud.", "`change` is what of it changes; what is left out stays."
+    get_integration = TABLE.get("integration.get", _INTEGRATION, "Get integration by id", documented=False)
+    update_integration = TABLE.write(
+        "integration.update",
+        "PUT " + _INTEGRATION,
+        "Update integration",
+        body=("change", IntegrationChange),
+        documented=False,
+        action=RuleActionOptions(
+            "idempotent",
+            "Changes an integration on pack.cloud.",
+            "`change` is what of it changes; what is left out stays.",
+        ),
     )
-    async def update_integration(
-        self, integration: str, change: IntegrationChange, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
-        """PUT …/integrations/{integration}. Page "Update integration"; made twice, the same."""
-        return await self._write("integration.update", context, ids={"integration": integration}, body=change)
-
-    @operation("integration.delete", "DELETE", _INTEGRATION, "Delete integration", documented=False)
-    @rule_action(
-        "idempotent", "Deletes an integration on pack.cloud.", "`integration` is a template of the integration's id."
+    delete_integration = TABLE.write(
+        "integration.delete",
+        "DELETE " + _INTEGRATION,
+        "Delete integration",
+        documented=False,
+        action=RuleActionOptions(
+            "idempotent",
+            "Deletes an integration on pack.cloud.",
+            "`integration` is a template of the integration's id.",
+        ),
     )
-    async def delete_integration(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """DELETE …/integrations/{integration}. Page "Delete integration"; made twice, the same."""
-        return await self._write("integration.delete", context, ids={"integration": integration})
-
-    @operation(
-        "integration_action.list", "GET", _INTEGRATION + "/actions", "Get integration actions by id", documented=False
+    list_integration_actions = TABLE.list(
+        "integration_action.list", _INTEGRATION + "/actions", "Get integration actions by id", documented=False
     )
-    async def list_integration_actions(
-        self, integration: str, page: str | None = None, context: CallContext = NO_CONTEXT
-    ) -> ResultPage:
-        """GET …/integrations/{integration}/actions. Page "Get integration actions by id"."""
-        return await self._list("integration_action.list", {"integration": integration}, page, context)
-
-    @operation(
+    execute_integration_action = TABLE.write(
         "integration_action.execute",
-        "POST",
-        _INTEGRATION + "/actions/{action}/execute",
+        f"POST {_INTEGRATION}/actions/{{action}}/execute",
         "Execute integration action",
+        body=("values", dict[str, Any]),
         documented=False,
+        action=RuleActionOptions(
+            "unsafe",
+            "Executes an action of an integration on pack.cloud.",
+            "`action` is the id of the integration's action, `values` are its fields.",
+            keeps_response=True,
+        ),
     )
-    @rule_action(
-        "unsafe",
-        "Executes an action of an integration on pack.cloud.",
-        "`action` is the id of the integration's action, `values` are its fields.",
-        keeps_response=True,
+    get_integration_settings = TABLE.get(
+        "integration_settings.get", _INTEGRATION + "/settings", "Get settings for integration", documented=False
     )
-    async def execute_integration_action(
-        self, integration: str, action: str, values: dict[str, Any], context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
-        """POST …/integrations/{integration}/actions/{action}/execute. Page "Execute integration action".
-
-        `values` are the action's fields. The effect of a repeated call is not documented: treat it as unsafe.
-
-        Returns:
-            The result.
-        """
-        ids = {"integration": integration, "action": action}
-        return await self._write("integration_action.execute", context, ids=ids, body=values)
-
-    @operation(
-        "integration_settings.get", "GET", _INTEGRATION + "/settings", "Get settings for integration", documented=False
-    )
-    async def get_integration_settings(self, integration: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET …/integrations/{integration}/settings. Page "Get settings for integration"."""
-        return await self._get("integration_settings.get", {"integration": integration}, context)
-
-    @operation(
-        "integration.sync_orders",
-        "POST",
-        _INTEGRATION + "/sync/orders",
-        "Sync integration orders (async)",
-        documented=False,
-    )
-    @rule_action(
-        "unsafe",
-        "Begins to synchronize the orders of an integration on pack.cloud.",
-        "`integration` is a template of the integration's id.",
-    )
-    async def sync_integration_orders(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """POST …/sync/orders; begun, not done. Page "Sync integration orders (async)"."""
-        return await self._write("integration.sync_orders", context, ids={"integration": integration})
-
-    @operation(
-        "integration.sync_products",
-        "POST",
-        _INTEGRATION + "/sync/products",
-        "Sync integration products (async)",
-        documented=False,
-    )
-    @rule_action(
-        "unsafe",
-        "Begins to synchronize the products of an integration on pack.cloud.",
-        "`integration` is a template of the integration's id.",
-    )
-    async def sync_integration_products(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """POST …/sync/products; begun, not done. Page "Sync integration products (async)"."""
-        return await self._write("integration.sync_products", context, ids={"integration": integration})
-
-    @operation(
-        "integration.sync_shipping_services",
-        "POST",
-        _INTEGRATION + "/sync/shipping-services",
-        "Sync integration shipping services (async)",
-        documented=False,
-    )
-    @rule_action(
-        "unsafe",
-        "Begins to synchronize the shipping services of an integration on pack.cloud.",
-        "`integration` is a template of the integration's id.",
-    )
-    async def sync_integration_shipping_services(
-        self, integration: str, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
-        """POST …/sync/shipping-services; begun, not done. Page "Sync integration shipping services (async)"."""
-        return await self._write("integration.sync_shipping_services", context, ids={"integration": integration})
-
-    @operation(
-        "integration.sync_product_stocks",
-        "POST",
-        _INTEGRATION + "/sync/product-stocks",
-        "Sync integration product stocks (async)",
-        documented=False,
-    )
-    @rule_action(
-        "unsafe",
-        "Begins to synchronize the product stocks of an integration on pack.cloud.",
-        "`integration` is a template of the integration's id.",
-    )
-    async def sync_integration_product_stocks(self, integration: str, context: CallContext = NO_CONTEXT) -> WriteResult:
-        """POST …/sync/product-stocks; begun, not done. Page "Sync integration product stocks (async)"."""
-        return await self._write("integration.sync_product_stocks", context, ids={"integration": integration})
+    sync_integration_orders = _sync("orders")
+    sync_integration_products = _sync("products")
+    sync_integration_shipping_services = _sync("shipping services")
+    sync_integration_product_stocks = _sync("product stocks")

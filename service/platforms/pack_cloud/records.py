@@ -6,7 +6,7 @@ bare or under `data`.
 
 from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from msgspec import UNSET, UnsetType
 
@@ -75,15 +75,6 @@ ENUMS: Mapping[str, DocumentedValues] = {
 """The enumerations of the page "Get purchase order by id"; the page of customers has none."""
 
 
-def read_one(reply: PlatformResponse) -> JsonObject | None:
-    """Return the object of a response, None if it is gone.
-
-    Raises:
-        PermanentError: `platform_wrong_envelope`.
-    """
-    return None if reply.gone else unwrap(reply.data, reply.status, wrapped=None)
-
-
 def read_page(reply: PlatformResponse) -> ResultPage:
     """Read a list: bare, or under `data` with `links.next` or `next` beside it.
 
@@ -106,11 +97,6 @@ def read_page(reply: PlatformResponse) -> ResultPage:
     onward, total = links.get("next"), meta.get("total")
     query = urlsplit(onward).query if isinstance(onward, str) and onward else ""
     return ResultPage(items, query or None, total if isinstance(total, int) else None)
-
-
-def query_of(page: str) -> list[tuple[str, str]]:
-    """Return the query that `read_page` stored in `next`."""
-    return parse_qsl(page, keep_blank_values=True)
 
 
 def read_purchase_order(reply: PlatformResponse) -> tuple[JsonObject, PurchaseOrder, Timestamp]:

@@ -8,7 +8,7 @@ Every method raises TransientError, PermanentError or Deferred as `PlatformApi.c
 read returns None for a missing record.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from msgspec import UNSET, Struct, UnsetType
@@ -16,16 +16,14 @@ from msgspec import UNSET, Struct, UnsetType
 from service.config.platforms import DocumentedValues, FieldPlaces
 from service.platforms.api.coercion import JsonObject, child, children, nested, nested_text, text, timestamp
 from service.platforms.api.declared_operations import operation
-from service.platforms.api.decoding import check_id, not_a_list, record_id, unwrap
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, WriteResult
+from service.platforms.api.decoding import not_a_list, record_id, unwrap
+from service.platforms.api.operation_methods import OperationTable
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
 
 LIMIT_DEFAULT = 25
-
-_ROOT = "/enterprises/{enterprise}"
-
 
 PLACES: Mapping[str, FieldPlaces] = {
     "customer": {
@@ -67,68 +65,38 @@ class PexipEngageCustomerChange(Struct, frozen=True, kw_only=True, omit_defaults
     phone_number: str | UnsetType | None = UNSET
 
 
+_TABLE = OperationTable("/enterprises/{enterprise}", wrapped=True)
+
+
 class PexipEngageClient:
-    """Operations of one enterprise. `headers` returns the headers of every call: language and correlation id."""
+    """Operations of one enterprise."""
 
-    def __init__(self, endpoints: PlatformApi, headers: Callable[[CallContext], Mapping[str, str]]) -> None:
-        self._endpoints = endpoints
-        self._headers = headers
+    def __init__(self, api: PlatformApi) -> None:
+        self.api = api
 
-    @operation("customer.get", "GET", _ROOT + "/customers/{customer}", "Get a customer")
-    async def get_customer(self, customer: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET /customers/{customer}; one with `deletedAt` is deleted. Page "Get a customer"."""
-        return await self._get("customer.get", {"customer": customer}, context)
+    get_customer = _TABLE.get("customer.get", "/customers/{customer}", "Get a customer")
+    update_customer = _TABLE.write(
+        "customer.update",
+        "PATCH /customers/{customer}",
+        "Update a customer by id",
+        body=("change", PexipEngageCustomerChange),
+    )
+    get_appointment = _TABLE.get("appointment.get", "/appointments/{appointment}", "Get an appointment", id_at="id")
+    get_callback_request = _TABLE.get(
+        "callback_request.get",
+        "/callback-requests/{callback_request}",
+        "Get a callback request",
+        documented=False,
+        id_at="id",
+    )
 
-    @operation("customer.list", "GET", _ROOT + "/customers", "Get customers")
+    @operation("customer.list", "GET", _TABLE.root + "/customers", "Get customers")
     async def list_customers(
         self, offset: int = 0, limit: int = LIMIT_DEFAULT, context: CallContext = NO_CONTEXT
     ) -> ResultPage:
         """GET /customers?offset=&limit=; `next` is the next offset. Pages "Get customers" and on pagination."""
         query = (("offset", str(offset)), ("limit", str(limit)))
-        headers = self._headers(context)
-        return await self._endpoints.read(
-            "customer.list", context, lambda reply: read_page(reply, offset), query=query, headers=headers
-        )
-
-    @operation("customer.update", "PATCH", _ROOT + "/customers/{customer}", "Update a customer by id")
-    async def update_customer(
-        self, customer: str, change: PexipEngageCustomerChange, context: CallContext = NO_CONTEXT
-    ) -> WriteResult:
-        """PATCH /customers/{customer}; needs the scope engage:customers:readWrite. Page "Update a customer by id"."""
-        ids, headers = {"customer": customer}, self._headers(context)
-        return await self._endpoints.write("customer.update", context, ids=ids, body=change, headers=headers)
-
-    @operation("appointment.get", "GET", _ROOT + "/appointments/{appointment}", "Get an appointment")
-    async def get_appointment(self, appointment: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET /appointments/{appointment}: participants, status, moments. Page "Get an appointment"."""
-        return await self._get("appointment.get", {"appointment": appointment}, context, asked=appointment)
-
-    @operation(
-        "callback_request.get",
-        "GET",
-        _ROOT + "/callback-requests/{callback_request}",
-        "Get a callback request",
-        documented=False,
-    )
-    async def get_callback_request(self, callback_request: str, context: CallContext = NO_CONTEXT) -> JsonObject | None:
-        """GET /callback-requests/{callback_request}; no page prints this path."""
-        ids = {"callback_request": callback_request}
-        return await self._get("callback_request.get", ids, context, asked=callback_request)
-
-    async def _get(
-        self, name: str, ids: dict[str, str], context: CallContext, asked: str | None = None
-    ) -> JsonObject | None:
-        """Get one object; check its id if `asked` is set."""
-
-        def read(reply: PlatformResponse) -> JsonObject | None:
-            if reply.gone:
-                return None
-            node = unwrap(reply.data, reply.status, wrapped=True)
-            if asked is not None:
-                check_id(node, "id", asked, reply.status)
-            return node
-
-        return await self._endpoints.read(name, context, read, ids=ids, headers=self._headers(context))
+        return await self.api.read("customer.list", context, lambda reply: read_page(reply, offset), query=query)
 
 
 def read_page(reply: PlatformResponse, offset: int) -> ResultPage:

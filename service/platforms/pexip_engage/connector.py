@@ -80,8 +80,10 @@ class PexipEngage:
             errors=config.errors,
             throttle=dependencies.throttle,
         )
-        self._endpoints = PlatformApi("pexip_engage", calls, operations, {"enterprise": config.enterprise})
-        self.client = PexipEngageClient(self._endpoints, self._headers)
+        self._endpoints = PlatformApi(
+            "pexip_engage", calls, operations, {"enterprise": config.enterprise}, self._headers
+        )
+        self.client = PexipEngageClient(self._endpoints)
         self._map = PointerMap(config)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
@@ -128,7 +130,6 @@ class PexipEngage:
             ids={"customer": ref.id},
             asked=ref.id,
             read=self._map.reader("customer", read_customer),
-            headers=self._headers(context),
         )
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
