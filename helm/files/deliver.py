@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from service.configuration import load_config
-
 from service.settings import Settings, load_settings
 from service.store import Shards, open_shards
 

@@ -176,18 +176,21 @@ class Fleet:
             "auth": {"type": "none"},
             "records": {"purchase_order": {"path": "/orders/{id}"}},
         }
-        (self.directory / "waybill.yaml").write_text(json.dumps(CONFIG | {"platforms": {"erp": erp}}))
+        # The target counts by event, so it receives whole keys.
+        sink = {"url": f"{target}/sink", "idempotency": {"form": "full"}, "allow_private_host": True}
+        config = CONFIG | {"platforms": {"erp": erp}, "destinations": {"sink": sink}}
+        (self.directory / "waybill.yaml").write_text(json.dumps(config))
         rule: dict[str, object] = {
             "id": RULE,
             "type": "purchase_order",
             "when": {"field": "id", "op": "exists"},
             "actions": [
-                {"id": KEYED, "do": "http", "url": f"{target}/sink/{KEYED}", "body": {"order": "{id}"}},
+                {"id": KEYED, "do": "http", "destination": "sink", "path": f"/{KEYED}", "body": {"order": "{id}"}},
                 {"id": UNSAFE, "do": "strike", "url": f"{target}/sink/{UNSAFE}"},
             ],
         }
         # The received quantity of an order only grows, and no order is deleted: these rules never match.
-        false = {"id": FALSE, "do": "http", "url": f"{target}/sink/{FALSE}", "body": {"order": "{id}"}}
+        false = {"id": FALSE, "do": "http", "destination": "sink", "path": f"/{FALSE}", "body": {"order": "{id}"}}
         never: dict[str, object] = {
             "decreased": {"field": "quantity_received", "op": "decreased"},
             "gone": {"not": {"field": "status", "op": "exists"}},

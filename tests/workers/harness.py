@@ -14,6 +14,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import CapturingLogger, capture_logs
 
 from service.actions import Action, load_actions
+from service.destinations.http.request import format_key
 from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
 from service.destinations.registry import Destinations, DestinationSetup
 from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
@@ -46,6 +47,11 @@ SINK_RULE = """
 """
 
 
+def sent_key(key: str) -> str:
+    """Return the idempotency key that a target receives by default."""
+    return format_key(key, "uuid")
+
+
 class WorkerHarness:
     """Dependencies of one worker on the store and sandbox of a test. `lines` are the log lines of its runs."""
 
@@ -55,16 +61,13 @@ class WorkerHarness:
         store: Store,
         sandbox: SandboxHandle,
         dependencies: WorkerDependencies,
-        *,
         setup: DestinationSetup,
-        throttles: SharedThrottles,
     ) -> None:
         self.settings = settings
         self.store = store
         self.sandbox = sandbox
         self.dependencies = dependencies
         self.lines: list[dict[str, Any]] = []
-        self.throttles = throttles
         self._setup = setup
 
     def declare(self, **configs: Mapping[str, Any]) -> None:
@@ -179,7 +182,6 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             store,
             sandbox,
             WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
-            setup=setup,
-            throttles=throttles,
+            setup,
         )
     await store.close()

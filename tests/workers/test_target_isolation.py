@@ -156,11 +156,12 @@ async def test_action_whose_host_has_an_open_circuit_is_not_called(make_settings
         harness.declare(hanging={"url": healthy.url}, healthy={"url": healthy.url})
         with contextlib.suppress(Deferred):
             error = TransientError("target_unavailable", "no", http_status=429, retry_after_seconds=3600)
-            await fail(harness.throttles.destination("healthy", ThrottleConfig()), "/", error)
+            other_process = SharedThrottles(harness.store.limits, harness.store.tokens, 1.0)
+            await fail(other_process.destination("healthy", ThrottleConfig()), "/", error)
         await harness.publish(RULES)
         event_id = await harness.send("fine-1")
         await harness.run_until_idle(harness.worker("parker"))
-        assert (await harness.stored_event(event_id))["waits_for"] == "circuit_open"
+        assert (await harness.stored_event(event_id))["waiting_for"] == "circuit_open"
         assert not healthy.calls
         assert await harness.store.parking.resume("destination:healthy")
         await harness.run_worker()

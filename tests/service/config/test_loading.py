@@ -33,6 +33,8 @@ ENVIRON = {
     "PACK_SECRET_OLD": "old",
     "NOT_BASE64": "not base64!",
     "ERP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "CLAIMS_TOKEN": "t",
+    "CLAIMS_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "FLOW_PASSWORD": "p",
     "ENGAGE_TOKEN": "0123456789abcdef",
     "OFN_WEBHOOK_TOKEN": "fedcba9876543210",
@@ -459,6 +461,8 @@ def test_all_missing_secrets_are_reported() -> None:
     found = {mistake.path for mistake in read_config(EXAMPLE, {}).mistakes}
     assert found == {
         "platforms.pack.token",
+        "destinations.claims.auth.token",
+        "destinations.claims.signature.secrets[0]",
         "platforms.engage.client_id",
         "platforms.engage.client_secret",
         "platforms.ofn.token",
