@@ -25,9 +25,9 @@ demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, an
 check: style ## run style, types, import contracts and the fast tests (about two minutes)
 	@$(MAKE) --no-print-directory -j2 types fast
 
-test: lint ## run all checks and all tests; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' selects tests
+test: lint ## run all checks and all tests, and list the 10 slowest; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' selects
 	$(if $(COVERAGE),$(BIN)/coverage erase)
-	$(PYTEST) $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
+	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
 fast: $(VENV)/.installed-dev ## run the tests without the mark slow
 	$(BIN)/pytest -n $$(nproc) --dist worksteal -m 'not slow' $(PYTEST_ARGS)

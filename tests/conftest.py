@@ -1,5 +1,6 @@
 """Fixtures: a real server for the session, emptied for each test, and a store on it."""
 
+import gc
 import os
 import socket
 import tempfile
@@ -17,6 +18,13 @@ from tests.examples import register_profiles
 register_profiles()
 
 pytest_plugins = ["tests.slow_marks"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from scanning all modules and tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

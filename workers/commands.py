@@ -46,7 +46,7 @@ from workers.worker import LeaseWorker
     epilog="\b\nExamples:\n  waybill worker\n"
     "  WAYBILL_ADMIN_PORT=8082 waybill worker  # beside waybill serve on one machine"
 )
-@click.option("--burst", is_flag=True, help="Exit as soon as no job is due or running.")
+@click.option("--burst", is_flag=True, help="Exit as soon as the queue is empty and no job is running.")
 def worker(*, burst: bool) -> None:
     """Run a worker: fetch records, evaluate rules, run actions.
 
@@ -80,7 +80,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
     async with open_dependencies(settings, config, environ) as dependencies:
-        # A burst ends when no job is due; polls never end.
+        # A burst ends when the queue is empty; polls never end.
         polls: Mapping[str, PollSource] = {} if burst else polls_of(config, settings)
         worker = LeaseWorker(
             load_functions(), dependencies.store, name, burst=burst, ctx={"dependencies": dependencies}

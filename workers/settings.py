@@ -42,7 +42,7 @@ def build_redis_settings(settings: Settings) -> RedisSettings:
 
 
 async def run_until_stopped(_context: Mapping[Any, Any]) -> None:
-    """Run the worker of Waybill until SIGTERM, or with `--burst` until no job is due or running.
+    """Run the worker of Waybill until SIGTERM, or with `--burst` until the queue is empty.
 
     Raises:
         ConfigError: the configuration is invalid.

@@ -33,6 +33,8 @@ from workers.late_writes import LateWrites
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
+BURST_WAIT_SECONDS_MAX = 0.05
+"""Longest delay between two claims with `burst`: jobs of other processes are found within this time."""
 CLAIM_MAX = 200
 """Jobs per claim."""
 CLAIM_PARTS = 4
@@ -125,7 +127,7 @@ class LeaseWorker(Worker):
         self._stopping.set()
 
     async def main(self) -> None:
-        """Claim and run jobs until a drain. With `burst`, until no job is due and none is running."""
+        """Claim and run jobs until a drain. With `burst`, until the queue is empty and no job is running."""
         self.ctx["redis"], self.ctx["worker"] = self.pool, self
         renewal = asyncio.create_task(run_forever("leases", self._renew_leases))
         try:
@@ -164,8 +166,9 @@ class LeaseWorker(Worker):
             if claimed.jobs or claimed.suspect:
                 return True
             if self.burst:
-                return await self._has_more_in_burst()
-            await self._wait_for_job(claimed.now_ms, claimed.due_ms)
+                return await self._wait_in_burst(claimed.seconds_until_due(BURST_WAIT_SECONDS_MAX))
+            seconds = claimed.seconds_until_due(self.store.settings.wake_timeout_seconds)
+            await self._wait_or_drain(self.leases.wait(seconds))
         except (StoreUnavailable, StoreNotDurable) as error:
             await self._pause_in_outage(error)
         return True
@@ -185,24 +188,19 @@ class LeaseWorker(Worker):
         self._stop_holding(job)
         self._slot_freed.set()
 
-    async def _wait_for_job(self, now_ms: int, due_ms: int | None) -> None:
-        seconds = self.store.settings.wake_timeout_seconds
-        if due_ms is not None:
-            # The store's clock only: the clock of this machine may be wrong. Not 0, to avoid a busy loop.
-            seconds = min(seconds, max((due_ms - now_ms) / 1000, 0.001))
-        await self._wait_or_drain(self.leases.wait(seconds))
-
-    async def _has_more_in_burst(self) -> bool:
-        if not self.tasks:
-            return await self.pool.zcard(self.queue_name) > 0
-        await asyncio.sleep(0.001)
+    async def _wait_in_burst(self, seconds: float) -> bool:
+        """Return False if the queue is empty and no job is running. Otherwise wait for a free slot or `seconds`."""
+        if not self.tasks and not await self.pool.zcard(self.queue_name):
+            return False
+        self._slot_freed.clear()
+        await self._wait_or_drain(self._slot_freed.wait(), seconds)
         return True
 
-    async def _wait_or_drain(self, waiting: Coroutine[Any, Any, object]) -> None:
-        """Wait for `waiting` or a drain, whichever is first. Raises the error of `waiting`."""
+    async def _wait_or_drain(self, waiting: Coroutine[Any, Any, object], seconds_max: float | None = None) -> None:
+        """Wait for `waiting`, a drain or `seconds_max`, whichever is first. Raises the error of `waiting`."""
         task, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, stop), timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
             task.cancel()

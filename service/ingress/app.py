@@ -1,12 +1,12 @@
 """Build the two Litestar apps: webhooks for senders, admin for operators."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import ResponseHeader
 from litestar.exceptions import HTTPException
-from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.plugins import InitPlugin
 
@@ -17,23 +17,12 @@ from service.ingress.http.health import Readiness, health_routes
 from service.ingress.http.openapi import openapi_route
 from service.ingress.http.problems import handle_delivery_crash, handle_http_error, handle_unexpected
 from service.ingress.http.responses import SECURITY_HEADERS
+from service.ingress.http.routing import WebhookMount, cache_routing
 from service.ingress.webhooks import WebhookHandler
 from service.metrics.page import CONTENT_TYPE, MetricsPage
 from service.settings import Settings
 
 WEBHOOKS_PATH = "/webhooks"
-
-
-class WebhookMount(ASGIRouteHandler):
-    """Mount of a plain ASGI handler. Merges the exception handlers once; Litestar 2.25 does so for each request."""
-
-    _merged: dict[int | type[Exception], Any] | None = None
-
-    def resolve_exception_handlers(self) -> dict[int | type[Exception], Any]:
-        """Return the exception handlers of the app and the mount."""
-        if self._merged is None:
-            self._merged = dict(cast("Any", super()).resolve_exception_handlers())
-        return self._merged
 
 
 def build_app(
@@ -86,6 +75,7 @@ def _build(
     at_end: Sequence[Callable[[], Awaitable[None]]] = (),
     openapi: OpenAPIConfig | None = None,
 ) -> Litestar:
+    cache_routing()
     return Litestar(
         routes,
         plugins=plugins,

@@ -7,6 +7,7 @@ evaluated. Errors on our side are a 5xx, so that the sender retries. Deliveries 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from litestar import Request, Response
@@ -25,7 +26,13 @@ from service.ingestion.sources import Source
 from service.ingestion.trace_context import continue_trace
 from service.ingress.cloudevents_handshake import METHODS, answer_cloudevents_handshake
 from service.ingress.delivery_log import UNKNOWN_SOURCE, DeliveryLog
-from service.ingress.http.fast_path import FastRequestCycle, request_cycle_of
+from service.ingress.http.fast_path import (
+    CLIENT_CLOSED_REQUEST,
+    ON_SENT,
+    SENT_STATUS,
+    FastRequestCycle,
+    request_cycle_of,
+)
 from service.ingress.http.problems import (
     INTERNAL,
     TRACE_ID,
@@ -45,9 +52,6 @@ from service.log import get_logger
 from service.settings import Settings
 from service.signatures import Verified
 from service.store import IngestRequest, IngestResult
-
-CLIENT_CLOSED_REQUEST = 499
-"""Status in the log line of a sender that disconnected (from nginx); it is never sent."""
 
 BAD_REQUEST = 400, "bad_request"
 """Status and code of a body that is not valid HTTP; `service.ingress.http.connection_limits` answers it."""
@@ -100,19 +104,19 @@ class WebhookHandler:
             rejection = self._rejection_for(error)
             if rejection is None:
                 scope["state"][TRACE_ID] = delivery_log.trace_id
-                self._record_rejection(delivery_log, INTERNAL, INTERNAL.status)
+                scope["state"][ON_SENT] = partial(self._record_rejection, delivery_log, INTERNAL)
                 raise
             if not delivery_log.verified and rejection.code not in SERVER_SIDE_CODES:
                 rejection = self._limited(delivery_log, rejection, reservation.sent_bytes)
             await send_response(send, problem(rejection))
-            self._record_rejection(delivery_log, rejection, _sent_status(cycle, rejection.status))
+            self._record_rejection(delivery_log, rejection, _sent_status(scope, rejection.status))
             rejection.__traceback__ = None  # break the reference cycle through this frame, which holds the body
         else:
             try:
                 await send_response(send, response)
             finally:
                 if delivery_log.outcomes:  # the events are stored, whether or not the sender reads the response
-                    delivery_log.log_accepted(_sent_status(cycle, response.status))
+                    delivery_log.log_accepted(_sent_status(scope, response.status))
         finally:
             reservation.release()
 
@@ -123,7 +127,8 @@ class WebhookHandler:
             if self._rate_limits.record_rejection(request.client.host if request.client else "", UNKNOWN_SOURCE):
                 delivery_log.count_rejected(code)
             else:
-                delivery_log.log_rejected(self._log, error.status_code, code, quarantined=False)
+                log = partial(delivery_log.log_rejected, self._log, reason=code, quarantined=False)
+                request.scope["state"][ON_SENT] = log
         return handle_http_error(request, error)
 
     async def close(self) -> None:
@@ -141,7 +146,8 @@ class WebhookHandler:
         settings = self._settings
         client = scope["client"]
         delivery_log.address = peer = client[0] if client else ""
-        headers = read_headers(scope["headers"], settings.header_fields_max, settings.header_bytes_max)
+        url_bytes = len(scope["raw_path"]) + len(scope["query_string"])
+        headers = read_headers(scope["headers"], settings.header_fields_max, settings.header_bytes_max, url_bytes)
         delivery_log.address = self._rate_limits.address_of(delivery_log.address, headers)
         traceparent, delivery_log.trace_id = continue_trace(headers.get("traceparent"), delivery_log.id)
         name, token = split_path(scope["path"])
@@ -254,9 +260,9 @@ class WebhookHandler:
         delivery_log.log_rejected(self._log, http_status, rejection.code, quarantined=bool(quarantined))
 
 
-def _sent_status(cycle: FastRequestCycle | None, status: int) -> int:
-    """Return the status of the response that the sender got: 499 if it disconnected before."""
-    return CLIENT_CLOSED_REQUEST if cycle is not None and cycle.disconnected else status
+def _sent_status(scope: Scope, status: int) -> int:
+    """Return the status that the sender got, which a middleware may have changed: 499 if it disconnected before."""
+    return scope["state"].get(SENT_STATUS, status)
 
 
 def split_path(path: str) -> tuple[str, str | None]:

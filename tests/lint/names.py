@@ -8,6 +8,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -77,29 +78,35 @@ def public_definitions(path: Path) -> Iterator[Definition]:
 def forbidden_names(path: Path, allowed: frozenset[str] = frozenset()) -> list[str]:
     """Return a line for each identifier of a module that contains a forbidden word that is not `allowed`."""
     found: list[str] = []
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     # A field of a struct has the name that a platform gave it.
-    fields = {id(node.target) for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)}
-    for node in (node for node in ast.walk(tree) if id(node) not in fields):
-        for name in _bound_names(node):
-            parts = [part.lower() for part in WORD.findall(name)]
-            pairs = [f"{first}_{second}" for first, second in pairwise(parts)]
+    fields = {id(node.target) for node in nodes if isinstance(node, ast.AnnAssign)}
+    for node in nodes:
+        name = _bound_name(node)
+        if name and id(node) not in fields:
             found += [
                 f"{path}:{getattr(node, 'lineno', 1)}: {name} contains {word!r}. Fix: use {FORBIDDEN_WORDS[word]}"
-                for word in (*parts, *pairs)
-                if word in FORBIDDEN_WORDS and word not in allowed
+                for word in _forbidden_words(name)
+                if word not in allowed
             ]
     return found
 
 
-def _bound_names(node: ast.AST) -> Iterator[str]:
+@cache
+def _forbidden_words(name: str) -> list[str]:
+    parts = [part.lower() for part in WORD.findall(name)]
+    pairs = [f"{first}_{second}" for first, second in pairwise(parts)]
+    return [word for word in (*parts, *pairs) if word in FORBIDDEN_WORDS]
+
+
+def _bound_name(node: ast.AST) -> str:
     match node:
         case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            yield name
+            return name
         case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
-            yield name
+            return name
         case _:
-            return
+            return ""
 
 
 def _is_command(node: Definition) -> bool:

@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import msgspec
+import pytest
 from arq.worker import func
 from structlog.contextvars import merge_contextvars
 from structlog.testing import CapturingLogger, capture_logs
 
 from service.actions import Action, load_actions
+from service.config.throttles import ThrottleConfig
 from service.destinations.http.request import format_key
 from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
 from service.destinations.registry import Destinations, DestinationSetup
@@ -28,6 +30,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.throttles import shared_throttle, throttles
 from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
 from workers.processing.action_calls import EffectDependencies
@@ -144,6 +147,18 @@ class WorkerHarness:
 
     def idempotency_keys(self) -> list[str]:
         return [request.headers["idempotency-key"] for request in self.sandbox.sandbox.sink.requests]
+
+
+def shorten_circuits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let circuits open for milliseconds, for tests in which they delay other steps."""
+    make = shared_throttle.SharedThrottle.__init__
+
+    def make_short(self: Any, context: Any, name: str, key: str, config: ThrottleConfig) -> None:
+        make(self, context, name, key, msgspec.structs.replace(config, open_seconds=0.02))
+
+    monkeypatch.setattr(shared_throttle.SharedThrottle, "__init__", make_short)
+    monkeypatch.setattr(throttles, "REFRESH_SECONDS", 0.02)
+    monkeypatch.setattr(shared_throttle, "JITTER_SECONDS", 0.01)
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,7 @@ async def has_two_members(store: Store, key: str) -> bool:
     return await store.client.command("ZCARD", key) == 2
 
 
+@pytest.mark.slow
 async def test_event_whose_end_fails_is_tried_once_a_lease(make_settings: Callable[..., Settings]) -> None:
     async with open_harness(make_settings(lease_seconds=LEASE_SECONDS)) as harness:
         await harness.publish(SINK_RULE)

@@ -147,6 +147,7 @@ async def test_one_sweep_expires_ten_times_its_batch_of_ended_events(harness: Wo
     ]
 
 
+@pytest.mark.slow
 async def test_sweeps_run_more_often_within_a_pass(harness: WorkerHarness) -> None:
     ended = [part for number in range(200) for part in (1, f"{number:032x}")]
     await harness.store.client.command("ZADD", "wb:ended", *ended)

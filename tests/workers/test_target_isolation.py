@@ -71,6 +71,7 @@ async def running(*, hangs: bool) -> AsyncGenerator[Target]:
     await runner.cleanup()
 
 
+@pytest.mark.slow
 async def test_target_that_hangs_does_not_delay_another_target(make_settings: Callable[..., Settings]) -> None:
     settings = make_settings(concurrency=CONCURRENCY, action_timeout_seconds=60.0, attempt_timeout_seconds=120.0)
     async with running(hangs=True) as hanging, running(hangs=False) as healthy, open_harness(settings) as harness:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 PIPELINED_MAX = 16
+PATH_BYTES_MAX = 2_048
+"""Maximum size of a path. Litestar caches the routes of paths; a longer path has no route."""
+
+PATH_TOO_LONG = "/path-too-long"
+
 DRAINED_BYTES_MAX = 4_194_304
 """Bytes of an already rejected body that are still read. A sender that is cut off may not read the response."""
 
@@ -91,6 +96,8 @@ class LimitedConnection(HttpToolsProtocol):
         path = url.path.decode("ascii")
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
+        if len(path) > PATH_BYTES_MAX:
+            path = PATH_TOO_LONG
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""

@@ -15,11 +15,23 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
 
 
+CLIENT_CLOSED_REQUEST = 499
+"""Status of a response to a sender that disconnected (from nginx); it is only logged."""
+
+SENT_STATUS = "sent_status"
+"""Key of the sent status in the state of an ASGI scope. A middleware or an exception handler may have changed it."""
+
+ON_SENT = "on_sent"
+"""Key of a function in the state of an ASGI scope that gets the sent status, for a response that others build."""
+
+
 class FastRequestCycle(RequestResponseCycle):
     """Request cycle of uvicorn that takes a complete body at once and writes an encoded response at once."""
 
     _encoded: EncodedHeaders | None = None
     """Encoded headers of a started response whose body has not been sent."""
+
+    _status = 0
 
     is_malformed = False
     """True if the body is not valid HTTP."""
@@ -44,8 +56,9 @@ class FastRequestCycle(RequestResponseCycle):
             self.disconnected = True
         if message["type"] == "http.response.start" and not self.response_started:
             headers = message.get("headers")
+            self._status = status = message["status"]
             self._encoded = None
-            if isinstance(headers, EncodedHeaders) and headers.status == message["status"]:
+            if isinstance(headers, EncodedHeaders) and headers.status == status:
                 self._encoded = headers
                 return
         elif (encoded := self._encoded) is not None and message["type"] == "http.response.body":
@@ -53,11 +66,21 @@ class FastRequestCycle(RequestResponseCycle):
             body = message.get("body", b"")
             if not message.get("more_body") and len(body) == encoded.body_bytes:
                 await self._send_whole(encoded, body)
+                self._record_sent()
                 return
             # A middleware changed the body: uvicorn checks its length.
             start = {"type": "http.response.start", "status": encoded.status, "headers": encoded}
             await super().send(cast("HTTPResponseStartEvent", start))
         await super().send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._record_sent()
+
+    def _record_sent(self) -> None:
+        state = self.scope.setdefault("state", {})
+        state[SENT_STATUS] = status = CLIENT_CLOSED_REQUEST if self.disconnected else self._status
+        on_sent = state.pop(ON_SENT, None)
+        if on_sent is not None:
+            on_sent(status)
 
     async def _send_whole(self, encoded: EncodedHeaders, body: bytes) -> None:
         # Wait for a client that does not read, or its responses would accumulate in memory.

@@ -46,6 +46,13 @@ class ClaimResult(Struct, frozen=True):
     jobs: Sequence[Job]
     suspect: str = ""
 
+    def seconds_until_due(self, seconds_max: float) -> float:
+        """Return the time until the next job, at most `seconds_max`."""
+        if self.due_ms is None:
+            return seconds_max
+        # The store's clock only: the clock of this machine may be wrong. Not 0, to avoid a busy loop.
+        return min(seconds_max, max((self.due_ms - self.now_ms) / 1000, 0.001))
+
 
 class JobEnd(Struct, frozen=True):
     """End of a plain arq job. `argument` is the result, the delay in ms, or the reason, depending on `step`."""

@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 import pytest
 from litestar import Litestar, Request, Response
+from litestar._asgi import asgi_router
 from litestar.config.app import AppConfig
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import ScopeType
@@ -36,12 +37,16 @@ class TeapotError(Exception):
 
 
 class Observer(ASGIMiddleware, InitPlugin):
-    """Plugin with a middleware, an exception handler and a hook. `reject` is raised before the handler runs."""
+    """Plugin with a middleware, an exception handler and a hook.
+
+    `reject` is raised before the handler runs. `status` replaces the status of responses.
+    """
 
     scopes = (ScopeType.HTTP, ScopeType.ASGI)
 
-    def __init__(self, reject: Exception | None = None) -> None:
+    def __init__(self, reject: Exception | None = None, status: int | None = None) -> None:
         self.reject = reject
+        self.status = status
         self.paths: list[bytes] = []
         self.statuses: list[int] = []
         self.bodies: list[bytes] = []
@@ -64,6 +69,7 @@ class Observer(ASGIMiddleware, InitPlugin):
             if message["type"] == "http.response.start":
                 MutableScopeHeaders.from_message(message)["x-observed"] = "yes"
                 self.statuses.append(message["status"])
+                message["status"] = self.status or message["status"]
             elif message["type"] == "http.response.body":
                 self.bodies.append(message["body"])
             await send(message)
@@ -102,6 +108,20 @@ async def test_middleware_sees_the_delivery_and_changes_the_response(
         assert headers["x-content-type-options"] == "nosniff"
 
 
+async def test_litestar_routes_a_delivery_by_cached_functions(
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession
+) -> None:
+    url = await serve(settings, store)
+    before = [function.cache_info().hits for function in cached_functions()]
+    for _ in range(2):
+        assert (await post(client, url))[0] == 202
+    assert all(function.cache_info().hits > hits for function, hits in zip(cached_functions(), before, strict=True))
+
+
+def cached_functions() -> list[Any]:
+    return [vars(asgi_router)[name] for name in ("normalize_path", "is_valid_host")]
+
+
 async def test_exception_handler_and_hook_of_a_plugin_see_a_crash(
     *,
     settings: Settings,
@@ -119,6 +139,28 @@ async def test_exception_handler_and_hook_of_a_plugin_see_a_crash(
     assert observer.crashes == ["TeapotError"]
     [line] = lines("delivery.received")
     assert (line["source_name"], line["reason"], line["quarantined"]) == ("erp-orders", "internal", True)
+    assert line["http_status"] == 418
+
+
+async def test_line_has_the_status_that_a_middleware_sends(
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines
+) -> None:
+    url = await serve(settings, store, plugins=[Observer(status=299), ReadingMiddleware()])
+    answers = [await post(client, url), await post(client, url, x_signature="wrong")]
+    assert [status for status, _, _ in answers] == [299, 299]
+    assert [line["http_status"] for line in lines("delivery.received")] == [299, 299]
+
+
+class ReadingMiddleware(Observer):
+    """Plugin that reads the body first, so that the handler gets another `receive`."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        messages = [await receive()]
+
+        async def receive_again() -> Any:
+            return messages.pop() if messages else await receive()
+
+        await super().handle(scope, receive_again, send, next_app)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,7 @@ async def test_disconnect_during_the_body_is_only_logged(
     assert (await store.sample()).pending == 0
 
 
+@pytest.mark.slow
 async def test_connection_without_a_complete_head_is_closed(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:

@@ -14,7 +14,7 @@ from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.management.replay import plan_replay
 from service.store.queue.arq_jobs import decode_job
-from tests.workers.harness import WorkerHarness, open_harness
+from tests.workers.harness import WorkerHarness, open_harness, shorten_circuits
 
 pytestmark = pytest.mark.store
 
@@ -22,7 +22,10 @@ PATH = "/_sandbox/sink/a"
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WorkerHarness]:
+    shorten_circuits(monkeypatch)
     settings = make_settings(backoff_base_seconds=0.02, backoff_seconds_max=0.05, attempts_max=6, lease_seconds=5)
     async with open_harness(settings) as opened:
         yield opened
@@ -54,7 +57,7 @@ def fail(harness: WorkerHarness, times: int, status: int | None = 503, **fields:
     [{"status": 503}, {"status": 429, "retry_after": 0}, {"status": None, "reset": True}],
     ids=["503", "429", "reset"],
 )
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
 async def test_effects_of_later_events_wait_for_the_retry_of_an_earlier_one(
     harness: WorkerHarness, fault: dict[str, Any], times: int
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from service.ingress.http.connection_limits import PATH_BYTES_MAX
 from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
@@ -72,6 +73,28 @@ async def test_oversized_head_is_answered_431_and_logged(
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b'"code":"headers_too_large"' in answer
     assert [line["reason"] for line in lines("delivery.received")] == ["headers_too_large"]
+
+
+async def test_long_path_has_no_route(settings: Settings, store: Store, serve: Serve, lines: Lines) -> None:
+    """Litestar caches the routes of 1,024 paths, so their length is limited."""
+    url = await serve(settings, store)
+    for size, code in ((PATH_BYTES_MAX, b"unknown_source"), (PATH_BYTES_MAX + 1, b"not_found")):
+        async with connected(url) as (reader, writer):
+            path = b"/webhooks/".ljust(size, b"a")
+            writer.write(b"POST %b HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % path)
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b'"code":"%b"' % code in answer
+        [line] = lines("delivery.received")
+        assert (line["http_status"], line["reason"]) == (404, code.decode())
+
+
+async def test_long_query_is_answered_431(make_settings: Callable[..., Settings], store: Store, serve: Serve) -> None:
+    url = await serve(make_settings(header_bytes_max=2_000), store)
+    async with connected(url) as (reader, writer):
+        writer.write(head(len(BODY)).replace(b"/erp-orders", b"/erp-orders?" + b"q" * 2_000) + BODY)
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 431 ")
 
 
 async def test_endless_header_is_answered_431(

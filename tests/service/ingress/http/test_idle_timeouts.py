@@ -34,6 +34,7 @@ async def fill(peer: socket.socket, sent: bytes, seconds: float = 10.0) -> float
     return loop.time() - began
 
 
+@pytest.mark.slow
 async def test_client_that_does_not_read_is_disconnected(
     make_settings: Callable[..., Settings], store: Store, sources: Mapping[str, Source], client: aiohttp.ClientSession
 ) -> None:
@@ -55,6 +56,7 @@ async def test_client_that_does_not_read_is_disconnected(
         await listener.stop()
 
 
+@pytest.mark.slow
 async def test_keep_alive_timeout_is_longer_than_the_head_timeout(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
@@ -73,25 +75,31 @@ async def test_keep_alive_timeout_is_longer_than_the_head_timeout(
         writer.close()
 
 
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [
-        (b"GET /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{", b"HTTP/1.1 200 "),
-        (HEAD + b"content-length: 100\r\n\r\n{", b""),
-        (HEAD + b"x-more", b""),
-        (b"", b""),
-    ],
-)
+STATES = [
+    (b"GET /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{", b"HTTP/1.1 200 "),
+    (HEAD + b"content-length: 100\r\n\r\n{", b""),
+    (HEAD + b"x-more", b""),
+    (b"", b""),
+]
+"""Bytes that a connection sends before it is idle, and the start of the answer."""
+
+
+@pytest.mark.slow
 async def test_idle_connections_are_closed_in_every_state(
-    settings: Settings, store: Store, sources: Mapping[str, Source], sent: bytes, expected: bytes
+    settings: Settings, store: Store, sources: Mapping[str, Source]
 ) -> None:
-    with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:
-        listener = Listener(build_app(settings, sources, store), port, settings, QUICK)
-        await listener.start()
+    async def answer(sent: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(sent)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            answer = await reader.read()
-        assert answer.startswith(expected) if expected else not answer
+            received = await reader.read()
         writer.close()
+        return received
+
+    with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:
+        listener = Listener(build_app(settings, sources, store), port, settings, QUICK)
+        await listener.start()
+        answers = await asyncio.gather(*(answer(sent) for sent, _ in STATES))
         await listener.stop()
+    for received, (_, expected) in zip(answers, STATES, strict=True):
+        assert received.startswith(expected) if expected else not received

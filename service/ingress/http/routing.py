@@ -1,0 +1,38 @@
+"""Litestar's routing with less work per request.
+
+Litestar 2.25 repeats work for each request: it normalizes the path and checks the Host header by regular expressions,
+and merges the exception handlers of a mount. Here each is done once.
+"""
+
+from functools import lru_cache
+from typing import Any, cast
+
+from litestar._asgi import asgi_router
+from litestar._asgi.utils import is_valid_host
+from litestar.handlers import ASGIRouteHandler
+from litestar.utils import normalize_path
+
+PATHS_MAX = 1_024
+"""Cached paths, as many as Litestar caches routes. `service.ingress.http.connection_limits` limits their length."""
+
+HOSTS_MAX = 16
+"""Cached Host headers, whose length is limited by the read buffer only."""
+
+
+class WebhookMount(ASGIRouteHandler):
+    """Mount of a plain ASGI handler."""
+
+    _merged: dict[int | type[Exception], Any] | None = None
+
+    def resolve_exception_handlers(self) -> dict[int | type[Exception], Any]:
+        """Return the exception handlers of the app and the mount."""
+        if self._merged is None:
+            self._merged = dict(cast("Any", super()).resolve_exception_handlers())
+        return self._merged
+
+
+def cache_routing() -> None:
+    """Cache the results of two pure functions that Litestar's router calls."""
+    router: Any = asgi_router
+    router.normalize_path = lru_cache(PATHS_MAX)(normalize_path)
+    router.is_valid_host = lru_cache(HOSTS_MAX)(is_valid_host)
