@@ -9,13 +9,14 @@ An action is a struct: an item under `actions` in a rule file, with `do` as its 
 Packages register actions in the entry point group `waybill.actions`. The built-in ones are in `workers/actions`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint
+from typing import Annotated, Any, ClassVar, Literal, Protocol, cast
 
 from msgspec import Meta, Struct
 
 from service.events import Event, JsonValue
+from service.extensions import invalid_extension, load_extensions
 
 RetrySafety = Literal["idempotent", "keyed", "unsafe"]
 """Retry safety: what happens to an effect that was started and has no result, after a crash.
@@ -174,5 +175,24 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
 
 def load_actions() -> Sequence[type[Action]]:
-    """Return all installed actions, from the entry point group `waybill.actions`."""
-    return [action for entry in entry_points(group="waybill.actions") for action in entry.load()]
+    """Return all installed actions, from the entry point group `waybill.actions`.
+
+    Raises:
+        ConfigErrors: actions cannot be imported, are not valid, or have a type that is taken.
+    """
+    types: set[str] = set()
+
+    def read(registered: object, entry: EntryPoint) -> Iterator[type[Action]]:
+        fix = "name a sequence of subclasses of service.actions.Action in the entry point"
+        if not isinstance(registered, Sequence):
+            raise invalid_extension(entry, f"{entry.value} is not a sequence of actions", fix)
+        for action in cast("Sequence[type[Action]]", registered):
+            if not (isinstance(action, type) and issubclass(action, Action)):  # pyright: ignore[reportUnnecessaryIsInstance] - of another package
+                raise invalid_extension(entry, f"{action!r} is not an action", fix)
+            name = str(action.__struct_config__.tag)
+            if name in types:
+                raise invalid_extension(entry, f"the action type {name} is taken", "give it another tag")
+            types.add(name)
+            yield action
+
+    return load_extensions("waybill.actions", read)

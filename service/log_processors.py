@@ -4,14 +4,14 @@ A processor is one of structlog: it gets the logger, the level and the fields of
 for every line, in the order of the entry points' names, before redaction. `structlog.DropEvent` drops the line.
 """
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from importlib.metadata import EntryPoint
+from typing import Any
 
 from structlog import DropEvent
 
-from service.errors import ConfigError
+from service.extensions import invalid_extension, load_extensions
 
 ENTRY_POINT_GROUP = "waybill.log_processors"
 
@@ -24,22 +24,17 @@ def load_log_processors() -> Sequence[LogProcessor]:
     """Return the processors of other packages. A processor that fails leaves its line as it was.
 
     Raises:
-        ConfigError: a processor cannot be imported, or is not callable.
+        ConfigErrors: processors cannot be imported, or are not callable.
     """
-    entries = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
-    return [_guard(entry.name, _load(entry)) for entry in entries]
+    return load_extensions(ENTRY_POINT_GROUP, _read)
 
 
-def _load(entry: EntryPoint) -> LogProcessor:
-    path = f"entry point {ENTRY_POINT_GROUP}.{entry.name}"
-    try:
-        processor = cast("LogProcessor", entry.load())
-    except (ImportError, AttributeError) as error:
-        reason = f"{entry.value} cannot be imported ({error})"
-        raise ConfigError(path, reason, "install the package that provides it, with its extras") from error
+def _read(processor: LogProcessor, entry: EntryPoint) -> Iterator[LogProcessor]:
     if not callable(processor):
-        raise ConfigError(path, f"{entry.value} is not callable", "name a structlog processor in the entry point")
-    return processor
+        raise invalid_extension(
+            entry, f"{entry.value} is not callable", "name a structlog processor in the entry point"
+        )
+    yield _guard(entry.name, processor)
 
 
 def _guard(name: str, processor: LogProcessor) -> LogProcessor:

@@ -4,13 +4,13 @@ A package registers a list of coroutine functions, or of results of `arq.func`, 
 `waybill.functions`. Their jobs are in the same queue, and run as `workers.arq_jobs` describes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint
+from typing import Any, cast
 
 from arq.worker import Function, func
 
-from service.errors import ConfigError
+from service.extensions import invalid_extension, load_extensions
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from workers.processing.process import finish_effects, process_lane
 
@@ -21,37 +21,35 @@ def load_functions() -> Sequence[Function]:
     """Return the functions of Waybill, and those that other packages register.
 
     Raises:
-        ConfigError: a registered function cannot be imported, is not valid, or has a name that is taken.
+        ConfigErrors: registered functions cannot be imported, are not valid, or have a name that is taken.
     """
     functions = {
         LANE_FUNCTION: func(process_lane, name=LANE_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
         EFFECTS_FUNCTION: func(finish_effects, name=EFFECTS_FUNCTION, keep_result=0),  # pyright: ignore[reportArgumentType] - arq types ctx as dict
     }
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        for function in _registered(entry):
+
+    def read(registered: object, entry: EntryPoint) -> Iterator[Function]:
+        for function in _registered(registered, entry):
             if function.name in functions:
                 fix = "give it another name: arq.func(..., name=...)"
-                raise ConfigError(_path(entry), f"the function name {function.name} is taken", fix)
+                raise invalid_extension(entry, f"the function name {function.name} is taken", fix)
             functions[function.name] = function
+            yield function
+
+    load_extensions(ENTRY_POINT_GROUP, read)
     return list(functions.values())
 
 
-def _registered(entry: EntryPoint) -> Iterator[Function]:
-    try:
-        registered: Iterable[Any] = iter(entry.load())
-    except (ImportError, AttributeError, TypeError) as error:
-        fix = "name a list of coroutine functions in the entry point, and install the package with its extras"
-        raise ConfigError(_path(entry), f"{entry.value} cannot be loaded ({error})", fix) from error
-    for coroutine in registered:
+def _registered(registered: object, entry: EntryPoint) -> Iterator[Function]:
+    fix = "list coroutine functions or results of arq.func"
+    if not isinstance(registered, Sequence):
+        raise invalid_extension(entry, f"{entry.value} is not a sequence of functions", fix)
+    for coroutine in cast("Sequence[Any]", registered):
         try:
             function = func(coroutine)
-        except (RuntimeError, ImportError, AttributeError) as error:
-            raise ConfigError(_path(entry), str(error), "list coroutine functions or results of arq.func") from error
+        except Exception as error:
+            raise invalid_extension(entry, str(error), fix) from error
         if function.keep_result_forever:
             fix = "set keep_result to a duration: results without a limit would fill the store"
-            raise ConfigError(_path(entry), f"{function.name} has keep_result_forever", fix)
+            raise invalid_extension(entry, f"{function.name} has keep_result_forever", fix)
         yield function
-
-
-def _path(entry: EntryPoint) -> str:
-    return f"entry point {ENTRY_POINT_GROUP}.{entry.name}"

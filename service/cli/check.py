@@ -1,4 +1,4 @@
-"""`waybill check`: validation of settings, waybill.yaml, secrets and rule files, without connections."""
+"""`waybill check`: validation of settings, waybill.yaml, secrets, rule files and extensions, without connections."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from service.config.loading import Config
 from service.configuration import read_config
 from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, PermanentError
+from service.extensions import describe_extensions, find_extension_mistakes
 from service.http_client import HttpClient
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
@@ -34,10 +35,10 @@ EXIT_INVALID = 2
     help="Configuration file. Default: the file that WAYBILL_CONFIG names.",
 )
 def check(path: Path | None) -> None:
-    """Check settings, waybill.yaml, secrets and rule files.
+    """Check settings, waybill.yaml, secrets, rule files and extensions.
 
-    Nothing is started or connected. Prints the configured platforms, sources and rules. Exit code 2 if there are
-    errors.
+    Nothing is started or connected. Extension packages are imported. Prints the configured platforms, sources, rules
+    and extensions. Exit code 2 if there are errors.
     """
     mistakes: list[ConfigError] = []
     try:
@@ -49,12 +50,14 @@ def check(path: Path | None) -> None:
     reading = read_config(path, os.environ)
     mistakes.extend(reading.mistakes)
     mistakes.extend(_check_settings(settings))
+    mistakes.extend(find_extension_mistakes())
     if reading.config is not None:
         mistakes.extend(_check_parts(reading.config, settings, os.environ))
-    for mistake in mistakes:
-        print_text(f"waybill: {mistake}", err=True)
-    if mistakes:
-        print_text(f"waybill: {count_noun(len(mistakes), 'error')} found; configuration file: {path}", err=True)
+    texts = list(dict.fromkeys(map(str, mistakes)))
+    for text in texts:
+        print_text(f"waybill: {text}", err=True)
+    if texts:
+        print_text(f"waybill: {count_noun(len(texts), 'error')} found; configuration file: {path}", err=True)
         sys.exit(EXIT_INVALID)
 
 
@@ -92,7 +95,7 @@ async def _build_connections(config: Config, settings: Settings, environ: Mappin
 
 
 def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
-    """Yield one line for each platform, source, destination, rule and warning."""
+    """Yield one line for each platform, source, destination, rule, extension and warning."""
     for name, platform in config.platforms.items():
         yield f"platform  {name}  {platform.__struct_config__.tag}"
     for name, source in config.sources.items():
@@ -108,6 +111,7 @@ def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str
     for file in files:
         for rule in file.rules:
             yield f"rule      {rule.id}  {rule.type}, {file.path}"
+    yield from describe_extensions()
     for warning in (*config.warnings, *_unreachable_actions(config, files)):
         yield f"warning   {warning}"
 

@@ -21,7 +21,7 @@ LONG_RUNNING_COMMANDS: Mapping[str, Component] = {"serve": "service", "worker": 
 """Commands that run in pods. Every error that ends them is logged, including errors during their import."""
 
 SUMMARIES = {
-    "check": "Check settings, waybill.yaml, secrets and rule files.",
+    "check": "Check settings, waybill.yaml, secrets, rule files and extensions.",
     "dead-letters": "List, show, replay and discard dead letters.",
     "demo": "Send example deliveries, kill a worker, and show each result.",
     "dev": "Run a store, a sandbox, a service and a worker on this machine.",

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeGuard, Union, cast, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from service.config.mistakes import Mistakes
 from service.errors import ConfigError
 from service.events import JsonValue
+from service.mistakes import Mistakes
 from service.secrets import REFERENCE_FIX, SecretRef
 
 ExpectedType = Any
@@ -47,6 +47,34 @@ def decode_config(data: JsonValue, expected: ExpectedType, at: str) -> Any:  # n
         parsed = _MESSAGE.fullmatch(str(error))
         reason, path = (parsed[1], parsed[2] or "") if parsed else (str(error), "")
         raise _explain(reason, _STEP.findall(path), data, expected, at) from None
+
+
+def valid_parts(data: JsonValue, expected: ExpectedType) -> JsonValue | UnsetType:
+    """Return `data` without the keys that do not fit, so that more mistakes can be found; UNSET if the rest is invalid.
+
+    An item of a list is emptied instead of removed, so that the other items keep their positions.
+    """
+    if _fits(data, expected):
+        return data
+    chosen = _choose(expected, data)
+    valid: object = UNSET
+    if _is_struct(chosen) and isinstance(data, dict):
+        fields = _fields(chosen) | {str(chosen.__struct_config__.tag_field): Any}
+        written = cast("dict[str, Any]", data).items()
+        parts = {key: valid_parts(value, fields[key]) for key, value in written if key in fields}
+        valid = {key: part for key, part in parts.items() if part is not UNSET}
+    elif get_origin(chosen) in {tuple, list} and isinstance(data, list):
+        items = [valid_parts(item, get_args(chosen)[0]) for item in cast("list[Any]", data)]
+        valid = [cast("dict[str, Any]", {}) if item is UNSET else item for item in items]
+    return cast("JsonValue", valid) if _fits(valid, expected) else UNSET
+
+
+def _fits(data: object, expected: ExpectedType) -> bool:
+    try:
+        msgspec.convert(data, expected)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

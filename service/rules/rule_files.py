@@ -4,22 +4,21 @@ The path of a mistake contains the file, the id of the rule, and the place in th
 """
 
 import difflib
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from service.actions import Action
-from service.config.decoding import decode_config
+from service.config.decoding import decode_config, valid_parts
 from service.config.destinations import DestinationConfig
-from service.config.mistakes import Mistakes
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
+from service.mistakes import Mistakes, is_consequence
 from service.rules.compiler.rule import actions_by_name, compile_rule
-from service.rules.syntax import Rule
+from service.rules.syntax import Rule, RuleType
 
 RULE_TEST_SUFFIXES = (".examples.yaml", ".examples.yml")
 
@@ -73,35 +72,53 @@ class _Reading:
             at = f"{path}: rule {rule_id[:64]}: {place}" if isinstance(rule_id, str) else f"{path}: {place}"
             for mistake in _empty_lists(written, at):
                 self.mistakes.add(mistake)
-            rule = self._decode(cast("object", item), written, at)
-            if rule is None:
+            rules, wrong = self._decode(cast("object", item), written, at)
+            if not rules:
                 continue
-            if rule.id in self._known:
-                reason = f"the rule id {rule.id} is also used in {self._known[rule.id]}"
-                self.mistakes.add(ConfigError(f"{at}.id", reason, "give each rule its own id"))
-            self._known.setdefault(rule.id, f"{path}: {place}")
-            self._check(rule, at)
-            yield rule
+            if f"{at}.id" not in wrong:
+                self._check_id(rules[0].id, f"{path}: {place}", at)
+            self._check(rules, wrong, at)
+            yield rules[0]
 
-    def _decode(self, item: object, written: dict[str, Any], at: str) -> Rule | None:
-        """Decode a rule. With mistakes, return the rule without the keys that have them, if that is a rule."""
+    def _decode(self, item: object, written: dict[str, Any], at: str) -> tuple[list[Rule], Collection[str]]:
+        """Decode a rule. With mistakes, return the rule without the keys that have them, and the paths of the mistakes.
+
+        Without a valid type there is one rule of each type.
+        """
         try:
-            return decode_config(item, Rule, at)
+            return [decode_config(item, Rule, at)], ()
         except ConfigError as error:
             self.mistakes.add(error)
-            paths = [mistake.path.removeprefix(f"{at}.") for mistake in error.mistakes]
-        wrong = {re.split(r"[.\[]", path, maxsplit=1)[0] for path in paths}
-        try:
-            return msgspec.convert({key: value for key, value in written.items() if key not in wrong}, Rule)
-        except msgspec.ValidationError:
-            return None
+            wrong = {mistake.path for mistake in error.mistakes}
+        types = [written["type"]] if f"{at}.type" not in wrong and "type" in written else get_args(RuleType)
+        given = {"id": "unknown"} if f"{at}.id" in wrong else {}
+        parts = [valid_parts({**written, **given, "type": name}, Rule) for name in types] if written else []
+        return [msgspec.convert(part, Rule) for part in parts if part is not UNSET], wrong
 
-    def _check(self, rule: Rule, at: str) -> None:
-        with self.mistakes.collect():
+    def _check_id(self, rule_id: str, place: str, at: str) -> None:
+        if rule_id in self._known:
+            reason = f"the rule id {rule_id} is also used in {self._known[rule_id]}"
+            self.mistakes.add(ConfigError(f"{at}.id", reason, "give each rule its own id"))
+        self._known.setdefault(rule_id, place)
+
+    def _check(self, rules: Sequence[Rule], wrong: Collection[str], at: str) -> None:
+        """Add the mistakes that each of the rules has."""
+        found = [self._mistakes_of(rule, at) for rule in rules]
+        for key, mistake in found[0].items():
+            if not all(key in each for each in found) or is_consequence(mistake, wrong):
+                continue
+            fixes = {each[key].fix for each in found}
+            fix = mistake.fix if len(fixes) == 1 else "correct the type of the rule first"
+            self.mistakes.add(ConfigError(mistake.path, mistake.reason, fix))
+
+    def _mistakes_of(self, rule: Rule, at: str) -> Mapping[tuple[str, str], ConfigError]:
+        mistakes = Mistakes()
+        with mistakes.collect():
             compile_rule(rule, self._actions, at)
         for check in self._checks:
             for mistake in check(rule, at):
-                self.mistakes.add(mistake)
+                mistakes.add(mistake)
+        return {(mistake.path, mistake.reason): mistake for mistake in mistakes.found}
 
 
 def find_rule_files(patterns: Sequence[str], folder: Path) -> list[Path]:

@@ -96,7 +96,8 @@ def test_line_of_a_failing_processor_is_written_as_it_was(
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("number", "is not callable"), ("missing", "cannot be imported (module 'log_package' has no")]
+    ("name", "reason"),
+    [("number", "is not callable"), ("missing", "cannot be imported (AttributeError: module 'log_package' has no")],
 )
 def test_invalid_processor_is_an_error_that_can_be_logged(
     register: Any, read: LogPipe, name: str, reason: str

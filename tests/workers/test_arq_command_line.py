@@ -150,8 +150,8 @@ async def test_check_succeeds_while_a_worker_runs(arq: ArqCommandLine, harness: 
         ("TAKEN", "the function name process_lane is taken"),
         ("ENDLESS", "double has keep_result_forever"),
         ("NOT_ASYNC", "<built-in function print> is not a coroutine function"),
-        ("NUMBER", "extra_package:NUMBER cannot be loaded"),
-        ("MISSING", "extra_package:MISSING cannot be loaded"),
+        ("NUMBER", "extra_package:NUMBER is not a sequence of functions"),
+        ("MISSING", "extra_package:MISSING cannot be imported"),
     ],
 )
 def test_invalid_functions_are_rejected(

@@ -70,12 +70,13 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         Returns:
             A renderer of the inputs of `run`.
         """
-        address = _compile_address(self, compile_template)
-        _check_headers(self.headers)
-        _check_query(self.query)
         headers = {name: compile_template(f"headers.{name}", value, "header") for name, value in self.headers.items()}
         query = {name: compile_template(f"query.{name}", value) for name, value in self.query.items()}
         content_name, content = self._compile_content(compile_template)
+        # Last, so that the mistakes of the templates are reported as well.
+        address = _compile_address(self, compile_template)
+        _check_headers(self.headers)
+        _check_query(self.query)
         constant: dict[str, Any] = {"method": self.method}
         if self.destination is not None:
             constant["destination"] = self.destination

@@ -13,12 +13,12 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter, SkipValid
 from msgspec import Struct, structs
 
 from service.actions import Action
-from service.config.mistakes import Mistakes
 from service.errors import ConfigError, Rejection
 from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import invalid, not_found
 from service.management.audit_log import Actor, log_admin_change
 from service.management.operations import AdminOperations
+from service.mistakes import Mistakes
 from service.rules import Rule, check_destinations, check_sources
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.enums import account_values, check_enums

@@ -6,15 +6,17 @@ rule. Quantifiers are in `quantifiers.py`, comparisons in `operands.py`.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET, Struct
 
-from service.errors import ConfigError
+from service.errors import ConfigError, ConfigErrors
+from service.mistakes import Mistakes
 from service.rules.compiler.operands import Comparison, build_comparison
 from service.rules.compiler.operators import OPERATORS, Less, Operator, negate
-from service.rules.fields import Field, FieldScope
+from service.rules.fields import Field, FieldScope, resolve
 from service.rules.limits import CONDITION_DEPTH_MAX, CONDITION_NODES_MAX
 from service.rules.scope import Scope, Value
 from service.rules.syntax import Condition
@@ -35,6 +37,9 @@ OPERATOR_ALIASES = {
     "<": "lt", "<=": "le", "lte": "le", ">": "gt", ">=": "ge", "gte": "ge", "regex": "matches", "nin": "not_in",
 }  # fmt: skip
 """Names of operators in other languages."""
+
+
+_QUANTIFIED = re.compile(r"\.(any_of|all_of|none_of|count)\.where")
 
 
 class CompiledCondition(Struct, frozen=True):
@@ -81,8 +86,8 @@ class NodePath(Struct, frozen=True):
 
     @property
     def at(self) -> str:
-        """The path for a ConfigError."""
-        return f"{self.prefix}.{self.path}"
+        """The path for a ConfigError, as in the file: `where` is a key beside the key of its quantifier."""
+        return f"{self.prefix}.{_QUANTIFIED.sub('.where', self.path)}"
 
     def inner(self, step: str) -> "NodePath":
         """Return the position of a child node.
@@ -134,10 +139,31 @@ def find_operator(node: Condition, at: str) -> Operator:
     return OPERATORS[name]
 
 
+def all_node_mistakes(error: ConfigError, node: Condition, fields: FieldScope, node_path: NodePath) -> ConfigErrors:
+    """Return the mistakes of an error, and those in the operator and the fields of the same node."""
+    at, mistakes = node_path.at, Mistakes()
+    mistakes.add(error)
+    if node.op is not UNSET:
+        with mistakes.collect():
+            find_operator(node, at)
+    for name, path in (("field", node.field), ("ref", node.ref)):
+        if path is not UNSET:
+            with mistakes.collect():
+                resolve(path, fields, f"{at}.{name}")
+    return mistakes.unique()
+
+
 def compile_comparison(node: Condition, fields: FieldScope, node_path: NodePath) -> CompiledCondition:
-    """Compile one comparison."""
-    operator = find_operator(node, node_path.at)
-    comparison = build_comparison(node, operator, fields, node_path.at)
+    """Compile one comparison.
+
+    Raises:
+        ConfigErrors: all mistakes in the operator and the fields, or the mistake in how they fit together.
+    """
+    try:
+        operator = find_operator(node, node_path.at)
+        comparison = build_comparison(node, operator, fields, node_path.at)
+    except ConfigError as error:
+        raise all_node_mistakes(error, node, fields, node_path) from None
     field, right = comparison.field, comparison.right
     traced = Node(node_path.path, operator.name, field, right.personal, right.path)
     # An attrgetter is one call in C; any other reader runs Python code.

@@ -9,28 +9,31 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from service.config.mistakes import Mistakes
-from service.errors import ConfigError
+from service.errors import ConfigError, ConfigErrors
+from service.mistakes import Mistakes
 from service.rules.compiler.conditions import (
     CompiledCondition,
     Evaluator,
     NodePath,
+    all_node_mistakes,
     compile_all,
     compile_any,
     compile_comparison,
     compile_not,
-    find_operator,
     parse_node_kind,
     trace_node,
 )
+from service.rules.compiler.counts import build_count_comparison
 from service.rules.compiler.list_loops import LoopSearch, compile_loop
-from service.rules.compiler.literals import format_literal
 from service.rules.compiler.operators import Comparator, negate
 from service.rules.fields import Field, FieldScope, resolve
 from service.rules.limits import ELEMENTS_MAX, NESTED_ELEMENTS_MAX, QUANTIFIER_DEPTH_MAX
 from service.rules.scope import Scope, Value
 from service.rules.syntax import Condition
 from service.rules.trace import Node, Trace, Truth
+
+UNTYPED_LIST = Field("unknown", "list", lambda _scope: None, rooted=True)
+"""Stands for a list that is not known, to find the mistakes in its `where`."""
 
 LISTS = frozenset({tuple, list})
 
@@ -42,7 +45,10 @@ def compile_condition(node: Condition, fields: FieldScope, node_path: NodePath) 
         ConfigError: the tree has a mistake; the error contains its path.
     """
     node_path.limit.count(node_path.at)
-    kind = parse_node_kind(node, node_path.at)
+    try:
+        kind = parse_node_kind(node, node_path.at)
+    except ConfigError as error:
+        raise _child_mistakes(error, node, fields, node_path) from None
     if kind == "field":
         return compile_comparison(node, fields, node_path)
     if kind == "not_" and node.not_ is not UNSET:
@@ -50,6 +56,24 @@ def compile_condition(node: Condition, fields: FieldScope, node_path: NodePath) 
     if kind in {"all", "any"}:
         return _branch(node, kind, fields, node_path)
     return _quantifier(node, kind, fields, node_path)
+
+
+def _child_mistakes(error: ConfigError, node: Condition, fields: FieldScope, node_path: NodePath) -> ConfigErrors:
+    """Return the mistake in the kind of a node, and those in its operator, its fields and its children."""
+    mistakes = Mistakes()
+    mistakes.add(all_node_mistakes(error, node, fields, node_path))
+    for kind in ("all", "any"):
+        if getattr(node, kind) is not UNSET:
+            with mistakes.collect():
+                _branch(node, kind, fields, node_path)
+    for kind in ("any_of", "all_of", "none_of", "count"):
+        if getattr(node, kind) is not UNSET:
+            with mistakes.collect():
+                _quantifier(node, kind, fields, node_path)
+    if node.not_ is not UNSET:
+        with mistakes.collect():
+            compile_condition(node.not_, fields, node_path.inner("not"))
+    return mistakes.unique()
 
 
 def _branch(node: Condition, kind: str, fields: FieldScope, node_path: NodePath) -> CompiledCondition:
@@ -68,6 +92,26 @@ def _branch(node: Condition, kind: str, fields: FieldScope, node_path: NodePath)
 
 
 def _quantifier(node: Condition, kind: str, fields: FieldScope, node_path: NodePath) -> CompiledCondition:
+    mistakes, where, field, counted = Mistakes(), None, UNTYPED_LIST, None
+    with mistakes.collect():
+        field = _list_field(node, kind, fields, node_path)
+    with mistakes.collect():
+        where = _where(node, kind, field, fields, node_path)
+    if kind == "count":
+        with mistakes.collect():
+            counted = build_count_comparison(node, node_path.at)
+    mistakes.raise_all()
+    elements_max = ELEMENTS_MAX if fields.depth == 0 else NESTED_ELEMENTS_MAX
+    traced = trace_node(kind, node_path, field)
+    if counted is not None:
+        return CompiledCondition(_count(field, where, counted, elements_max, traced), 100)
+    assert where is not None  # only count has an optional condition
+    elements_min = 0 if kind != "all_of" else 1 if node.min is UNSET else node.min
+    search = _search(field, where, Search(kind, elements_min, elements_max), traced)
+    return CompiledCondition(search, 10 if where.less else 50)
+
+
+def _list_field(node: Condition, kind: str, fields: FieldScope, node_path: NodePath) -> Field:
     field = resolve(getattr(node, kind), fields, f"{node_path.at}.{kind}")
     if field.kind not in {"list", "any"}:
         raise ConfigError(
@@ -75,15 +119,7 @@ def _quantifier(node: Condition, kind: str, fields: FieldScope, node_path: NodeP
         )
     if fields.depth >= QUANTIFIER_DEPTH_MAX:
         raise ConfigError(node_path.at, f"lists are nested deeper than {QUANTIFIER_DEPTH_MAX}", "nest fewer lists")
-    where = _where(node, kind, field, fields, node_path)
-    elements_max = ELEMENTS_MAX if fields.depth == 0 else NESTED_ELEMENTS_MAX
-    traced = trace_node(kind, node_path, field)
-    if kind == "count":
-        return CompiledCondition(_count(field, where, _count_comparison(node, node_path), elements_max, traced), 100)
-    assert where is not None  # only count has an optional condition
-    elements_min = 0 if kind != "all_of" else 1 if node.min is UNSET else node.min
-    search = _search(field, where, Search(kind, elements_min, elements_max), traced)
-    return CompiledCondition(search, 10 if where.less else 50)
+    return field
 
 
 def _where(
@@ -97,22 +133,6 @@ def _where(
         return None
     inner = FieldScope(fields.record, fields.previous_fields, fields.depth + 1, field.item)
     return compile_condition(node.where, inner, node_path.inner(f"{kind}.where"))
-
-
-def _count_comparison(node: Condition, node_path: NodePath) -> tuple[Comparator, int]:
-    operator = find_operator(node, node_path.at)
-    if operator.less is None and operator.name not in {"eq", "ne"}:
-        raise ConfigError(
-            f"{node_path.at}.op", f"{operator.name} does not work on a count", "use eq, ne, lt, le, gt or ge"
-        )
-    if node.ref is not UNSET:
-        raise ConfigError(f"{node_path.at}.ref", "a count is compared with a number only", "write value: 3")
-    fix = "write a whole number from 0, without quotes"
-    if node.value is UNSET:
-        raise ConfigError(f"{node_path.at}.value", "is missing", fix)
-    if type(node.value) is not int or not 0 <= node.value < 2**63:
-        raise ConfigError(f"{node_path.at}.value", f"{format_literal(node.value)} is not a count", fix)
-    return operator.compare, node.value
 
 
 class Search(Struct, frozen=True):

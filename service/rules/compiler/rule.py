@@ -5,18 +5,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from service.actions import Action, RetrySafety, TemplateRenderer
-from service.config.decoding import decode_config
-from service.config.mistakes import Mistakes
+from service.config.decoding import decode_config, valid_parts
 from service.errors import ConfigError, ConfigErrors
+from service.mistakes import Mistakes, is_consequence
 from service.rules.compiler.conditions import Evaluator, NodeLimit, NodePath
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template
 from service.rules.fields import Field, FieldScope, record_type
 from service.rules.limits import ACTIONS_MAX
 from service.rules.syntax import Rule
+
+MISSING_TEXT = "https://unknown.invalid/"
+"""Stands for a missing text of an action, to find its other mistakes. It is valid as a text and as a URL."""
 
 
 class CompiledAction(Struct, frozen=True):
@@ -95,16 +98,42 @@ def _compile_action(
         near = difflib.get_close_matches(str(action_type)[:64], actions, 1)
         fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(actions))}"
         raise ConfigError(f"{at}.do", f"no action {str(action_type)[:64]!r}", fix)
-    struct = actions[action_type]
-    action: Action = decode_config(data, struct, at)
+    struct, mistakes = actions[action_type], Mistakes()
+    with mistakes.collect():
+        return _compile_templates(decode_config(data, struct, at), action_type, fields, at)
+    _find_template_mistakes(data, struct, fields, at, mistakes)
+    raise ConfigErrors(mistakes.found)
+
+
+def _compile_templates(action: Action, action_type: str, fields: FieldScope, at: str) -> CompiledAction:
     if action.latest_only and not action.ordered:
         raise ConfigError(f"{at}.latest_only", "needs an order", "remove `ordered: false` or `latest_only`")
-    try:
-        render = action.compile(Template(fields))
-        return CompiledAction(action.id, action_type, action.retry_safety, render, action.ordered, action.latest_only)
-    except ConfigError as error:
-        found = [ConfigError(f"{at}.{each.path}", each.reason, each.fix) for each in error.mistakes]
-        raise ConfigErrors(found) from None
+    mistakes = Mistakes()
+    with mistakes.collect():
+        render = action.compile(Template(fields, mistakes))
+        if not mistakes.found:
+            return CompiledAction(
+                action.id, action_type, action.retry_safety, render, action.ordered, action.latest_only
+            )
+    raise ConfigErrors([ConfigError(f"{at}.{each.path}", each.reason, each.fix) for each in mistakes.found])
+
+
+def _find_template_mistakes(
+    data: Mapping[str, Any], struct: type[Action], fields: FieldScope, at: str, mistakes: Mistakes
+) -> None:
+    """Find the mistakes in the templates of an action that cannot be decoded."""
+    wrong = {mistake.path for mistake in mistakes.found}
+    missing = {field.encode_name: MISSING_TEXT for field in msgspec.structs.fields(struct) if field.required}
+    given = {"id": "unknown"} if f"{at}.id" in wrong else {}
+    parts = valid_parts({**missing, **data, **given}, struct)
+    if parts is UNSET:
+        return
+    found = Mistakes()
+    with found.collect():
+        _compile_templates(msgspec.convert(parts, struct), "", fields, at)
+    for mistake in found.found:
+        if not is_consequence(mistake, wrong):
+            mistakes.add(mistake)
 
 
 def shape_error(error: msgspec.ValidationError, at: str) -> ConfigError:

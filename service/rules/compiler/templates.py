@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from service.errors import ConfigError
+from service.mistakes import Mistakes
 from service.records import Money
 from service.rules.fields import Field, FieldScope, resolve
 from service.rules.limits import TEMPLATE_DEPTH_MAX, TEMPLATE_NODES_MAX, TEXT_BYTES_MAX
@@ -42,22 +43,26 @@ class RenderError(Exception):
 
 
 class Template(Struct, frozen=True):
-    """Compiles the templates of one rule's actions."""
+    """Compiles the templates of one action, and collects their mistakes."""
 
     fields: FieldScope
+    mistakes: Mistakes
 
     def __call__(self, path: str, template: Value, style: Style = "json") -> Render:
         """Compile a template. `path` is its position in the action, for errors.
 
-        Raises:
-            ConfigError: a field is unknown, a brace is unmatched, or the template is too large.
+        A mistake is added: a field is unknown, a brace is unmatched, or the template is too large.
         """
-        _check_size(template, path)
-        return self._compile(template, path, style)
+        with self.mistakes.collect():
+            _check_size(template, path)
+            return self._compile(template, path, style)
+        return _no_value
 
     def _compile(self, template: Value, at: str, style: Style) -> Render:
         if isinstance(template, str):
-            return self._text(template, at, style)
+            with self.mistakes.collect():
+                return self._text(template, at, style)
+            return _no_value
         if isinstance(template, Mapping):
             pairs = cast("Mapping[str, Value]", template).items()
             inner = {key: self._compile(value, f"{at}.{key}", style) for key, value in pairs}
@@ -87,12 +92,17 @@ class Template(Struct, frozen=True):
         for found in _PIECE.finditer(template):
             text, path = found[0], found[1]
             if path is not None:
-                pieces.append(resolve(path, self.fields, at))
+                with self.mistakes.collect():
+                    pieces.append(resolve(path, self.fields, at))
             elif text in {"{", "}"}:
                 raise ConfigError(at, f"unmatched {text}", f"write {text * 2} for a literal brace")
             else:
                 pieces.append(text[0] if text in {"{{", "}}"} else text)
         return pieces
+
+
+def _no_value(_scope: Scope) -> None:
+    """Render of a template with a mistake; it is never called."""
 
 
 def _check_size(template: Value, at: str) -> None:

@@ -65,7 +65,7 @@ HOSTILE_RULES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "three nested lists": (
         when({"any_of": "raw.a", "where": {"any_of": "b", "where": {"any_of": "c", "where": LEAF}}}),
-        "when.any_of.where.any_of.where", "nested deeper than 2",
+        "when.where.where", "nested deeper than 2",
     ),
     "template with literal braces": (http(body="{{{id}"), "actions[0].body", ""),
     "nested placeholders": (http(body="{a{id}}"), "actions[0].body", "unmatched"),

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from service.actions import load_actions
-from service.config.mistakes import MISTAKES_MAX
 from service.errors import ConfigError, ConfigErrors
+from service.mistakes import MISTAKES_MAX
 from service.records import Customer
 from service.rules import Rulebook, limits, read_rule_files, write_document
 from service.rules.limits import ACTIONS_MAX, CONDITION_DEPTH_MAX, CONDITION_NODES_MAX, DOCUMENT_BYTES_MAX, RULES_MAX
@@ -106,9 +106,9 @@ def rejection(tree: Any, record: Any = None) -> ConfigError:
         ({"all": [LEAF], "op": "eq"}, ".op", "does not belong to all", "indentation"),
         ({"any_of": "lines"}, ".where", "requires a condition on the elements", "where"),
         ({"any_of": "status", "where": LEAF}, ".any_of", "status is a text, not a list", "lines"),
-        ({"any_of": "lines", "where": LEAF}, ".any_of.where.field", "no field 'status'", "use one of"),
+        ({"any_of": "lines", "where": LEAF}, ".where.field", "no field 'status'", "use one of"),
         ({"any_of": "lines", "where": LEAF, "min": 2}, ".min", "does not belong to any_of", "remove"),
-        ({"any_of": "lines", "where": {"field": "quantity_ordered", "op": "changed"}}, ".any_of.where.field",
+        ({"any_of": "lines", "where": {"field": "quantity_ordered", "op": "changed"}}, ".where.field",
          "only the record has a previous state", "use a field of the record"),
         ({"count": "lines", "op": "contains", "value": 1}, ".op", "does not work on a count", "use eq"),
         ({"count": "lines", "op": "eq", "value": "1.5"}, ".value", "'1.5' is not a count", "whole number"),
@@ -383,12 +383,57 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     third = "a.yaml: rule third: rules[3]"
     assert found[3:] == [
         "a.yaml: rule second: rules[1].type", "a.yaml: rules[2]", f"{third}.sort", f"{third}.when.any[0].feild",
-        f"{third}.actions[0].do", f"{third}.actions[1].level", f"{third}.actions[1].mesage",
+        f"{third}.when.any[1].where.field", f"{third}.actions[0].do", f"{third}.actions[1].level",
+        f"{third}.actions[1].mesage",
         f"{third}.actions[1].message", f"{third}.actions[2].message", f"{third}.actions[2].id", f"{third}.sources[0]",
         found[-3], "c.yaml", "d.yaml: rule first: rules[0].id",
     ]  # fmt: skip
     assert found[-3].startswith("b.yaml")
     assert str(caught.value).count("\n") == len(found) - 1
+
+
+UNDECODABLE = """
+- id: both
+  type: order
+  events: [update, created]
+  when:
+    any:
+      - {feild: id, op: eqq}
+      - {field: nope, opp: eq, value: 1}
+      - {any_of: lines, where: {fild: x, not: {any: [{field: status, op: wrong}, 7]}}}
+      - {any_of: lines, where: {field: sku, op: is_bigger, ref: $root.nothing}}
+      - {count: lines, op: contains, value: -1}
+      - {all: [{field: status, op: eqls, value: 1}], any: [{field: status, op: is, value: 1}]}
+  actions:
+    - {do: log, message: "{oops}", level: loud}
+    - {id: b, do: http, mehtod: GET, headers: {x: "{a.b}", y: "{"}, body: {n: "{c.d} {e.f}"}}
+    - 7
+- id: "not valid"
+  type: purchase_order
+  when: {all: [{field: statsu, op: eqq, ref: totl}, {any_of: linez, where: {field: sku, op: eqqq}}]}
+  sort: {}
+"""
+
+
+def test_all_mistakes_in_keys_that_cannot_be_decoded_are_reported_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(UNDECODABLE)
+    with pytest.raises(ConfigErrors) as caught:
+        read_rule_files([path], load_actions(), [partial(check_sources, ["pack-orders"])])
+    found = {mistake.path.rpartition(": ")[2] for mistake in caught.value.mistakes}
+    any_ = "rules[0].when.any"
+    assert found == {
+        "rules[0].type", "rules[0].events[0]", f"{any_}[0].feild", f"{any_}[0].op", f"{any_}[1].opp",
+        f"{any_}[1].field", f"{any_}[3].where.ref",
+        f"{any_}[2].where.fild", f"{any_}[2].where.not.any[0].op", f"{any_}[2].where.not.any[1]", f"{any_}[3].where.op",
+        f"{any_}[4].op", f"{any_}[4].value", f"{any_}[5]", f"{any_}[5].all[0].op", f"{any_}[5].any[0].op",
+        "rules[0].actions[0].id", "rules[0].actions[0].level", "rules[0].actions[1].mehtod",
+        "rules[0].actions[1].headers.x", "rules[0].actions[1].headers.y", "rules[0].actions[1].body.n",
+        "rules[0].actions[0].message", "rules[0].actions[2]",
+        "rules[1].id", "rules[1].sort", "rules[1].when.all[0].field", "rules[1].when.all[0].op",
+        "rules[1].when.all[0].ref", "rules[1].when.all[1].any_of", "rules[1].when.all[1].where.op",
+    }  # fmt: skip
+    assert len(caught.value.mistakes) == len(found) + 1, "two fields in one template"
 
 
 def test_mistakes_are_limited(tmp_path: Path) -> None:

@@ -10,23 +10,32 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from service.errors import ConfigError
+from service.mistakes import Mistakes
 from service.records import Customer, Money, PurchaseOrder
 from service.rules import Subject
-from service.rules.compiler.templates import RenderError, Style, Template
+from service.rules.compiler.templates import Render, RenderError, Style, Template
 from service.rules.fields import FieldScope
 from service.rules.scope import Scope
 from tests.service.rules.rule_samples import NOW, customer, order, subject
 
 
+def compile_template(
+    template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder
+) -> Render:
+    mistakes = Mistakes()
+    compiled = Template(FieldScope(record, {}), mistakes)("body", template, style)
+    mistakes.raise_all()
+    return compiled
+
+
 def render(template: Any, evaluated: Subject | None = None, style: Style = "json") -> Any:
     evaluated = evaluated or subject()
-    compiled = Template(FieldScope(type(evaluated.record), {}))("body", template, style)
-    return compiled(Scope.of(evaluated, NOW))
+    return compile_template(template, style, type(evaluated.record))(Scope.of(evaluated, NOW))
 
 
 def error_of(template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder) -> str:
     with pytest.raises(ConfigError) as caught:
-        Template(FieldScope(record, {}))("body", template, style)
+        compile_template(template, style, record)
     return str(caught.value)
 
 
@@ -150,7 +159,7 @@ def test_large_exponents_are_rendered_in_scientific_notation() -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_rejected_or_rendered_without_braces(template: str) -> None:
     try:
-        compiled = Template(FieldScope(PurchaseOrder, {}))("body", template)
+        compiled = compile_template(template)
     except ConfigError:
         return
     rendered = compiled(Scope.of(subject(), NOW))

@@ -1,6 +1,6 @@
 """Collection of mistakes, so that one check reports all of them."""
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 
 from service.errors import ConfigError, ConfigErrors
@@ -32,6 +32,10 @@ class Mistakes:
         except ConfigError as error:
             self.add(error)
 
+    def unique(self) -> ConfigErrors:
+        """Return the mistakes as one error, each once. There must be at least one."""
+        return ConfigErrors(list({str(each): each for each in self.found}.values()))
+
     def raise_all(self) -> None:
         """Raise the mistakes, if there are any.
 
@@ -40,3 +44,15 @@ class Mistakes:
         """
         if self.found:
             raise ConfigErrors(self.found)
+
+
+def is_consequence(mistake: ConfigError, of: Collection[str]) -> bool:
+    """Return whether a mistake results from others, because their keys were left out. `of` are the paths of these."""
+    path, parents = mistake.path, {_parent(each) for each in of}
+    if path in of or path in parents or _parent(path) in of:
+        return True
+    return mistake.reason == "is missing" and _parent(path) in parents
+
+
+def _parent(path: str) -> str:
+    return path[: max(path.rfind("."), path.rfind("["))]
