@@ -13,7 +13,7 @@ COVERAGE ?=
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test fast types bench startup chaos chaos-long lint style fmt pages lock senders clean
+.PHONY: help demo check test fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,7 +25,7 @@ demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, an
 check: style ## run style, types, import contracts and the fast tests (about two minutes)
 	@$(MAKE) --no-print-directory -j2 types fast
 
-test: lint ## run all checks and all tests, and list the 10 slowest; COVERAGE=1 measures coverage, PYTEST_ARGS='-k name' selects
+test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
 	$(if $(COVERAGE),$(BIN)/coverage erase)
 	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
@@ -34,7 +34,13 @@ fast: $(VENV)/.installed-dev ## run the tests without the mark slow
 
 bench: $(VENV)/.installed-dev ## compare with tuned arq, Celery and BullMQ
 	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-baseline: ## run bench and save the results as the baseline; ARGS="--quick whole" selects rows
+	@$(MAKE) --no-print-directory bench ARGS="--save $(ARGS)"
+
+bench-compare: ## run bench and show the ratios to the baseline
+	@$(MAKE) --no-print-directory bench ARGS="--compare $(ARGS)"
 
 startup: $(VENV)/.installed-dev ## measure CPU seconds of a command; ARGS="events list" selects the command, default --help
 	$(BIN)/python -m tests.bench.startup $(ARGS)
@@ -46,7 +52,8 @@ chaos: $(VENV)/.installed-dev ## inject every fault once and count lost events; 
 chaos-long: $(VENV)/.installed-dev ## inject 50 rounds of random faults with 100,000 events; SEED=2 selects others
 	$(BIN)/python -m tests.chaos --long --seed $(or $(SEED),1)
 
-lint: style types ## run style, types and import contracts
+lint: ## run style, types and import contracts
+	@$(MAKE) --no-print-directory -j2 style types
 
 style: $(VENV)/.installed-dev ## run ruff, import contracts, name checks and the prose meter
 	$(BIN)/ruff check

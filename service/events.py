@@ -16,6 +16,7 @@ ChangeType = Literal["created", "updated", "deleted", "changed"]
 """Change of a record. `changed`: the sender does not specify the change."""
 
 EVENT_VERSION = 1
+EVENT_ID_CHARACTERS = 32
 
 CORRELATION_HEADER = "x-correlation-id"
 CORRELATION_ID_CHARACTERS_MAX = 128
@@ -114,6 +115,15 @@ def new_event_id(now: float | None = None) -> str:
     # Cryptographic randomness: senders see ids, and must not be able to guess the next one.
     digits = os.urandom(10).hex()
     return f"{milliseconds:012x}7{digits[1:4]}{_VARIANTS[digits[4]]}{digits[5:]}"
+
+
+def received_at_ms(event_id: str) -> int | None:
+    """Return the time of receipt (ms) in an id of `new_event_id`; None for another id, such as a derived one."""
+    is_timed = len(event_id) == EVENT_ID_CHARACTERS and event_id[12] == "7" and event_id[16] in "89ab"
+    try:
+        return int(event_id[:12], 16) if is_timed else None
+    except ValueError:
+        return None
 
 
 def derived_event_id(hint_id: str, lane: str) -> str:

@@ -59,8 +59,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(description="IP address that the ports below listen on")] = "0.0.0.0"  # noqa: S104 - all interfaces of the pod
     port: Annotated[int, Meta(ge=0, le=65535, description="port for webhooks")] = 8080
     admin_port: Annotated[
-        int, Meta(ge=0, le=65535, description="port for the admin API, metrics and health checks")
+        int, Meta(ge=0, le=65535, description="port for the admin API, the console, metrics and health checks")
     ] = 8081
+
+    console: Annotated[bool, Meta(description="serve the console at / of the admin port")] = True
 
     # durability
     durability: Annotated[
@@ -98,10 +100,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(ge=0.01, description="timeout for opening a connection to the store")
     ] = 2.0
     store_timeout_seconds: Annotated[float, Meta(ge=0.01, description="timeout for one reply of the store")] = 5.0
-    store_batch_max: Annotated[int, Meta(ge=1, le=1_000, description="items per batched call to the store")] = 256
+    store_batch_max: Annotated[int, Meta(ge=1, le=1_000, description="items per batched call to the store")] = 64
     store_batches_in_flight_max: Annotated[
         int, Meta(ge=1, le=16, description="concurrent batched calls of one kind")
-    ] = 2
+    ] = 4
     backlog_events_max: Annotated[int, Meta(ge=1, description="pending events from which the service answers 503")] = (
         2_000_000
     )

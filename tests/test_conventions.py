@@ -4,7 +4,6 @@ import ast
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -211,19 +210,6 @@ def test_make_without_a_target_lists_every_target() -> None:
     lines = [line.split(maxsplit=2) for line in output.splitlines()]
     assert sorted(target for _, target, _ in lines) == sorted(targets[0].split())
     assert all(len(meaning) > 5 for _, _, meaning in lines)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_every_process_collects_the_same_tests(request: pytest.FixtureRequest) -> None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *request.config.args]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environ | {"PYTHONHASHSEED": "1"}, capture_output=True, check=False, text=True
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    collected = set(done.stdout.splitlines())
-    assert [item.nodeid for item in request.session.items if item.nodeid not in collected] == []
 
 
 def test_ci_runs_the_commands_of_the_readme() -> None:

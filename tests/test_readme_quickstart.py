@@ -35,18 +35,11 @@ def is_same_output(shown: str, actual: str) -> bool:
     return not shown or VARIABLE.sub("*", shown) == VARIABLE.sub("*", actual)
 
 
-@pytest.fixture(params=["same folder", "same runtime directory"])
-def terminal_folders(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, dict[str, str]]:
-    """Return the folder of each terminal, with a .venv, and the environment of both."""
-    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
-    folders = [tmp_path / "one", tmp_path / "one"]
-    if request.param == "same runtime directory":
-        folders[1] = tmp_path / "two"
-        environ["XDG_RUNTIME_DIR"] = str(tmp_path)
-    for folder in set(folders):
-        folder.mkdir()
-        (folder / ".venv").symlink_to(sys.prefix)
-    return folders[0], folders[1], environ
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of both terminals. Their folder has a .venv, and `waybill dev` writes its file there."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    return {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
 
 
 @contextlib.contextmanager
@@ -72,8 +65,7 @@ def first_terminal(script: str, folder: Path, environ: dict[str, str]) -> Genera
             shutil.rmtree(left, ignore_errors=True)
 
 
-def test_quickstart_prints_the_output_of_readme(terminal_folders: tuple[Path, Path, dict[str, str]]) -> None:
-    first, second, environ = terminal_folders
+def test_quickstart_prints_the_output_of_readme(environ: dict[str, str], tmp_path: Path) -> None:
     script, commands = terminals()
     assert "waybill dev" in script
     assert [command.split()[:2] for command, _ in commands[1:]] == [
@@ -83,15 +75,15 @@ def test_quickstart_prints_the_output_of_readme(terminal_folders: tuple[Path, Pa
     ]
     ids: dict[str, str] = {}
     outputs: dict[str, str] = {}
-    with first_terminal(script, first, environ):
+    with first_terminal(script, tmp_path, environ):
         activate = commands[0][0]
         for command, shown in commands[1:]:
             script = f"{activate}\n{with_ids(command, ids)}"
-            outputs[command] = run_until_same(script, shown, second, environ)
+            outputs[command] = run_until_same(script, shown, tmp_path, environ)
             ids |= dict(zip(ID.findall(shown), ID.findall(outputs[command]), strict=False))
     listed = next(output for command, output in outputs.items() if "events list" in command)
     assert set(ids.values()) & set(ID.findall(listed))
-    assert list(first.parent.glob("**/dev.json")) == [], "the file is removed at the end"
+    assert list(tmp_path.glob(".waybill/dev.json")) == [], "the file is removed at the end"
 
 
 def with_ids(command: str, ids: Mapping[str, str]) -> str:

@@ -34,7 +34,7 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         content = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
         return web.json_response(content, status=503 if reason else 200)
 
-    page = MetricsPage("workers", store.sample)
+    page = MetricsPage("workers", store.sample, settings.backlog_events_max)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=await page.render(), headers={"Content-Type": CONTENT_TYPE})

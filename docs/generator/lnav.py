@@ -20,7 +20,7 @@ SHOWN = (
 )
 """Fields after the event name on the first line; lnav shows the others below."""
 
-OF_LNAV = frozenset({"timestamp", "level", "message", "truncated", "event_ids"})
+OF_LNAV = frozenset({"timestamp", "level", "message", "truncated", "event_ids", "differing_event_ids"})
 """Fields with a fixed role in lnav, and lists, for which lnav has no kind."""
 
 KINDS = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean"}

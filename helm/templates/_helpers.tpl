@@ -1,15 +1,16 @@
 {{/* Names, labels, and the values that several files need. */}}
 
+{{/*
+At most 45 characters: the name of the StatefulSet with the hash of its revision is a label, of at most 63. Longer names
+end with a digest, so that two of them stay different.
+*/}}
 {{- define "waybill.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- $full := .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) -}}
+{{- if gt (len $full) 45 -}}
+{{- printf "%s-%s" ($full | trunc 36 | trimSuffix "-") (sha256sum $full | trunc 8) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
-{{- end -}}
+{{- trimSuffix "-" $full -}}
 {{- end -}}
 {{- end -}}
 
@@ -21,7 +22,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "waybill.labels" -}}
 {{ include "waybill.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-_." | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- with .Values.commonLabels }}
@@ -55,7 +56,9 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Image reference: dict root, image, and the version as its default tag. */}}
 {{- define "waybill.image" -}}
+{{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{- if .image.digest -}}
 {{ .image.repository }}@{{ .image.digest }}
 {{- else -}}
@@ -83,8 +86,23 @@ annotations:
 {{- toJson (default (list (dict "suffix" "workers" "index" 0)) $pools) -}}
 {{- end -}}
 
+{{/* Reject numbers that Helm cannot represent, such as an id without quotes: dict path, value. */}}
+{{- define "waybill.checkNumbers" -}}
+{{- $path := .path -}}
+{{- if kindIs "map" .value -}}
+{{- range $key, $value := .value }}{{ include "waybill.checkNumbers" (dict "path" (printf "%s.%s" $path $key) "value" $value) }}{{ end -}}
+{{- else if kindIs "slice" .value -}}
+{{- range $index, $value := .value }}{{ include "waybill.checkNumbers" (dict "path" (printf "%s[%d]" $path $index) "value" $value) }}{{ end -}}
+{{- else if and (kindIs "float64" .value) (or (ge .value 9007199254740992.0) (le .value -9007199254740992.0)) -}}
+{{- fail (printf "\n%s: Helm cannot represent a number of this size exactly. Write it in quotes." $path) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Reject invalid combinations of values, which the schema cannot express. */}}
 {{- define "waybill.check" -}}
+{{- include "waybill.checkNumbers" (dict "path" "config" "value" .Values.config) -}}
+{{- include "waybill.checkNumbers" (dict "path" "rules.files" "value" .Values.rules.files) -}}
+{{- include "waybill.checkNumbers" (dict "path" "settings" "value" .Values.settings) -}}
 {{- $ways := list -}}
 {{- if .Values.redis.existingSecret.name }}{{ $ways = append $ways "redis.existingSecret" }}{{ end -}}
 {{- if .Values.redis.url }}{{ $ways = append $ways "redis.url" }}{{ end -}}

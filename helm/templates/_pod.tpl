@@ -176,10 +176,29 @@ dnsConfig:
 hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.imagePullSecrets }}
+{{- with concat .Values.imagePullSecrets .Values.global.imagePullSecrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
+  {{- end }}
 {{- end }}
+{{- if kindIs "bool" .Values.hostUsers }}
+hostUsers: {{ .Values.hostUsers }}
+{{- end }}
+{{- end -}}
+
+{{/* The metadata of the pod of the publishing Job, and of `helm test`: dict root, component. */}}
+{{- define "waybill.jobPodLabels" -}}
+{{ include "waybill.labels" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .root.Values.rules.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* A probe with changed fields: dict default, change. */}}
+{{- define "waybill.probe" -}}
+{{- toYaml (merge (deepCopy .change) .default) -}}
 {{- end -}}
 
 {{/* Where a pod goes: the part of a component's values that says so. */}}
@@ -268,7 +287,7 @@ spec:
   {{- end }}
   containers:
     - name: {{ .component }}
-      image: {{ include "waybill.image" (dict "image" $root.Values.image "version" $root.Chart.AppVersion) | quote }}
+      image: {{ include "waybill.image" (dict "root" $root "image" $root.Values.image "version" $root.Chart.AppVersion) | quote }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       args: [{{ .command }}]
       securityContext:
@@ -285,22 +304,20 @@ spec:
         {{- end }}
         - {name: admin, containerPort: 8081, protocol: TCP}
       # /healthz checks only the process: an unavailable store must not restart pods. /readyz checks the store.
+      {{- $health := dict "path" "/healthz" "port" "admin" }}
+      {{- $startup := dict "httpGet" $health "periodSeconds" 2 "timeoutSeconds" 2 "failureThreshold" (div (add $values.startupTimeoutSeconds 1) 2) }}
+      {{- $liveness := dict "httpGet" $health "periodSeconds" 10 "timeoutSeconds" 5 "failureThreshold" 6 }}
+      {{- $readiness := dict "httpGet" (dict "path" "/readyz" "port" "admin") "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 2 }}
       startupProbe:
-        httpGet: {path: /healthz, port: admin}
-        periodSeconds: 2
-        timeoutSeconds: 2
-        failureThreshold: {{ div (add $values.startupTimeoutSeconds 1) 2 }}
+        {{- include "waybill.probe" (dict "default" $startup "change" $values.probes.startup) | nindent 8 }}
       livenessProbe:
-        httpGet: {path: /healthz, port: admin}
-        periodSeconds: 10
-        timeoutSeconds: 5
-        failureThreshold: 6
+        {{- include "waybill.probe" (dict "default" $liveness "change" $values.probes.liveness) | nindent 8 }}
       readinessProbe:
-        httpGet: {path: /readyz, port: admin}
-        periodSeconds: 5
-        timeoutSeconds: 3
-        failureThreshold: 2
-      {{- if $values.preStopSeconds }}
+        {{- include "waybill.probe" (dict "default" $readiness "change" $values.probes.readiness) | nindent 8 }}
+      {{- if $values.lifecycle }}
+      lifecycle:
+        {{- toYaml $values.lifecycle | nindent 8 }}
+      {{- else if $values.preStopSeconds }}
       lifecycle:
         preStop:
           exec:

@@ -5,6 +5,7 @@ from msgspec import structs
 
 from service.cli.connection import AdminClient
 from service.cli.output import Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
+from service.management.differences import DifferingDuplicates
 from service.management.event_filter import EventFilter, format_timestamp
 from service.management.event_search import EventRow
 from service.management.event_view import EventView
@@ -19,7 +20,7 @@ COLUMNS: Columns[EventRow] = {
     **columns_of("store"),
 }
 
-SECTIONS = frozenset({"headers", "body", "effects", "history", "encoding"})
+SECTIONS = frozenset({"headers", "body", "differing_duplicates", "effects", "history", "encoding"})
 """Fields that are printed as sections below the other fields."""
 
 
@@ -57,6 +58,8 @@ def print_event(view: EventView, *, as_json: bool) -> None:
     if view.body is not None:
         print_text("\nbody")
         print_text(view.body if isinstance(view.body, str) else _json(view.body))
+    if view.differing_duplicates is not None:
+        _print_differences(view.differing_duplicates)
     if view.effects:
         print_text("\neffects")
         rows = [
@@ -70,6 +73,18 @@ def print_event(view: EventView, *, as_json: bool) -> None:
             fields = {name: value for name, value in entry.items() if name not in {"entry", "at_ms"}}
             timestamp = format_timestamp(entry["at_ms"]) if "at_ms" in entry else ""
             print_text(f"{timestamp}  {entry.get('entry', '')}  {msgspec.json.encode(fields).decode()}")
+
+
+def _print_differences(duplicates: DifferingDuplicates) -> None:
+    print_text("\nduplicates with other content: acknowledged, and not processed")
+    fields = structs.asdict(duplicates)
+    differences = fields.pop("differences")
+    print_fields(fields)
+    if differences:
+        rows = [[each.path, each.first or "", each.later or ""] for each in differences]
+        print_table(["path", "first", "later"], rows)
+    elif differences is not None:
+        print_text("The bodies differ in blanks or order only.")
 
 
 def _json(value: object) -> str:

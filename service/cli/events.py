@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
+import msgspec
 
 from service.cli.bulk import SUCCESSFUL_RESULTS, BulkOptions, bulk_options, print_results, run_bulk
 from service.cli.connection import EXIT_FAILED, AdminClient, ConnectionOptions, connection_options, run_with_client
@@ -22,7 +23,9 @@ OUTCOME_HELP = "Filter by outcome: matched, unmatched, unchanged, dead_lettered,
 RAW_OPTION = click.option("--raw", is_flag=True, help="Show bodies without redaction. Requires the role admin.")
 RERUN_OPTION = click.option("--rerun-done", is_flag=True, help="Rerun all effects, including those that are done.")
 
-EXPLAINED_FIELDS = ("id", "state", "outcome", "error_kind", "waiting_for", "next_attempt_at", "history")
+EXPLAINED_FIELDS = (
+    "id", "state", "outcome", "error_kind", "waiting_for", "next_attempt_at", "differing_duplicates", "history",
+)  # fmt: skip
 RECEIVED = ("type", "change", "source", "record")
 """Fields of the delivery. The history of an event contains them from the decision on."""
 
@@ -153,7 +156,8 @@ def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOp
     ledger = "".join(LEDGER_LETTERS[effect.state] for effect in view.effects)
     received = {name: getattr(view, name) for name in RECEIVED} if view.source else None
     behind = [effect.waiting_behind or "" for effect in view.effects]
-    stored = shown | {"ledger": ledger, "received": received, "behind": behind}
+    differing = view.differing_duplicates and msgspec.to_builtins(view.differing_duplicates)
+    stored = shown | {"ledger": ledger, "received": received, "behind": behind, "differing_duplicates": differing}
     for line in explained(stored, document, datetime.now(UTC)):
         print_text(line)
 

@@ -1,17 +1,13 @@
 """Click options that select events, and their conversion to an EventFilter."""
 
 import functools
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, cast, get_args
 
 import click
 
-from service.management.event_filter import EventFilter, State
-
-_AGE = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from service.management.event_filter import EVENT_OUTCOMES, EventFilter, State, parse_time_filter
 
 
 class TimestampParam(click.ParamType[datetime]):
@@ -23,22 +19,10 @@ class TimestampParam(click.ParamType[datetime]):
         """Convert the text to a datetime with a zone. Invalid text is a usage error."""
         if isinstance(value, datetime):
             return value
-        age = _AGE.fullmatch(str(value))
         try:
-            if age is not None:
-                return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-            timestamp = datetime.fromisoformat(str(value))
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{value!r} is not valid. Give a timestamp such as 2026-11-20T08:15, or an age such as 2h.", param, ctx
-            )
-        return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-
-
-EVENT_OUTCOMES = (
-    "matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered", "discarded", "expired",
-)  # fmt: skip
-"""Outcomes with which an event ends."""
+            return parse_time_filter(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def filter_options(result_field: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -70,6 +70,7 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
         "events": ", ".join(f"{number} {state}" for state, number in view.events.items()),
         "jobs": f"{queue.due} due, {queue.deferred} deferred, {queue.running} running",
         "oldest": f"{queue.oldest_age_ms} ms",
+        "oldest due": f"{queue.oldest_due_ms} ms",
         "workers": queue.workers,
         "sweep": (
             f"last {format_timestamp(sweep.clock_ms)} by {sweep.sweeper or 'unknown'}" if sweep.clock_ms else "never"

@@ -113,6 +113,8 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
 
     places: ClassVar[Mapping[str, FieldPlaces]] = {}
     """The fields that `map` may contain, by kind of record, each with the pointer that its connector reads."""
+    combined: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Fields without a place of their own, by kind of record, each with the origin of its value; also for its parts."""
     enums: ClassVar[Mapping[str, DocumentedValues]] = {}
     """The documented values of enumerations, by kind of record."""
     wrapped: ClassVar[bool | None] = True
@@ -135,9 +137,17 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
             if kind not in self.places:
                 yield ConfigError(f"{at}.map.{kind}", f"there is no kind {kind}", did_you_mean(kind, self.places))
                 continue
-            for field in pointers.keys() - self.places[kind].keys():
-                fix = did_you_mean(field, self.places[kind])
-                yield ConfigError(f"{at}.map.{kind}.{field}", "cannot be mapped on this platform", fix)
+            for field in sorted(pointers.keys() - self.places[kind].keys()):
+                yield self._unmapped(f"{at}.map.{kind}.{field}", kind, field)
+
+    def _unmapped(self, at: str, kind: str, field: str) -> ConfigError:
+        """Build the error of a field that `map` may not contain."""
+        origins = self.combined.get(kind, {})
+        for whole in (field, field.rpartition(".")[0]):
+            if whole in origins:
+                reason = f"{field} has no single place on this platform: {origins[whole]}"
+                return ConfigError(at, reason, "remove it, and use the value under raw. in rules")
+        return ConfigError(at, "cannot be mapped on this platform", did_you_mean(field, self.places[kind]))
 
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:

@@ -47,6 +47,8 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     - `preset`: a well-known sender, whose values are those of the fields that are not set.
     - `dedupe_hours`: the dedupe window. The default follows the platform.
+    - `dedupe_by`: `id`, or `id_and_record` for a sender that uses one id for events of several records. Such events are
+      not found by the sender's id.
     - `identical_bodies`: whether two deliveries without an id and with the same signed bytes are one event. The default
       follows the platform.
     - `failure_status`: the HTTP status for deliveries that cannot be verified, for senders that treat 401 specially.
@@ -68,6 +70,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     dedupe_hours: (
         Annotated[float, Meta(gt=0, le=8_760, description="hours, more than 0 and at most a year (8760)")] | None
     ) = None
+    dedupe_by: Literal["id", "id_and_record"] = "id"
     identical_bodies: Literal["same", "distinct"] | None = None
     body: BodyFormat = "json"
     success_status: Annotated[int, Meta(ge=200, le=299, description="an HTTP status of 200 to 299")] = 202

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from service.events import CORRELATION_HEADER, EVENT_VERSION, Delivery, Event, new_event_id
+from service.ingestion.dedupe_keys import digest_content
 from service.ingestion.headers import correlation_id_of, stored_headers
 from service.ingestion.sources import VerifiedDelivery
 from service.store import IngestRequest, IngestResult
@@ -59,7 +60,8 @@ def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) 
                 verified.bodies[index],
                 identified=verified.identified[index],
             )
-            requests.append(IngestRequest(event, verified.dedupe_keys[index], context.window_ms))
+            content = digest_content(fact, event.body)
+            requests.append(IngestRequest(event, verified.dedupe_keys[index], context.window_ms, content))
     return requests
 
 

@@ -17,19 +17,21 @@ from service.challenges.endpoint_verification import EndpointVerification
 from service.config import Config, PlatformConfig, SourceConfig
 from service.config.checks import redelivery_hours
 from service.envelopes import DeliveryParser, ParseContext, ParsedDelivery
-from service.envelopes.envelope import RejectedItem, not_an_event
+from service.envelopes.envelope import RejectedItem
 from service.errors import Rejection
 from service.events import Delivery, Fact
-from service.ingestion.dedupe_keys import DEDUPE_KEY_BYTES, dedupe_key_of_id, dedupe_keys_of, digest_identity
+from service.ingestion.dedupe_keys import (
+    DEDUPE_KEY_BYTES,
+    dedupe_key_of_id,
+    dedupe_keys_of,
+    digest_identity,
+    key_with_record,
+)
 from service.ingestion.diagnosis import SchemeFinder
+from service.ingestion.fact_limits import check_facts
 from service.platforms import Platform
 from service.settings import Settings
 from service.signatures import SchemeConfig, Verified, Verifier
-
-TEXT_CHARACTERS_MAX = 256
-"""Maximum length of an event type or record id, which are part of keys and log lines."""
-ID_CHARACTERS_MAX = 2_048
-"""Maximum length of an event id, which is only hashed. An id from CloudEvents includes the source URI."""
 
 _HOUR_MS = 3_600_000
 
@@ -65,6 +67,7 @@ class Source(Struct, frozen=True, kw_only=True):
         window_ms: dedupe window.
         failure_status: HTTP status for deliveries that fail verification.
         content_types: accepted media types, suffixes such as `+json`, or `*`.
+        dedupe_by_record: true if the dedupe key includes the record.
         distinct: true if each delivery without an event id is a new event, with a dedupe key from `entropy`.
         challenger: answers challenges sent as a delivery, if the sender uses them.
         endpoint_verification: answers challenges sent as a query or header, if the sender uses them.
@@ -87,6 +90,7 @@ class Source(Struct, frozen=True, kw_only=True):
     decode_body: BodyDecoder | None = None
     success_status: int = 202
     success_body: str | None = None
+    dedupe_by_record: bool = False
     retries_on_429: bool = False
     finder: SchemeFinder | None = None
 
@@ -149,7 +153,7 @@ class Source(Struct, frozen=True, kw_only=True):
                 " ambiguous. Send an id without it, or a body that is JSON."
             )
             raise Rejection(self.failure_status, "not_verified", detail)
-        _check_facts(parsed.facts)
+        check_facts(parsed.facts)
         rejected: tuple[QuarantinedItem, ...] = ()
         if parsed.rejected:
             shared = self._shared_identity(verified)
@@ -157,7 +161,9 @@ class Source(Struct, frozen=True, kw_only=True):
             rejected = tuple(map(QuarantinedItem, parsed.rejected, keys))
         has_id = verified.id is not None
         identified = tuple([has_id or fact.id is not None for fact in parsed.facts])
-        dedupe_keys = dedupe_keys_of(self.name, parsed, lambda: self._shared_identity(verified))
+        dedupe_keys = dedupe_keys_of(
+            self.name, parsed, lambda: self._shared_identity(verified), by_record=self.dedupe_by_record
+        )
         return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired, rejected)
 
     def parse_item(self, delivery: Delivery, dedupe_key: str) -> VerifiedDelivery:
@@ -167,9 +173,11 @@ class Source(Struct, frozen=True, kw_only=True):
             Rejection: 400 `malformed_payload`, 422 `unrecognized_event`.
         """
         parsed, repaired = self._parse_or_repair(delivery)
-        _check_facts(parsed.facts)
+        check_facts(parsed.facts)
         identified = tuple([fact.id is not None for fact in parsed.facts])
         keys = [dedupe_key if fact.id is None else dedupe_key_of_id(self.name, fact.id) for fact in parsed.facts]
+        if self.dedupe_by_record:
+            keys = [key_with_record(self.name, key, fact.record) for key, fact in zip(keys, parsed.facts, strict=True)]
         return VerifiedDelivery(parsed.facts, tuple(keys), parsed.bodies, identified, repaired)
 
     def _parse_or_repair(self, delivery: Delivery) -> tuple[ParsedDelivery, bool]:
@@ -267,23 +275,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         decode_body=build_body_decoder(source.body),
         success_status=source.success_status,
         success_body=source.success_body,
+        dedupe_by_record=source.dedupe_by == "id_and_record",
         retries_on_429=account.retries_on_429,
         finder=SchemeFinder(scheme, secrets),
     )
-
-
-def _check_facts(facts: tuple[Fact, ...]) -> None:
-    """Check the bounds of values that become part of keys and log lines."""
-    for fact in facts:
-        _check_text(fact.type, "type")
-        if fact.record is None:
-            continue  # ignored: no other value of it is stored or logged
-        if fact.id is not None:
-            _check_text(fact.id, "id", ID_CHARACTERS_MAX)
-        _check_text(fact.record.id, "record's id")
-
-
-def _check_text(text: str, what: str, characters_max: int = TEXT_CHARACTERS_MAX) -> None:
-    if not 0 < len(text) <= characters_max or not text.isprintable():
-        detail = f"Send the {what} as 1 to {characters_max} printable characters."
-        raise not_an_event(detail)

@@ -4,16 +4,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import Litestar, Request, Response, Router, get
-from litestar.datastructures import ResponseHeader
+from litestar.datastructures import ResponseHeader, State
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.plugins import InitPlugin
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.template import TemplateConfig
 
 from service.ingestion.event_store import EventStore
 from service.ingestion.sources import Source
 from service.ingress.admin.openapi import describe_api
-from service.ingress.http.health import Readiness, health_routes
+from service.ingress.console.templates import template_config
+from service.ingress.http.health import READINESS, Readiness, health_routes
 from service.ingress.http.openapi import openapi_route
 from service.ingress.http.problems import handle_delivery_crash, handle_http_error, handle_unexpected
 from service.ingress.http.responses import SECURITY_HEADERS
@@ -49,17 +52,24 @@ def build_admin_app(
     readiness: Readiness | None = None,
     admin: Router | None = None,
     plugins: Sequence[InitPlugin] = (),
+    *,
+    console: Router | None = None,
 ) -> Litestar:
-    """Build the app of the admin port: health, metrics and, if given, the admin API with its OpenAPI document."""
-    health = health_routes(readiness or Readiness(settings, store))
-    routes = [*health, _metrics_route(store), openapi_route()]
-    if admin is None:
-        return _build(routes, plugins)
-    return _build([*routes, admin], plugins, openapi=describe_api())
+    """Build the app of the admin port: health, metrics, and if given, the admin API with its document, the console."""
+    readiness = readiness or Readiness(settings, store)
+    routes = [*health_routes(readiness), _metrics_route(settings, store), openapi_route()]
+    routers = [router for router in (admin, console) if router is not None]
+    return _build(
+        [*routes, *routers],
+        plugins,
+        openapi=describe_api() if admin else None,
+        state=State({READINESS: readiness}),
+        templates=template_config() if console else None,
+    )
 
 
-def _metrics_route(store: EventStore) -> HTTPRouteHandler:
-    page = MetricsPage("service", store.sample)
+def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
+    page = MetricsPage("service", store.sample, settings.backlog_events_max)
 
     @get("/metrics")
     async def metrics() -> Response[bytes]:
@@ -73,11 +83,16 @@ def _build(
     plugins: Sequence[InitPlugin],
     handle_http: Callable[[Request[Any, Any, Any], HTTPException], Response[bytes]] = handle_http_error,
     at_end: Sequence[Callable[[], Awaitable[None]]] = (),
+    *,
     openapi: OpenAPIConfig | None = None,
+    state: State | None = None,
+    templates: TemplateConfig[JinjaTemplateEngine] | None = None,
 ) -> Litestar:
     cache_routing()
     return Litestar(
         routes,
+        state=state,
+        template_config=templates,
         plugins=plugins,
         on_shutdown=list(at_end),
         debug=False,  # overrides LITESTAR_DEBUG, which would expose tracebacks

@@ -15,6 +15,7 @@ from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
+from service.ingress.console import console_router
 from service.ingress.plugins import load_plugins
 from service.ingress.server import run
 from service.ingress.store_monitor import StoreMonitor
@@ -29,10 +30,10 @@ from service.throttles.throttles import SharedThrottles
 
 @click.command(epilog="\b\nExample:\n  WAYBILL_REDIS_URL=redis://127.0.0.1:6379/0 waybill serve")
 def serve() -> None:
-    """Run the service: webhooks, health checks and the admin API.
+    """Run the service: webhooks, health checks, the admin API and the console.
 
-    Webhooks are on WAYBILL_PORT (default 8080); health checks, metrics and the admin API are on WAYBILL_ADMIN_PORT
-    (default 8081). SIGTERM drains.
+    Webhooks are on WAYBILL_PORT (default 8080); health checks, metrics, the admin API and the console are on
+    WAYBILL_ADMIN_PORT (default 8081). SIGTERM drains.
     """
     configure("service")
     settings = load_settings(os.environ)
@@ -63,4 +64,5 @@ async def _serve(settings: Settings, config: Config) -> None:
             sources=lambda: sources,
             actions=cache(load_actions),
         )
-        await run(settings, sources, store, admin_router(installation, os.environ), load_plugins())
+        console = console_router(installation, os.environ) if settings.console else None
+        await run(settings, sources, store, admin_router(installation, os.environ), load_plugins(), console=console)

@@ -15,7 +15,8 @@ from service.ingestion.arrivals import FactOutcome
 from service.ingestion.headers import correlation_id_of
 from service.ingress.http.responses import primary_outcome
 from service.log import get_logger, log_info
-from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS
+from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS, DIFFERING_DUPLICATES
+from service.store import IngestResult
 
 UNKNOWN_SOURCE = "unknown"
 CHARACTERS_MAX = 128
@@ -26,13 +27,14 @@ EVENT_IDS_MAX = 32
 class DeliveryLog:
     """Data collected about one delivery. `id` becomes the id of its first event, if there is one.
 
+    `differing` are the ids of the events whose content differs from that of this delivery, their duplicate.
     `delivery` has an empty body until `whole` is true. `verified` is true after its signature was checked. `address` is
     the client address, which is never logged.
     """
 
     __slots__ = (
-        "_began", "address", "body_bytes", "correlation_id", "delivery", "event_type", "id", "outcomes", "reason",
-        "repaired", "source", "trace_id", "verified", "whole",
+        "_began", "address", "body_bytes", "correlation_id", "delivery", "differing", "event_type", "id", "outcomes",
+        "reason", "repaired", "source", "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class DeliveryLog:
         self.body_bytes = 0
         self.repaired = False
         self.outcomes: Sequence[FactOutcome] = ()
+        self.differing: Sequence[str] = ()
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
         """Set the event type and the correlation id from the facts. Several facts share those of the first."""
@@ -58,13 +61,18 @@ class DeliveryLog:
             self.event_type = facts[0].type[:CHARACTERS_MAX]
             self.reason = facts[0].reason
 
+    def set_results(self, outcomes: Sequence[FactOutcome], results: Sequence[IngestResult]) -> None:
+        """Set the outcome of each fact, and the events of which the delivery is a duplicate with other content."""
+        self.outcomes = outcomes
+        self.differing = [result.event_id for result in results if result.differs]
+
     def log_accepted(self, http_status: int) -> None:
         """Log and count an acknowledged delivery."""
         outcome = primary_outcome(self.outcomes)
         duration_ms = self._duration_ms()
         DELIVERIES.inc((self.source, outcome.status, None))
         DELIVERY_ACK_SECONDS.observe((self.source,), duration_ms / 1000)
-        fields = {
+        fields: dict[str, Any] = {
             "source_name": self.source,
             "event_type": self.event_type,
             "delivery_status": outcome.status,
@@ -82,7 +90,10 @@ class DeliveryLog:
             fields["body_repaired"] = True
         if len(self.outcomes) > 1:
             fields |= self._several()
-        if "items_rejected" in fields:
+        if self.differing:
+            DIFFERING_DUPLICATES.inc((self.source,), len(self.differing))
+            fields["differing_event_ids"] = self.differing[:EVENT_IDS_MAX]
+        if self.differing or "items_rejected" in fields:
             get_logger().warning("delivery.received", **fields)
         else:
             log_info("delivery.received", fields)

@@ -123,6 +123,8 @@ async def run(
     store: StoreMonitor,
     admin: Router | None = None,
     plugins: Sequence[InitPlugin] = (),
+    *,
+    console: Router | None = None,
 ) -> None:
     """Serve both ports until SIGTERM or SIGINT, then shut down. Opens and closes the store.
 
@@ -142,7 +144,7 @@ async def run(
         admin_timeouts = ConnectionTimeouts(
             settings.body_timeout_seconds, ADMIN_REQUEST_SECONDS_MAX, ADMIN_REQUEST_SECONDS_MAX
         )
-        admin_app = build_admin_app(settings, store, readiness, admin, plugins)
+        admin_app = build_admin_app(settings, store, readiness, admin, plugins, console=console)
         admin_listener = Listener(admin_app, admin_port, settings, admin_timeouts)
         async with _open_store(store):
             await asyncio.gather(webhook_listener.start(), admin_listener.start())

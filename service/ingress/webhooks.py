@@ -193,7 +193,7 @@ class WebhookHandler:
         results = await self._ingest(build_ingest_requests(parsed, context))
         if parsed.rejected:
             await self._quarantine.write_items(delivery, parsed.rejected)
-        delivery_log.outcomes = match_outcomes(parsed, results)
+        delivery_log.set_results(match_outcomes(parsed, results), results)
         return accepted_response(delivery_log.outcomes, source.success_status, source.success_body)
 
     def _verify(self, delivery_log: DeliveryLog, source: Source, delivery: Delivery) -> Verified | AsgiResponse:

@@ -19,7 +19,7 @@ class Actor(Struct, frozen=True):
 
     name: str
     role: Role
-    via: Literal["api", "command"] = "api"
+    via: Literal["api", "command", "console"] = "api"
     client_host: str = ""
 
 

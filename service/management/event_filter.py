@@ -5,7 +5,7 @@ run from new to old, so that an event is on one page only.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
 from msgspec import Struct
@@ -15,6 +15,13 @@ from service.store.management.events import EventSummary, Index
 
 State = Literal["queued", "decided", "dead", "ended"]
 
+EVENT_OUTCOMES = (
+    "matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered", "discarded", "expired",
+)  # fmt: skip
+"""Outcomes with which an event ends."""
+
+_AGE = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _CURSOR = re.compile(r"(\d{1,15})-([0-9A-Za-z_-]{1,64})", re.ASCII)
 _INDEXES: dict[State | None, tuple[Index, ...]] = {
     None: ("open", "dead", "ended"),
@@ -102,6 +109,23 @@ class Cursor(Struct, frozen=True, order=True):
     def format(self) -> str:
         """Format the cursor for `next`."""
         return f"{self.at_ms}-{self.id}"
+
+
+def parse_time_filter(text: str) -> datetime:
+    """Parse a timestamp in ISO 8601 (default zone: UTC), or an age such as 90m, 2h or 3d.
+
+    Raises:
+        ValueError: The text is neither.
+    """
+    age = _AGE.fullmatch(text)
+    try:
+        if age is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        timestamp = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        detail = f"{text[:64]!r} is not valid. Give a timestamp such as 2026-11-20T08:15, or an age such as 2h."
+        raise ValueError(detail) from None
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def to_epoch_ms(moment: datetime | None) -> int | None:

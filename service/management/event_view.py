@@ -14,6 +14,7 @@ from msgspec import Struct
 from service.errors import Rejection
 from service.events import JsonValue
 from service.management.audit_log import Actor
+from service.management.differences import DifferingDuplicates, differing_duplicates
 from service.management.event_filter import format_timestamp
 from service.management.stores import NamedStore, NamedStores
 from service.redaction import scrub, to_plain
@@ -82,6 +83,7 @@ class EventView(Struct, frozen=True, kw_only=True):
     body: Any
     body_bytes: int | None
     encoding: Literal["json", "utf-8", "base64"] | None
+    differing_duplicates: DifferingDuplicates | None = None
     effects: Sequence[EffectView]
     history: Sequence[Mapping[str, Any]]
 
@@ -146,6 +148,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Vis
         body=visible,
         body_bytes=None if body is None else len(body),
         encoding=encoding,
+        differing_duplicates=differing_duplicates(shown, visibility),
         effects=[_visible_effect(effect, visibility) for effect in effects_of(shown)],
         history=[_visible_entry(entry, visibility) for entry in shown["history"]],
     )

@@ -1,17 +1,24 @@
 """Management operations of an installation, called by the admin API and by commands that use the stores directly."""
 
 from service.management import erasure
-from service.management.circuits import CircuitOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
 from service.management.event_search import EventOperations
+from service.management.explanation import ExplanationOperations
+from service.management.overview import OverviewOperations
 from service.management.quarantine import QuarantineOperations
 from service.management.replay import ReplayOperations
 from service.management.status import StatusOperations
 
 
 class AdminOperations(
-    EventOperations, ReplayOperations, QuarantineOperations, DryRunOperations, StatusOperations, CircuitOperations
+    EventOperations,
+    ReplayOperations,
+    QuarantineOperations,
+    DryRunOperations,
+    StatusOperations,
+    OverviewOperations,
+    ExplanationOperations,
 ):
     """All operations on the stores of an installation in the name of an actor.
 

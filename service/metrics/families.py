@@ -21,6 +21,11 @@ DELIVERIES = Counter(
 DELIVERY_ACK_SECONDS = Histogram(
     "waybill_delivery_ack_seconds", "Time from the first byte of a delivery to its 202.", ("source",), FAST
 )
+DIFFERING_DUPLICATES = Counter(
+    "waybill_differing_duplicates",
+    "Duplicates whose content differs from that of the event that was processed.",
+    ("source",),
+)
 QUARANTINED = Counter(
     "waybill_quarantined",
     "Rejected deliveries in quarantine: kept, dropped at a limit, or failed.",
@@ -83,6 +88,8 @@ QUEUE_JOBS = Gauge("waybill_queue_jobs", "Jobs in the queue: due, deferred, runn
 EVENTS_PENDING = Gauge("waybill_events_pending", "Events that have not ended.")
 PARKED_JOBS = Gauge("waybill_parked_jobs", "Jobs that wait for an open circuit or a limit of an account.")
 PARKED_SECONDS = Gauge("waybill_parked_age_seconds", "Age of the job that is parked for longest.")
+EVENTS_PENDING_MAX = Gauge("waybill_events_pending_max", "Pending events from which deliveries are answered 503.")
+OLDEST_DUE_SECONDS = Gauge("waybill_oldest_due_age_seconds", "Time since the longest waiting due job became due.")
 OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the oldest pending event.")
 DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.")
 WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.")
@@ -91,11 +98,6 @@ STORE_MEMORY_RATIO = Gauge("waybill_store_memory_ratio", "Ratio of the store's m
 
 BUILD_INFO = Gauge("waybill_build_info", "1, with the running version.", ("component", "version"))
 
-FAMILIES: tuple[Instrument, ...] = (
-    DELIVERIES, DELIVERY_ACK_SECONDS, ATTEMPTS, ATTEMPT_ERRORS, ATTEMPT_SECONDS, QUEUE_WAIT_SECONDS,
-    END_TO_END_SECONDS, EVENTS_DEAD_LETTERED, FETCHES, FETCH_SECONDS, EFFECTS, EFFECT_SECONDS, POLLS, POLL_CHANGES,
-    POLL_MISSES, QUARANTINED, CONNECTIONS_CLOSED, ADMIN_DENIED, LEASES_LOST, LATE_RESULTS, JOBS_DEAD_LETTERED,
-    RULEBOOK, RULEBOOKS_REJECTED, STORE_SECONDS, STORE_ERRORS, EVENT_LOOP_LAG_SECONDS, LOG_LINES_DROPPED, STORE_UP,
-    QUEUE_JOBS, EVENTS_PENDING, PARKED_JOBS, PARKED_SECONDS, OLDEST_EVENT_SECONDS, DEAD_LETTERS, WORKERS_ALIVE,
-    STORE_MEMORY_BYTES, STORE_MEMORY_RATIO, BUILD_INFO,
-)  # fmt: skip
+FAMILIES: tuple[Instrument, ...] = tuple(
+    each for each in list(globals().values()) if isinstance(each, Counter | Gauge | Histogram)
+)

@@ -18,7 +18,9 @@ from service.metrics.families import (
     BUILD_INFO,
     DEAD_LETTERS,
     EVENTS_PENDING,
+    EVENTS_PENDING_MAX,
     FAMILIES,
+    OLDEST_DUE_SECONDS,
     OLDEST_EVENT_SECONDS,
     PARKED_JOBS,
     PARKED_SECONDS,
@@ -36,12 +38,13 @@ SAMPLE_TIMEOUT_SECONDS = 2.0
 
 
 class MetricsPage:
-    """Metrics page of one process. `sample` returns the queue statistics."""
+    """Metrics page of one process. `sample` returns the queue statistics; `events_max` limits the pending events."""
 
-    def __init__(self, component: str, sample: Callable[[], Awaitable[Struct]]) -> None:
+    def __init__(self, component: str, sample: Callable[[], Awaitable[Struct]], events_max: int) -> None:
         self._sample = sample
         self._lock = asyncio.Lock()
         self._cached_until = 0.0
+        EVENTS_PENDING_MAX.set_all({(): events_max})
         BUILD_INFO.set_all({(component, version("waybill")): 1})
         self._registry = CollectorRegistry()
         self._registry.register(_FamiliesCollector())
@@ -84,6 +87,7 @@ _GAUGES = (
     (PARKED_JOBS, "parked", 1),
     (PARKED_SECONDS, "parked_age_ms", 1_000),
     (OLDEST_EVENT_SECONDS, "oldest_age_ms", 1_000),
+    (OLDEST_DUE_SECONDS, "oldest_due_ms", 1_000),
     (DEAD_LETTERS, "dead_letters", 1),
     (WORKERS_ALIVE, "workers", 1),
     (STORE_MEMORY_BYTES, "memory_bytes", 1),

@@ -72,7 +72,7 @@ def _literals(node: Condition, above: str, at: str) -> Iterator[tuple[str, str, 
     for word in ("any_of", "all_of", "none_of", "count"):
         path: str = getattr(node, word) or ""
         if path and node.where is not UNSET:
-            yield from _literals(node.where, f"{_whole_path(path, above)}[]", f"{at}.{word}.where")
+            yield from _literals(node.where, f"{_whole_path(path, above)}[]", f"{at}.where")
     if node.field is not UNSET and node.op in _OPERATORS:
         path = _whole_path(node.field, above)
         for value, place in _texts(node.value, f"{at}.value"):

@@ -40,6 +40,8 @@ def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) 
         yield f"  {_format_wait(shown, now)}"
     elif shown.get("waiting_for"):
         yield f"  waiting: {shown['waiting_for'].replace('_', ' ')}"
+    if differing := shown.get("differing_duplicates"):
+        yield f"  {_format_differing(differing)}"
     decided = _first(lines, "decided")
     if decided is None:
         yield "  not decided"
@@ -48,6 +50,13 @@ def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) 
     for line in lines:
         if line["entry"] in {"effect", "attempt"}:
             yield _format_attempt(line)
+
+
+def _format_differing(differing: Mapping[str, Any]) -> str:
+    paths = [difference["path"] or "the whole body" for difference in differing["differences"] or ()]
+    where = f", at {', '.join(paths)}" if paths else ""
+    last = f"the last one {differing['last_at']}{where}"
+    return f"! duplicates with other content, not processed: {differing['count']}, {last}"
 
 
 def _format_wait(shown: Mapping[str, Any], now: datetime) -> str:
@@ -68,7 +77,7 @@ def _format_decision(
     for verdict in cast("Sequence[dict[str, Any]]", decided["verdicts"]):
         reason = f": {verdict['reason']}" if verdict.get("reason") else ""
         yield f"{_RESULTS.get(verdict['result'], ' ')} {verdict['rule_id']} {verdict['result']}{reason}"
-        for item in _items(verdict):
+        for item in evidence_of(verdict):
             yield f"    {_format_item(item, rules.get(verdict['rule_id']))}"
         for index, effect in enumerate(effects):
             if effect["rule_id"] == verdict["rule_id"]:
@@ -79,7 +88,8 @@ def _format_decision(
                     yield f"      waiting behind effect {name} of event {behind[index]}"
 
 
-def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
+def evidence_of(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
+    """Return the stored comparisons of a rule in the order of its condition; none if they cannot be read."""
     try:
         return sorted(read_evidence(verdict.get("because", [])), key=lambda item: (item.path, item.elements))
     except msgspec.ValidationError:
@@ -89,20 +99,25 @@ def _items(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
 def _format_item(item: EvidenceItem, rule: Rule | None) -> str:
     at = f" at element {', '.join(map(str, item.elements))}" if item.elements else ""
     condition = _condition(item, rule)
-    comparison = _format_comparison(condition) if condition is not None else item.path or ROOT
+    comparison = format_condition(condition) if condition is not None else item.path or ROOT
     against = f", compared with {format_value(item.against)}" if item.against is not None else ""
     return f"{MARKS[item.result]} {comparison}{at}: was {format_value(item.actual)}{against}"
 
 
+def node_id_of(item: EvidenceItem) -> str:
+    """Return the id of the node of a comparison, as in `service.rules.condition_nodes`."""
+    return ".".join([ROOT, *item.path.replace("[", ".").replace("]", "").split(".")]) if item.path else ROOT
+
+
 def _condition(item: EvidenceItem, rule: Rule | None) -> Condition | None:
-    node_id = ".".join([ROOT, *item.path.replace("[", ".").replace("]", "").split(".")]) if item.path else ROOT
     try:
-        return find_node(rule.when, node_id).condition if rule is not None else None
+        return find_node(rule.when, node_id_of(item)).condition if rule is not None else None
     except NodeNotFound:
         return None
 
 
-def _format_comparison(condition: Condition) -> str:
+def format_condition(condition: Condition) -> str:
+    """Format a comparison or a quantifier: `status = received`, `any_of lines`."""
     operator = SYMBOLS.get(str(condition.op), condition.op)
     for node in ("any_of", "all_of", "none_of", "count"):
         field = getattr(condition, node)

@@ -2,7 +2,9 @@
 
 With the default prefix `wb:`
 
-    wb:dedupe:<source>:<digest>  id of the event with this dedupe key; expires with the dedupe window of the source
+    wb:dedupe:<source>:<digest>  id of the event with this dedupe key, in 16 bytes, and the digest of its content;
+                                 expires with the dedupe window of the source
+    wb:differing:<event>         hash: number of duplicates with other content, time, id and encoded event of the newest
     wb:delivery:<event>          the encoded event (`serialization`): original body, selected headers
     wb:event:<event>             hash of an event in progress: state, attempts, worker_crashes, running, ledger, outcome
     wb:history:<event>           JSON lines (`serialization`): history entries; the final fields follow the last line
@@ -33,6 +35,7 @@ With the default prefix `wb:`
                                  `:unverified` the ids of those without a valid signature
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
     wb:install                   installation record (`connection.installation`): state, generation, id
+    wb:session_key               string; signs the sessions of the console
     wb:tick                      string; written to check that the store accepts durable writes
     wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes
     wb:queue                     arq's queue (WAYBILL_QUEUE): sorted set of job ids by time

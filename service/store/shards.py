@@ -97,7 +97,7 @@ class Shards:
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
         samples = await asyncio.gather(*(store.sample() for store in self.stores))
-        maxima = {"oldest_age_ms", "parked_age_ms", "memory_percent"}
+        maxima = {"oldest_age_ms", "oldest_due_ms", "parked_age_ms", "memory_percent"}
         names = QueueStats.__struct_fields__
         return QueueStats(
             **{name: (max if name in maxima else sum)(getattr(sample, name) for sample in samples) for name in names}

@@ -15,6 +15,7 @@ from service.store.management.memory_usage import MemoryUsage
 from service.store.management.quarantine import MEMORY_RESERVE_PERCENT, QuarantinedDelivery, QuarantineStore
 from service.store.management.queue_stats import QueueStats, QueueStatsReader
 from service.store.management.replay import Replays
+from service.store.management.session_key import SessionKey
 from service.store.management.sweep import Sweeper
 from service.store.platforms.parking import Parking
 from service.store.platforms.polls import Polls
@@ -54,6 +55,7 @@ class Store:
         self.polls = Polls(self.client)
         self.parking = Parking(self.client, self.keys)
         self.installation = InstallationStore(self.client, self.keys)
+        self.session_key = SessionKey(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0

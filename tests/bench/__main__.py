@@ -1,6 +1,7 @@
 """`python -m tests.bench [--quick] [row …]`: run the rows and write the table to stdout and bench-out/table.md.
 
-`backlog` runs only by name, and with --quick `ack`, too: both take minutes and gigabytes.
+`backlog` runs only by name, and with --quick `ack`, too: both take minutes and gigabytes. `--save` saves the results as
+the baseline, `--compare` compares them with it.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import (
+    baseline,
     others,
     row_accepted,
     row_ack,
@@ -18,8 +20,10 @@ from tests.bench import (
     row_distant,
     row_idle,
     row_ingress,
+    row_large,
     row_litestar,
     row_memory,
+    row_parked,
     row_rules,
     row_whole,
     row_worker,
@@ -35,7 +39,9 @@ ROWS: dict[str, Row] = {
     "accepted": row_accepted.measure,
     "worker": row_worker.measure,
     "whole": row_whole.measure,
+    "large": row_large.measure,
     "distant": row_distant.measure,
+    "parked": row_parked.measure,
     "idle": row_idle.measure,
     "memory": row_memory.measure,
     "rules": row_rules.measure,
@@ -46,6 +52,7 @@ NAMED_ONLY = {"backlog"}
 NAMED_IF_QUICK = NAMED_ONLY | {"ack"}
 WITH_OTHERS = {"accepted", "whole"}
 OUTPUT = Path("bench-out") / "table.md"
+BASELINE = Path("bench-out") / "baseline.json"
 REPEATS = 3
 
 
@@ -54,10 +61,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="one repetition, smaller loads")
     parser.add_argument("rows", nargs="*", metavar="row", help=f"any of {', '.join(ROWS)}; all but backlog by default")
+    parser.add_argument("--save", action="store_true", help=f"save the results as the baseline, {BASELINE}")
+    parser.add_argument("--compare", action="store_true", help="compare the results with the baseline")
+    parser.add_argument("--parked", type=int, default=row_parked.EVENTS, help="events of the row parked")
     given = parser.parse_args()
     unknown = set(given.rows) - set(ROWS)
     if unknown:
         parser.error(f"no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    if given.compare and not BASELINE.exists():
+        parser.error(f"{BASELINE} does not exist; save a baseline first: make bench-baseline")
+    row_parked.EVENTS = given.parked
     repeats = 1 if given.quick else REPEATS
     left_out = NAMED_IF_QUICK if given.quick else NAMED_ONLY
     rows = given.rows or [name for name in ROWS if name not in left_out]
@@ -82,6 +95,10 @@ def main() -> None:
     sys.stdout.write(table)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(table)
+    if given.compare:
+        sys.stdout.write(baseline.compare(lines, baseline.load(BASELINE)))
+    if given.save:
+        baseline.save(BASELINE, lines)
     if broken:
         sys.exit(f"broken off: {', '.join(broken)}")
 

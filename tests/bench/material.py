@@ -79,8 +79,8 @@ def ten_rules(sink: str) -> str:
     return (MATCHING_RULE + others).replace("SINK", sink)
 
 
-def order_json(record_id: str) -> bytes:
-    """Return a purchase order of 30 lines in the format of pack.cloud. Every fifth line is short."""
+def order_json(record_id: str, lines_count: int = LINES) -> bytes:
+    """Return a purchase order in the format of pack.cloud. Every fifth line is short."""
     lines = [
         {
             "id": f"line-{number}",
@@ -90,7 +90,7 @@ def order_json(record_id: str) -> bytes:
             "quantity_ordered": 10,
             "quantity_received": 7 if number % 5 == 4 else 10,
         }
-        for number in range(LINES)
+        for number in range(lines_count)
     ]
     return msgspec.json.encode({
         "id": record_id,

@@ -1,11 +1,13 @@
 """Worker of Waybill, with the dependencies of `waybill worker`.
 
-    python -m tests.bench.own_worker cached|whole|idle
+    python -m tests.bench.own_worker cached|whole|large|idle
 
-`cached` has records in memory, `whole` fetches them; both run until the queue is empty. `idle` runs until SIGTERM.
+`cached` has records in memory, `whole` and `large` fetch them; all run until the queue is empty. `large` also measures
+the longest block of the event loop. `idle` runs until SIGTERM.
 Log lines go to /dev/null. The output is one JSON line; `idle` prints a line before it when the worker has started.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -33,6 +35,7 @@ from workers.commands import open_dependencies
 from workers.processing.process import finish_effects, process_lane
 from workers.worker import LeaseWorker
 
+TICK_SECONDS = 0.002
 STATE_DIGEST = hashlib.sha256(b"state").hexdigest()
 
 _moments: dict[str, float] = {}
@@ -66,6 +69,14 @@ async def timed(ctx: Mapping[str, Any], record: str) -> None:
     await process_lane(ctx, record)
 
 
+async def measure_blocks(blocks_ms: list[float]) -> None:
+    """Measure how late a timer is. A block of the event loop delays it."""
+    while True:
+        began = time.perf_counter()
+        await asyncio.sleep(TICK_SECONDS)
+        blocks_ms.append((time.perf_counter() - began - TICK_SECONDS) * 1000)
+
+
 async def run(what: str) -> dict[str, Any]:
     settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
@@ -81,11 +92,16 @@ async def run(what: str) -> dict[str, Any]:
         if what == "idle":
             sys.stdout.write("begun\n")
             sys.stdout.flush()
+        blocks_ms = [0.0]
+        ticks = asyncio.get_running_loop().create_task(measure_blocks(blocks_ms)) if what == "large" else None
         began, spent = time.perf_counter(), time.process_time()
         await worker.async_run()
         seconds, spent = time.perf_counter() - began, time.process_time() - spent
+        if ticks is not None:
+            ticks.cancel()
         await worker.close()
-        return {"seconds": seconds, "cpu_seconds": spent, "jobs": worker.jobs_complete, "moments": _moments}
+        counts = {"jobs": worker.jobs_complete, "block_ms": max(blocks_ms)}
+        return {"seconds": seconds, "cpu_seconds": spent, **counts, "moments": _moments}
 
 
 def main() -> None:

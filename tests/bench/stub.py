@@ -1,6 +1,6 @@
 """Platform and sink in one raw protocol: GET returns a prebuilt order, POST returns 200.
 
-    python -m tests.bench.stub <port>
+    python -m tests.bench.stub <port> [echo|<lines of an order>]
 
 `POST /sink` records the time by order id, and `GET /_moments` returns all times. The protocol supports the clients of
 the benchmark only: bodies with a content length, no chunks.
@@ -15,10 +15,12 @@ from typing import cast
 import msgspec
 import uvloop
 
-from tests.bench.material import order_json
+from tests.bench.material import LINES, order_json
 
-_BEFORE, _AFTER = order_json("RECORD-ID").split(b"RECORD-ID")
 _OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+_order: list[bytes] = []
+"""The parts of the order before and after its id."""
 
 _moments: dict[str, float] = {}
 
@@ -59,7 +61,7 @@ class Stub(asyncio.Protocol):
             body = msgspec.json.encode(_moments)
             _moments.clear()
         else:
-            body = _BEFORE + path.rpartition(b"/")[2] + _AFTER
+            body = path.rpartition(b"/")[2].join(_order)
         return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
 
@@ -85,4 +87,7 @@ async def listen(port: int, kind: type[asyncio.Protocol]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(listen(int(sys.argv[1]), Echo if "echo" in sys.argv[2:] else Stub))
+    kind = (*sys.argv[2:], str(LINES))[0]
+    if kind != "echo":
+        _order[:] = order_json("RECORD-ID", int(kind)).split(b"RECORD-ID")
+    uvloop.run(listen(int(sys.argv[1]), Echo if kind == "echo" else Stub))

@@ -1,15 +1,29 @@
-"""Rows of the table: both sides, their ratio, and whether the budget was kept."""
+"""Rows of the table: both sides, their ratio, their CPU time per event, and whether the budget was kept."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
 
 from msgspec import Struct
 
-HEAD = "| what | Waybill | other side | ratio | budget | held |\n|---|---|---|---|---|---|"
+HEAD = (
+    "| what | Waybill | other side | ratio | CPU per event | budget | held |\n"
+    "|---|---|---|---|---|---|---|"
+)  # fmt: skip
+
+
+class Sample(Struct, frozen=True):
+    """One measurement of a side: events per second, and CPU time per event."""
+
+    rate: float
+    cpu_us: float
 
 
 class Line(Struct, frozen=True):
-    """One row of the table. `detail` is printed below the table."""
+    """One row of the table. `detail` is printed below the table.
+
+    `rival` is the name of the other side, or empty. `score` is the ratio to it, or the inverse of our value without it:
+    more is better. `cpu_us` and `rival_cpu_us` are CPU times per event, 0 if not measured.
+    """
 
     what: str
     ours: str
@@ -18,11 +32,19 @@ class Line(Struct, frozen=True):
     budget: str
     held: bool
     detail: str = ""
+    rival: str = ""
+    score: float = 0.0
+    cpu_us: float = 0.0
+    rival_cpu_us: float = 0.0
 
     def markdown(self) -> str:
         """Return the row as Markdown."""
         held = "-" if self.budget == "-" else "yes" if self.held else "**no**"
-        return f"| {self.what} | {self.ours} | {self.other} | {self.ratio} | {self.budget} | {held} |"
+        return f"| {self.what} | {self.ours} | {self.other} | {self.ratio} | {self.cpu()} | {self.budget} | {held} |"
+
+    def cpu(self) -> str:
+        """Return the CPU times of both sides in microseconds."""
+        return " / ".join(f"{value:,.0f} us" for value in (self.cpu_us, self.rival_cpu_us) if value) or "-"
 
 
 def middle(values: Sequence[float]) -> float:
@@ -30,11 +52,15 @@ def middle(values: Sequence[float]) -> float:
     return median(values)
 
 
-def faster(what: str, sides: Mapping[str, Sequence[float]], rival: str, budget: float, detail: str = "") -> Line:
+def faster(what: str, sides: Mapping[str, Sequence[Sample]], rival: str, budget: float, detail: str = "") -> Line:
     """Compare rates per second: `waybill` should have `budget` times the rate of the rival. 0: no budget."""
-    ours, theirs = middle(sides["waybill"]), middle(sides[rival])
+    ours, theirs = (middle([sample.rate for sample in sides[side]]) for side in ("waybill", rival))
+    our_cpu, their_cpu = (middle([sample.cpu_us for sample in sides[side]]) for side in ("waybill", rival))
     ratio, bound = ours / theirs, f">= {budget:g}" if budget else "-"
-    return Line(what, f"{ours:,.0f}/s", f"{rival}: {theirs:,.0f}/s", f"{ratio:.2f}", bound, ratio >= budget, detail)
+    return Line(
+        what, f"{ours:,.0f}/s", f"{rival}: {theirs:,.0f}/s", f"{ratio:.2f}", bound, ratio >= budget, detail, rival,
+        ratio, our_cpu, their_cpu,
+    )  # fmt: skip
 
 
 def quicker(what: str, sides: Mapping[str, float], rival: str, part: int, detail: str = "") -> Line:
@@ -42,13 +68,14 @@ def quicker(what: str, sides: Mapping[str, float], rival: str, part: int, detail
     ours_ms, theirs_ms = sides["waybill"], sides[rival]
     ratio = theirs_ms / max(ours_ms, 0.001)
     ours, theirs = f"{ours_ms:.2f} ms", f"{rival}: {theirs_ms:.1f} ms"
-    return Line(what, ours, theirs, f"1/{ratio:.0f}", f"<= 1/{part}", ratio >= part, detail)
+    return Line(what, ours, theirs, f"1/{ratio:.0f}", f"<= 1/{part}", ratio >= part, detail, rival, ratio)
 
 
 def within(what: str, value: float, unit: str, budget: float, detail: str = "") -> Line:
     """Compare one value with its budget."""
     shown = f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
-    return Line(what, f"{shown} {unit}", "-", "-", f"<= {budget:g} {unit}", value <= budget, detail)
+    score = 1 / max(value, 0.001)
+    return Line(what, f"{shown} {unit}", "-", "-", f"<= {budget:g} {unit}", value <= budget, detail, score=score)
 
 
 def render(lines: Sequence[Line], heading: Sequence[str]) -> str:

@@ -5,13 +5,16 @@ from the structs of the code.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import yaml
 
+from helm.dashboards.generator.alerts import Alert
+from helm.dashboards.generator.log_alerts import LOGS
+from helm.dashboards.generator.metric_alerts import METRICS
 from service.actions import load_actions
 from service.config import SourceConfig
 from service.config.loading import _General
@@ -75,6 +78,23 @@ EXTERNAL_SECRET: Schema = {
     "additionalProperties": False,
 }
 
+
+def alert_changes(alerts: Iterable[Alert]) -> Schema:
+    """Build the schema of the changes of alerts, by their names."""
+    change: Schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "enabled": {"type": "boolean"},
+            "threshold": {"type": "number", "minimum": 0},
+            "for": {"type": "string", "pattern": "^[0-9]+(s|m|h|d)$"},
+            "severity": {"type": "string", "minLength": 1},
+            "labels": LABELS,
+        },
+    }
+    return {"type": "object", "additionalProperties": False, "properties": {each.name: change for each in alerts}}
+
+
 EXACT: dict[str, Schema] = {
     "commonLabels": LABELS,
     "commonAnnotations": LABELS,
@@ -107,6 +127,10 @@ EXACT: dict[str, Schema] = {
             "additionalProperties": False,
         },
     },
+    "hostUsers": {"type": ["boolean", "null"]},
+    "rules.podAnnotations": LABELS,
+    "rules.podLabels": LABELS,
+    "redis.embedded.retentionPolicy": FREE,
     "redis.embedded.image.tag": TAG,
     "redis.embedded.image.digest": DIGEST,
     "redis.embedded.storage": {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?[kKMGTP]i?$"},
@@ -119,11 +143,13 @@ EXACT: dict[str, Schema] = {
     "service.externalTrafficPolicy": {"enum": ["", "Cluster", "Local"]},
     "service.loadBalancerSourceRanges": CIDRS,
     "service.ipFamilyPolicy": {"enum": ["", "SingleStack", "PreferDualStack", "RequireDualStack"]},
+    "service.ipFamilies": {"type": "array", "items": {"enum": ["IPv4", "IPv6"]}, "maxItems": 2},
     "workers.autoscaling.kind": {"enum": ["none", "hpa", "keda"]},
     "workers.autoscaling.keda.trigger": {"enum": ["queue", "due"]},
     "workers.autoscaling.keda.address": {"type": "string", "pattern": "^([^:/ ]+:[0-9]{1,5})?$"},
     "workers.autoscaling.keda.authentication.kind": {"enum": ["TriggerAuthentication", "ClusterTriggerAuthentication"]},
     "workers.autoscaling.keda.metadata": LABELS,
+    "workers.autoscaling.keda.fallback": FREE,
     "workers.autoscaling.keda.annotations": LABELS,
     "workers.attemptTimeoutSeconds": {"type": "integer", "minimum": 1, "maximum": 3600},
     "ingress.annotations": LABELS,
@@ -135,11 +161,18 @@ EXACT: dict[str, Schema] = {
     "networkPolicy.serviceOutbound": {"enum": ["auto", "always", "never"]},
     "networkPolicy.redisPorts": PORTS,
     "networkPolicy.outboundPorts": PORTS,
+    "networkPolicy.dnsPorts": PORTS,
     "networkPolicy.exceptCidrs": CIDRS,
     "networkPolicy.exceptCidrs6": CIDRS,
     "monitoring.podMonitor.labels": LABELS,
     "monitoring.podMonitor.interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
+    "monitoring.podMonitor.scrapeTimeout": {"type": "string", "pattern": "^([0-9]+(ms|s|m))?$"},
+    "monitoring.runbookUrl": {"type": "string", "pattern": "^(https?://.*/)?$"},
     "monitoring.prometheusRule.labels": LABELS,
+    "monitoring.prometheusRule.alertLabels": LABELS,
+    "monitoring.prometheusRule.alerts": alert_changes(METRICS),
+    "monitoring.lokiRules.alertLabels": LABELS,
+    "monitoring.lokiRules.alerts": alert_changes(LOGS),
     "monitoring.dashboards.logStore": {"enum": ["loki", "victorialogs"]},
     "monitoring.dashboards.annotations": LABELS,
     "monitoring.dashboards.grafanaOperator.instanceLabels": LABELS,
@@ -164,6 +197,10 @@ def _component_schemas(name: str) -> dict[str, Schema]:
         f"{name}.autoscaling.behavior": FREE,
         f"{name}.pdb.maxUnavailable": {"type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+%$"},
         f"{name}.strategy": FREE,
+        f"{name}.lifecycle": FREE,
+        f"{name}.probes.startup": FREE,
+        f"{name}.probes.liveness": FREE,
+        f"{name}.probes.readiness": FREE,
         f"{name}.startupTimeoutSeconds": {"type": "integer", "minimum": 2},
         f"{name}.annotations": LABELS,
         f"{name}.podAnnotations": LABELS,
@@ -183,7 +220,9 @@ def build_schema() -> Schema:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schemas = EXACT | _component_schemas("service") | _component_schemas("workers") | _from_structs(definitions)
     schema = _object(values, "", schemas)
-    schema["properties"]["global"] = FREE
+    # Other charts of an umbrella have further global values.
+    schema["properties"]["global"]["additionalProperties"] = True
+    schema["properties"]["global"]["properties"]["imagePullSecrets"] = {"type": "array"}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema, "definitions": definitions}
 
 

@@ -1,5 +1,6 @@
 """Objects of the chart, rendered by a real Helm."""
 
+import json
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -279,7 +280,8 @@ def test_service_egress_allows_only_the_store() -> None:
 def test_service_egress_allows_platforms_with_admin_tokens() -> None:
     """The dry runs of the admin API fetch records."""
     objects = render("full")
-    assert ports_out(objects, "service") == ports_out(objects, "workers") == [[53, 53], [6380], [443], [8443]]
+    assert ports_out(objects, "service") == [[53, 53], [6380], [443]]
+    assert ports_out(objects, "workers") == [[53, 53], [6380], [443], [8443]], "those of extraEgress.workers"
     never = render("full", {"networkPolicy": {"serviceOutbound": "never"}})
     assert ports_out(never, "service") == [[53, 53], [6380]]
     always = render("no-ingress", {"networkPolicy": {"serviceOutbound": "always"}})
@@ -404,6 +406,58 @@ def test_prometheus_rule_contains_chart_alerts_and_extra_groups() -> None:
     names = [group["name"] for group in spec["groups"]]
     assert names[-1] == "own"
     assert len(names) > 1
+
+
+def alerts_of(groups: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def test_alerts_concern_the_pods_of_their_release_only() -> None:
+    objects = render("full", {"nameOverride": "hooks"})
+    groups = objects["PrometheusRule/rel-hooks"]["spec"]["groups"][:-1]
+    expressions = [rule["expr"] for group in groups for rule in group["rules"]]
+    scope = 'namespace="shop", pod=~"rel-hooks-(service|workers)-.*"'
+    assert all(scope in expr or ('namespace="shop"' in expr and 'release="rel-hooks"' in expr) for expr in expressions)
+    assert {rule["labels"]["release"] for rule in groups[0]["rules"]} == {"rel-hooks"}
+    logs = alerts_of(yaml.safe_load(objects["ConfigMap/rel-hooks-loki-rules"]["data"]["waybill.yaml"])["groups"])
+    assert all('namespace="shop", app="hooks"' in alert["expr"] for alert in logs.values())
+
+
+def test_alerts_can_be_changed_by_name_and_switched_off() -> None:
+    own = {
+        "alertLabels": {"team": "orders"},
+        "alerts": {
+            "WaybillEventsOld": {"threshold": 600, "for": "1m", "severity": "critical", "labels": {"page": "yes"}},
+            "WaybillSourceSilent": {"enabled": False},
+        },
+    }
+    url = "https://git.example.com/docs/"
+    objects = render("full", {"monitoring": {"runbookUrl": url, "prometheusRule": own}})
+    alerts = alerts_of(objects["PrometheusRule/rel-waybill"]["spec"]["groups"])
+    assert "WaybillSourceSilent" not in alerts
+    changed = alerts["WaybillEventsOld"]
+    assert changed["expr"].endswith("}) > 600")
+    assert changed["for"] == "1m"
+    assert changed["labels"] == {"severity": "critical", "team": "orders", "page": "yes"}
+    assert changed["annotations"]["runbook_url"] == url + "docs/operations.md#waybilleventsold"
+    assert alerts["WaybillStoreDown"]["labels"] == {"severity": "critical", "team": "orders"}
+
+
+def test_dashboards_of_two_releases_have_different_uids_and_links() -> None:
+    boards = [
+        json.loads(
+            render("full", {"fullnameOverride": name})[f"ConfigMap/{name}-dashboard-waybill-loki"]["data"][
+                "waybill-loki.json"
+            ]
+        )
+        for name in ("a", "b")
+    ]
+    assert boards[0]["uid"] != boards[1]["uid"]
+    assert [board["title"] for board in boards] == ["Waybill shop/a logs (Loki)", "Waybill shop/b logs (Loki)"]
+    for board in boards:
+        assert len(board["uid"]) <= 40
+        feed = next(panel for panel in board["panels"] if panel["type"] == "logs")
+        assert f"/d/{board['uid']}?" in json.dumps(feed)
 
 
 def test_pod_monitor_scrapes_the_admin_port() -> None:

@@ -133,7 +133,7 @@ def test_deployment_annotations_do_not_reach_pods() -> None:
 
 
 def test_common_labels_and_annotations_are_on_every_object() -> None:
-    extra_objects = {"ExternalSecret/waybill-platforms"}  # extraObjects are rendered unchanged
+    extra_objects = {"ExternalSecret/waybill-platforms"}  # extraObjects have no labels of the chart
     for name, each in render("full").items():
         if name not in extra_objects:
             assert each["metadata"]["labels"]["team"] == "orders", name
@@ -230,3 +230,93 @@ def test_grafana_dashboards_are_rendered() -> None:
     assert spec["configMapRef"]["key"] in objects[f"ConfigMap/{name}"]["data"]
     assert spec["instanceSelector"] == {"matchLabels": {"dashboards": "grafana"}}
     assert not any(each.startswith("GrafanaDashboard/") for each in render("keda"))
+
+
+# clusters
+
+
+def test_pods_of_a_mesh_reach_its_control_plane_and_the_job_has_no_sidecar() -> None:
+    objects = render("mesh")
+    for component in ("service", "workers", "rules", "test"):
+        egress = objects[f"NetworkPolicy/rel-waybill-{component}"]["spec"]["egress"]
+        assert any({"port": 15012, "protocol": "TCP"} in each["ports"] for each in egress), component
+    for component in ("service", "workers"):
+        ingress = objects[f"NetworkPolicy/rel-waybill-{component}"]["spec"]["ingress"]
+        assert {"port": 15008, "protocol": "TCP"} in ingress[-1]["ports"], component
+    job = objects["Job/rel-waybill-rules"]["spec"]["template"]["metadata"]
+    assert job["annotations"]["sidecar.istio.io/inject"] == "false"
+    assert job["labels"]["sidecar.istio.io/inject"] == "false"
+    test = objects["Pod/rel-waybill-test"]["metadata"]
+    assert test["annotations"]["linkerd.io/inject"] == "disabled"
+    assert test["annotations"]["helm.sh/hook"] == "test"
+    assert pod(objects, "service")["initContainers"][0]["restartPolicy"] == "Always"
+    assert "initContainers" not in pod(objects, "workers")
+
+
+def test_pods_on_openshift_have_no_user_and_reach_dns() -> None:
+    objects = render("openshift")
+    for name, spec in pods(objects):
+        assert "runAsUser" not in spec["securityContext"], name
+        assert all("runAsUser" not in each["securityContext"] for each in spec["containers"]), name
+    dns = objects["NetworkPolicy/rel-waybill-rules"]["spec"]["egress"][0]["ports"]
+    assert dns == [{"port": 5353, "protocol": "UDP"}, {"port": 5353, "protocol": "TCP"}]
+
+
+def test_values_of_an_umbrella_chart_apply_to_every_image() -> None:
+    objects = render("gateway", {"imagePullSecrets": [{"name": "own"}]})
+    for name, spec in pods(objects):
+        assert spec["imagePullSecrets"] == [{"name": "own"}, {"name": "pull"}], name
+        assert all(each["image"].startswith("registry.example.com/waybill:") for each in spec["containers"]), name
+
+
+def test_probes_lifecycle_and_families_are_configurable() -> None:
+    objects = render("gateway")
+    service = pod(objects, "service")["containers"][0]
+    assert service["livenessProbe"]["failureThreshold"] == 3
+    assert service["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "admin"}
+    assert service["readinessProbe"]["periodSeconds"] == 3
+    assert service["lifecycle"] == {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+    assert deployment(objects, "service")["spec"]["minReadySeconds"] == 5
+    assert objects["Service/rel-waybill-admin"]["spec"]["ipFamilies"] == ["IPv6", "IPv4"]
+    assert objects["HTTPRoute/rel-waybill"]["spec"]["rules"][0]["filters"][0]["type"] == "RequestHeaderModifier"
+    endpoint = objects["PodMonitor/rel-waybill"]["spec"]["podMetricsEndpoints"][0]
+    assert (endpoint["scrapeTimeout"], endpoint["relabelings"][-1]["replacement"]) == ("10s", "eu")
+    assert endpoint["metricRelabelings"]
+    assert {pod(render("gateway", {"hostUsers": False}), "workers")["hostUsers"]} == {False}
+
+
+def test_extra_objects_are_templates() -> None:
+    labels = render("gateway")["ConfigMap/rel-waybill-own"]["metadata"]["labels"]
+    assert labels == {"release": "rel"}
+
+
+def test_hook_objects_do_not_outlive_the_release() -> None:
+    objects = render("minimal")
+    assert objects["Job/rel-waybill-rules"]["spec"]["ttlSecondsAfterFinished"] == 86_400
+    assert "annotations" not in objects["ConfigMap/rel-waybill-test"]["metadata"]
+    trial = render("trial", {"redis": {"embedded": {"retentionPolicy": {"whenDeleted": "Delete"}}}})
+    policy = trial["StatefulSet/rel-waybill-valkey"]["spec"]["persistentVolumeClaimRetentionPolicy"]
+    assert policy == {"whenDeleted": "Delete"}
+
+
+def test_long_names_stay_different_and_labels_valid() -> None:
+    long = "a" * 52
+    names = {next(iter(sorted(render("trial", {"fullnameOverride": long + end})))) for end in ("b", "c")}
+    assert len(names) == 2
+    objects = render("trial", {"fullnameOverride": long, "image": {"tag": "v" * 70}})
+    (stateful,) = [name for name in objects if name.startswith("StatefulSet/")]
+    assert len(stateful.removeprefix("StatefulSet/") + "-0123456789") <= 63
+    assert all(len(value) <= 63 for value in deployment_labels(objects).values())
+
+
+def deployment_labels(objects: Objects) -> dict[str, str]:
+    (name,) = [name for name in objects if name.startswith("Deployment/") and name.endswith("-service")]
+    return objects[name]["metadata"]["labels"]
+
+
+def test_keda_keeps_the_current_number_while_its_trigger_fails() -> None:
+    fallback = {"failureThreshold": 4, "behavior": "currentReplicasIfHigher", "replicas": 2}
+    changed = render("keda", {"workers": {"autoscaling": {"keda": {"fallback": fallback}}}})
+    assert changed["ScaledObject/rel-waybill-workers"]["spec"]["fallback"] == fallback
+    default = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["fallback"]
+    assert default["failureThreshold"] == 4

@@ -55,6 +55,15 @@ SCHEMA_CASES: dict[str, tuple[Values, str]] = {
     "an operator without a digest": ({"config": {"admin": {"tokens": [{"name": "o", "role": "viewer"}]}}}, "sha256"),
     "an unknown role": ({"config": {"admin": {"tokens": [{**OPERATOR, "role": "root"}]}}}, "role"),
     "an operator's token in clear": ({"config": {"admin": {"tokens": [{**OPERATOR, "sha256": "ab"}]}}}, "sha256"),
+    "an unknown alert": ({"monitoring": {"prometheusRule": {"alerts": {"WaybillOld": {}}}}}, "WaybillOld"),
+    "a threshold as text": (
+        {"monitoring": {"lokiRules": {"alerts": {"WaybillEventsOldLogged": {"threshold": "1 h"}}}}},
+        "threshold",
+    ),
+    "a runbook's URL without a slash at its end": (
+        {"monitoring": {"runbookUrl": "https://git.example.com"}},
+        "runbookUrl",
+    ),
     "an invalid tag": ({"image": {"tag": "v1 beta"}}, "tag"),
     "an invalid name": ({"nameOverride": "UPPER_case"}, "nameOverride"),
     "an invalid full name": ({"fullnameOverride": "-way"}, "fullnameOverride"),
@@ -97,6 +106,16 @@ TEMPLATE_CASES: dict[str, tuple[str, Values, str]] = {
         "shards",
         {"workers": {"autoscaling": {"keda": QUEUE}}},
         "counts the jobs of one store",
+    ),
+    "a number that Helm rounds": (
+        "minimal",
+        rule(when={"field": "id", "op": "eq", "value": 9007199254740993}),
+        "value: Helm cannot represent a number of this size exactly",
+    ),
+    "a platform's id without quotes": (
+        "minimal",
+        {"config": {"platforms": {"pack": {"organization_id": 12345678901234567890}}}},
+        "config.platforms.pack.organization_id",
     ),
     "no sources": ("minimal", {"config": {"sources": None}}, "config.sources is empty"),
     "a source on no platform": ("minimal", source(platform="pak"), "platform pak is not in config.platforms"),

@@ -16,11 +16,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.install.lock_files import REQUIREMENTS, make_wheels, read_lock, write_lock
+from tests.install.lock_files import REQUIREMENTS, Entry, make_wheels, read_lock, write_lock
 
 INSTALLED_TOGETHER = ["runtime", "local", "build", "dev"]
 DOWNLOADED_ONLY = {"helm", "oldpip"}
-LOCKS = sorted({path.stem for path in REQUIREMENTS.glob("*.txt")} - DOWNLOADED_ONLY)
+LOCKS = {path.stem for path in REQUIREMENTS.glob("*.txt")} - DOWNLOADED_ONLY
+ENVIRONMENTS = [INSTALLED_TOGETHER, *([name] for name in sorted(LOCKS - set(INSTALLED_TOGETHER)))]
+"""Locks of each environment. Those of the development environment are installed together, as `make` does."""
 OLD_PIP = REQUIREMENTS.parent / ".venv" / "share" / "old-pip"
 
 pytestmark = pytest.mark.timeout(300)
@@ -71,12 +73,19 @@ def only(wheels: Path) -> dict[str, str]:
     return environ | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
 
 
+def entries_of(names: list[str]) -> list[Entry]:
+    entries = [entry for name in names for entry in read_lock(name)]
+    unique = {(entry.name, entry.marker): entry for entry in entries}
+    assert {entry.version for entry in entries if unique[entry.name, entry.marker].version != entry.version} == set()
+    return list(unique.values())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("names", ENVIRONMENTS, ids="-".join)
 def test_an_old_pip_installs_the_locked_versions_where_newer_ones_are_offered(
-    name: str, environment: Path, wheels: Path, tmp_path: Path
+    names: list[str], environment: Path, wheels: Path, tmp_path: Path
 ) -> None:
-    entries = read_lock(name)
+    entries = entries_of(names)
     lock = write_lock(tmp_path / "lock.txt", entries, make_wheels(wheels, entries))
     command = [REQUIREMENTS / "install", environment, lock]
     done = subprocess.run(command, env=only(wheels), capture_output=True, text=True, check=False)
@@ -92,7 +101,7 @@ def test_an_old_pip_installs_the_locked_versions_where_newer_ones_are_offered(
 def test_the_old_pip_refuses_a_lock_whose_extras_are_stripped(
     names: list[str], environment: Path, wheels: Path, tmp_path: Path
 ) -> None:
-    entries = list({entry.name: entry for name in names for entry in read_lock(name)}.values())
+    entries = entries_of(names)
     lock = write_lock(tmp_path / "lock.txt", entries, make_wheels(wheels, entries), extras=False)
     command = [environment / "bin" / "python", "-m", "pip", "install", "--require-hashes", "-r", lock]
     done = subprocess.run(command, env=only(wheels), capture_output=True, text=True, check=False)

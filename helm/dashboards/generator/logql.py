@@ -13,18 +13,16 @@ from helm.dashboards.generator.queries import (
     NonJsonLines,
     Quantile,
     Ratio,
-    Span,
     Sum,
     Where,
     with_filters,
 )
 
 EVERYTHING = '{namespace=~"$namespace", app="$app"}'
-SPANS: dict[Span, str] = {"interval": "$__auto", "range": "$__range"}
 
 
 def to_logql(query: LogQuery) -> str:
-    """Format the query for Loki."""
+    """Format the query for Loki, with a value for each interval of a graph."""
     match query:
         case Count():
             return _count(query)
@@ -33,8 +31,8 @@ def to_logql(query: LogQuery) -> str:
         case Quantile(part, event, field, by, where):
             lines = _lines(event, (*by, field), where)
             return f"quantile_over_time({part}, {lines} | {_unwrap(field)} [$__auto]) by ({', '.join(by)})"
-        case Max(event, field, divisor, span):
-            text = f"max(max_over_time({_lines(event, (field,), ())} | {_unwrap(field)} [{SPANS[span]}]))"
+        case Max(event, field, divisor):
+            text = f"max(max_over_time({_lines(event, (field,), ())} | {_unwrap(field)} [$__auto]))"
             return f"{text} / {divisor}" if divisor > 1 else text
         case Ratio(top, bottom):
             return f"({to_logql(top)}) / {_count(bottom, or_nothing=False)}"
@@ -45,7 +43,7 @@ def to_logql(query: LogQuery) -> str:
 def _count(count: Count, *, or_nothing: bool = True) -> str:
     counted = "rate" if count.rate else "count_over_time"
     by = f" by ({', '.join(count.by)})" if count.by else ""
-    text = f"sum{by} ({counted}({_lines(count.event, count.by, count.where)} [{SPANS[count.span]}]))"
+    text = f"sum{by} ({counted}({_lines(count.event, count.by, count.where)} [$__auto]))"
     # a count of no lines has no series, and a number panel would be empty
     return text if by or not or_nothing else f"{text} or vector(0)"
 
@@ -55,7 +53,7 @@ def _format_unfiltered(query: LogQuery) -> str:
     match query:
         case ErrorEvents(most):
             selection = '| json message, level, error_kind | level=~"error|critical" | error_kind!=""'
-            return f"topk({most}, sum by (message, error_kind) (count_over_time({EVERYTHING} {selection} [$__range])))"
+            return f"topk({most}, sum by (message, error_kind) (count_over_time({EVERYTHING} {selection} [$__auto])))"
         case Levels():
             return f"sum by (level) (count_over_time({EVERYTHING} | json level [$__auto]))"
         case NonJsonLines():
@@ -63,7 +61,9 @@ def _format_unfiltered(query: LogQuery) -> str:
         case Lines(fields, where):
             template = " ".join(f"{{{{.{field}}}}}" for field in fields)
             text_filter = "".join(f' |= "{each.value}"' for each in where if each.field == "event_id")
-            return f'{EVERYTHING}{text_filter} | json | {_filters(where)} | line_format "{template}"'
+            # without an event id, the filter would select the lines without one
+            some = ' | event_id!=""' if text_filter else ""
+            return f'{EVERYTHING}{text_filter} | json{some} | {_filters(where)} | line_format "{template}"'
         case _:
             raise TypeError(f"no LogQL for {type(query).__name__}: add a case here")
 

@@ -25,7 +25,7 @@ EVERYTHING = '{namespace=~"$namespace",app="$app"}'
 
 
 def to_logsql(query: LogQuery) -> str:
-    """Format the query for VictoriaLogs. The result is in the column `n`."""
+    """Format the query for VictoriaLogs. The result is in the column `n`; there are no other columns but the groups."""
     match query:
         case Count():
             counted = "rate()" if query.rate else "count()"
@@ -41,7 +41,7 @@ def to_logsql(query: LogQuery) -> str:
             counted = f"sum({top.field})" if isinstance(top, Sum) else "count()"
             condition = f" if ({_filters(top.where)})" if top.where else ""
             stats = f"stats {counted}{condition} top, count() bottom"
-            return f"{_lines(bottom.event, bottom.where)} | {stats} | math top / bottom as n"
+            return f"{_lines(bottom.event, bottom.where)} | {stats} | math top / bottom as n | delete top, bottom"
         case _:
             return _format_unfiltered(query)
 
@@ -59,8 +59,13 @@ def _format_unfiltered(query: LogQuery) -> str:
         case NonJsonLines():
             return f'{EVERYTHING} {MESSAGE}:="" | stats count() n'
         case Lines(fields, where):
-            columns = ", ".join(MESSAGE if field == "message" else field for field in fields)
-            return f"{EVERYTHING} {_filters(where)} | fields _time, {columns} | sort by (_time)"
+            names = [MESSAGE if field == "message" else field for field in fields]
+            line = " ".join(f"<{name}>" for name in names)
+            # without an event id, the filter would select the lines without one
+            some = " event_id:*" if any(each.field == "event_id" for each in where) else ""
+            kept = ", ".join(dict.fromkeys((MESSAGE, *names, "event_id", "level")))
+            selected = f"{EVERYTHING}{some} {_filters(where)} | fields _time, {kept}"
+            return f'{selected} | format "{line}" as {MESSAGE} | sort by (_time desc)'
         case _:
             raise TypeError(f"no LogsQL for {type(query).__name__}: add a case here")
 

@@ -1,4 +1,4 @@
-"""Panels of the dashboards, from ingress to a single event."""
+"""Panels of the log dashboards, from an overview to a single event."""
 
 from typing import Literal
 
@@ -11,6 +11,7 @@ from helm.dashboards.generator.queries import (
     Lines,
     LogQuery,
     Max,
+    Metric,
     NonJsonLines,
     Quantile,
     Ratio,
@@ -33,17 +34,23 @@ REJECTED = Where("delivery_status", "=", "rejected")
 RETRIED = Where("outcome", "=", "retried")
 DEAD = Where("outcome", "=", "dead_lettered")
 ERROR = Where("outcome", "=", "error")
+FAILED = Where("http_status", ">=", 500)
 
 
 class Panel(Struct, frozen=True):
-    """One panel. `red` is the threshold from which its value is red. Several queries share one graph."""
+    """One panel. Several queries share one graph.
+
+    A number is the value of the whole time range, or the newest value of a `Max`. It is red from the value `red` on, or
+    below it with `red_below`.
+    """
 
     title: str
     kind: PanelKind
-    queries: tuple[LogQuery, ...]
+    queries: tuple[LogQuery | Metric, ...]
     unit: str = "short"
     red: float | None = None
     description: str = ""
+    red_below: bool = False
 
 
 class Row(Struct, frozen=True):
@@ -53,21 +60,32 @@ class Row(Struct, frozen=True):
     panels: tuple[Panel, ...]
 
 
+OVERVIEW = Row(
+    "Overview",
+    (
+        Panel("Deliveries", "number", (Count(DELIVERY),)),
+        Panel(
+            "5xx rate",
+            "number",
+            (Ratio(Count(DELIVERY, where=(FAILED,)), Count(DELIVERY)),),
+            "percentunit",
+            0.01,
+            "Errors of Waybill or its store. Senders redeliver.",
+        ),
+        Panel("Response time p50", "number", (Quantile(0.5, DELIVERY, "duration_ms"),), "ms"),
+        Panel("Workers alive", "number", (Max(QUEUE, "workers"),), red=1, red_below=True),
+        Panel("Longest due job", "number", (Max(QUEUE, "oldest_due_ms", 1_000),), "s", 1_800),
+        Panel("Oldest pending event", "number", (Max(QUEUE, "oldest_age_ms", 1_000),), "s"),
+        Panel("Dead letters", "number", (Max(QUEUE, "dead_letters"),), red=1),
+        Panel("Events dead-lettered", "number", (Count(ATTEMPT, (), (DEAD,)),), red=1),
+    ),
+)
 INGRESS = Row(
     "Ingress",
     (
         Panel("Deliveries per second", "lines", (Count(DELIVERY, ("source_name",), rate=True),), "reqps"),
         Panel("Deliveries by status", "bars", (Count(DELIVERY, ("delivery_status",)),)),
-        Panel("Response time p50", "number", (Quantile(0.5, DELIVERY, "duration_ms"),), "ms"),
         Panel("Response time p99", "lines", (Quantile(0.99, DELIVERY, "duration_ms", ("source_name",)),), "ms"),
-        Panel(
-            "5xx rate",
-            "number",
-            (Ratio(Count(DELIVERY, where=(Where("http_status", ">=", 500),)), Count(DELIVERY)),),
-            "percentunit",
-            0.01,
-            "Errors of Waybill or its store. Senders redeliver.",
-        ),
         Panel("Rejected, by reason", "bars", (Count(DELIVERY, ("source_name", "reason"), (REJECTED,)),)),
         Panel(
             "Duplicates", "bars", (Count(DELIVERY, ("source_name",), (Where("delivery_status", "=", "duplicate"),)),)
@@ -78,10 +96,11 @@ QUEUE_ROW = Row(
     "Queue",
     (
         Panel("Jobs: due", "lines", (Max(QUEUE, "due"),)),
-        Panel("Jobs: deferred and running", "lines", (Max(QUEUE, "deferred"), Max(QUEUE, "running"))),
-        Panel("Oldest pending event", "number", (Max(QUEUE, "oldest_age_ms", 1_000),), "s", 300),
-        Panel("Dead letters", "number", (Max(QUEUE, "dead_letters", span="range"),), red=1),
-        Panel("Workers alive", "number", (Max(QUEUE, "workers"),)),
+        Panel(
+            "Jobs: deferred, running, parked",
+            "lines",
+            (Max(QUEUE, "deferred"), Max(QUEUE, "running"), Max(QUEUE, "parked")),
+        ),
         Panel("Store memory", "lines", (Max(QUEUE, "memory_bytes"),), "bytes"),
         Panel("Queue wait p95", "lines", (Quantile(0.95, ATTEMPT, "queue_wait_ms"),), "ms"),
         Panel(
@@ -97,13 +116,18 @@ ATTEMPTS = Row(
     (
         Panel("Attempts by outcome", "bars", (Count(ATTEMPT, ("outcome",)),)),
         Panel("Retries by error", "bars", (Count(ATTEMPT, ("error_kind",), (RETRIED,)),)),
-        Panel("Attempts per event", "gauges", (Count(ATTEMPT, ("attempt",), (DECIDED,), "range"),)),
-        Panel("Events dead-lettered", "number", (Count(ATTEMPT, (), (DEAD,), "range"),), red=1),
         Panel(
             "Events dead-lettered by source and error",
             "bars",
             (Count(ATTEMPT, ("source_name", "error_kind"), (DEAD,)),),
         ),
+        Panel(
+            "Deferred attempts by error",
+            "bars",
+            (Count(ATTEMPT, ("error_kind",), (Where("outcome", "=", "deferred"),)),),
+            description="Events that wait for an open circuit, a limit or a newer state of the record.",
+        ),
+        Panel("Attempts per event", "gauges", (Count(ATTEMPT, ("attempt",), (DECIDED,)),)),
     ),
 )
 PLATFORMS = Row(
@@ -119,9 +143,9 @@ RULES = Row(
     "Rules",
     (
         Panel("Effects per rule", "bars", (Count(ACTION, ("rule_id",)),)),
-        Panel("Rules matched per attempt", "lines", (Ratio(Sum(ATTEMPT, "rules_matched"), Count(ATTEMPT)),)),
         Panel("Effects by outcome", "bars", (Count(ACTION, ("action_type", "outcome")),)),
         Panel("Effect duration p95", "lines", (Quantile(0.95, ACTION, "duration_ms", ("action_type",)),), "ms"),
+        Panel("Rules matched per attempt", "lines", (Ratio(Sum(ATTEMPT, "rules_matched"), Count(ATTEMPT)),)),
         Panel("Rules with result unknown or error", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
     ),
 )
@@ -130,13 +154,13 @@ ERRORS = Row(
     (
         Panel("Top errors", "table", (ErrorEvents(),)),
         Panel("Log lines by level", "bars", (Levels(),)),
-        Panel("Log lines that are not JSON", "number", (NonJsonLines(),), red=1),
         Panel(
             "Admin API: denied calls",
             "bars",
             (Count("admin.denied", ("reason", "client_host")),),
             description="Calls without a known token or with an insufficient role; at most one line per second.",
         ),
+        Panel("Log lines that are not JSON", "number", (NonJsonLines(),), red=1),
         Panel(
             "Errors and warnings",
             "feed",
@@ -155,6 +179,7 @@ ERRORS = Row(
                     (Where("level", "=~", "warning|error|critical"),),
                 ),
             ),
+            description="A click on a line shows the link to the lines of its event.",
         ),
     ),
 )
@@ -179,8 +204,9 @@ SINGLE_EVENT = Row(
                     (Where("event_id", "=", "$event_id"),),
                 ),
             ),
+            description="The lines of the event whose id stands in the variable Event; empty without an id.",
         ),
     ),
 )
 
-ROWS = (INGRESS, QUEUE_ROW, ATTEMPTS, PLATFORMS, RULES, ERRORS, SINGLE_EVENT)
+ROWS = (OVERVIEW, INGRESS, QUEUE_ROW, ATTEMPTS, PLATFORMS, RULES, ERRORS, SINGLE_EVENT)

@@ -5,8 +5,6 @@ from typing import Literal
 from msgspec import Struct
 
 FilterOperator = Literal["=", "!=", "=~", ">="]
-Span = Literal["interval", "range"]
-"""Aggregation over each interval of a graph, or over the whole time range."""
 
 
 class Where(Struct, frozen=True):
@@ -23,7 +21,6 @@ class Count(Struct, frozen=True):
     event: str
     by: tuple[str, ...] = ()
     where: tuple[Where, ...] = ()
-    span: Span = "interval"
     rate: bool = False
 
 
@@ -51,7 +48,6 @@ class Max(Struct, frozen=True):
     event: str
     field: str
     divisor: int = 1
-    span: Span = "interval"
 
 
 class Ratio(Struct, frozen=True):
@@ -80,6 +76,13 @@ class Lines(Struct, frozen=True):
 
     fields: tuple[str, ...]
     where: tuple[Where, ...] = ()
+
+
+class Metric(Struct, frozen=True):
+    """Query of metrics in PromQL; `legend` is the template of a series' name."""
+
+    expr: str
+    legend: str = ""
 
 
 LogQuery = Count | Sum | Quantile | Max | Ratio | ErrorEvents | Levels | NonJsonLines | Lines

@@ -44,7 +44,11 @@ class TokenAuth(Struct, frozen=True):
     def authenticate(self, authorization: str) -> Actor | None:
         """Return the actor of an Authorization header, or None for an unknown token."""
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
+        return self.authenticate_token(token) if scheme.lower() == "bearer" else None
+
+    def authenticate_token(self, token: str) -> Actor | None:
+        """Return the actor of a token, or None for an unknown token."""
+        if not 0 < len(token) <= TOKEN_CHARACTERS_MAX:
             return None
         presented = hashlib.sha256(token.strip().encode()).digest()
         found: Actor | None = None
@@ -70,9 +74,18 @@ class TokenAuth(Struct, frozen=True):
             raise Rejection(401, "unauthenticated", detail, _CHALLENGE)
         host = connection.client.host if connection.client else ""
         connection.scope["user"] = structs.replace(actor, client_host=host)
-        # Litestar adds the OPTIONS routes, so that they have no role.
-        is_options = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
-        required: Role = handler.opt.get("role", ROLES[0] if is_options else ROLES[-1])
-        if ROLES.index(actor.role) < ROLES.index(required):
-            detail = f"The role {required} is required; {actor.name} has the role {actor.role}."
-            raise Rejection(403, "permission_denied", detail)
+        check_route_role(actor, handler)
+
+
+def check_route_role(actor: Actor, handler: BaseRouteHandler) -> None:
+    """Check that a role permits a route.
+
+    Raises:
+        Rejection: 403 `permission_denied`.
+    """
+    # Litestar adds the OPTIONS routes, so that they have no role.
+    is_options = isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"}
+    required: Role = handler.opt.get("role", ROLES[0] if is_options else ROLES[-1])
+    if ROLES.index(actor.role) < ROLES.index(required):
+        detail = f"The role {required} is required; {actor.name} has the role {actor.role}."
+        raise Rejection(403, "permission_denied", detail)

@@ -36,11 +36,13 @@ class AuthFailureLog:
 
     def handle(self, request: Request[Any, Any, Any], rejection: Rejection) -> Response[bytes]:
         """Return the response of a rejection."""
-        if rejection.status in STATUSES:
-            self._record(request, rejection)
+        self.record(request, rejection)
         return handle_rejection(request, rejection)
 
-    def _record(self, request: Request[Any, Any, Any], rejection: Rejection) -> None:
+    def record(self, request: Request[Any, Any, Any], rejection: Rejection) -> None:
+        """Log and count a rejection, unless it has another reason than the token or the role."""
+        if rejection.status not in STATUSES:
+            return
         ADMIN_DENIED.inc((rejection.code,))
         actor: object = request.user if "user" in request.scope else None
         known = {"actor": actor.name, "role": actor.role} if isinstance(actor, Actor) else {}

@@ -13,6 +13,7 @@ from service.ingress.admin.paging import After, LimitParameter
 from service.management.event_filter import EventFilter, State
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
+from service.management.explanation import Explanation
 from service.management.replay import BulkRequest, EventChange, EventChangePage
 
 TextFilter = Annotated[str | None, QueryParameter(max_length=300)]
@@ -91,6 +92,11 @@ class Events(Controller):
     async def show_event(self, event_id: FromPath[str], operations: Operations, raw: RawParameter = False) -> EventView:
         """Return one event with its delivery, decision, effects and attempts."""
         return await operations.get_event(event_id, raw=raw)
+
+    @get("/{event_id:str}/explanation", role="viewer")
+    async def explain_event(self, event_id: FromPath[str], operations: Operations) -> Explanation | None:
+        """Return the decision on an event: every rule as a tree with the values seen; null before the decision."""
+        return await operations.explain_event(event_id)
 
     @post("/{event_id:str}/replay", role="operator", status_code=200)
     async def replay_event(

@@ -12,6 +12,7 @@ from service.events import JsonValue
 from service.ingress.admin.dependencies import Accounts, Operations, RawParameter
 from service.ingress.admin.problems import not_found
 from service.management.circuits import CircuitView
+from service.management.overview import InstallationOverview
 from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
 
@@ -125,10 +126,15 @@ class Circuits(Controller):
 
 
 class SystemStatus(Controller):
-    """Stores, workers and polls."""
+    """Overview, stores, workers and polls."""
 
     path = "/"
     tags = ("Installation",)
+
+    @get("/overview", role="viewer")
+    async def get_overview(self, operations: Operations) -> InstallationOverview:
+        """Return the overview: queue, activity of the last day, circuits, rulebook and conditions to act on."""
+        return await operations.get_overview()
 
     @get("/stores", role="viewer")
     async def list_stores(self, operations: Operations, memory: IncludeMemory = False) -> Sequence[StoreView]:

@@ -16,6 +16,9 @@ CACHE_SECONDS = 1.0
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
+READINESS = "readiness"
+"""Key of the Readiness in the state of the admin app."""
+
 PROBES = [HttpMethod.GET, HttpMethod.HEAD]
 """Load balancers use either method."""
 

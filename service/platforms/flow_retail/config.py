@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from service.config.platforms import BaseUrl, BuiltInPlatformConfig, DocumentedValues, FieldPlaces, Paths, Uid
-from service.platforms.flow_retail.records import ENUMS, PLACES
+from service.platforms.flow_retail.records import COMBINED, ENUMS, PLACES
 from service.secrets import SecretRef
 
 
@@ -18,6 +18,7 @@ class FlowRetailConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="fl
     redelivery_hours: ClassVar[float | None] = 72.0
     listed: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
+    combined: ClassVar[Mapping[str, Mapping[str, str]]] = COMBINED
     enums: ClassVar[Mapping[str, DocumentedValues]] = ENUMS
     wrapped: ClassVar[bool | None] = False
 

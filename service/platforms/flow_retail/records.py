@@ -47,7 +47,20 @@ PLACES: Mapping[str, FieldPlaces] = {
         "lines.quantity_received": "/quantityReceived",
     },
 }  # fmt: skip
-"""Where each field is read. The delivery address is one of a list, chosen by its type, so it has no place."""
+"""Where each field is read."""
+
+_SCALED = "it is part of a whole number with two implied decimals in the currency of the account"
+
+COMBINED: Mapping[str, Mapping[str, str]] = {
+    "customer": {
+        "balance.value": _SCALED,
+        "balance.currency": _SCALED,
+        "billing_address": "it is built from the customer's own fields",
+        "shipping_address": "it is the one of addresses with the type DELIVERY_ADDRESS",
+    },
+    "purchase_order": {"lines.price.value": _SCALED, "lines.price.currency": _SCALED},
+}
+"""Fields without a place of their own."""
 
 ENUMS: Mapping[str, DocumentedValues] = {
     "customer": {"raw.extensions[].extensionCode": ("TWO_INVOICE",)},

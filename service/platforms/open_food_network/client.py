@@ -49,6 +49,14 @@ PLACES: Mapping[str, FieldPlaces] = {
 }  # fmt: skip
 """Where each field is read. The name of an address is joined from two fields, so it has no place."""
 
+COMBINED: Mapping[str, Mapping[str, str]] = {
+    "customer": {
+        f"{whole}.name": "it is joined from first_name and last_name of the address"
+        for whole in ("billing_address", "shipping_address")
+    },
+}
+"""Fields without a place of their own."""
+
 
 class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Region or country, by name or by code, such as `AU`."""

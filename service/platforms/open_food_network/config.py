@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from service.config.platforms import BaseUrl, BuiltInPlatformConfig, DocumentedValues, FieldPlaces
-from service.platforms.open_food_network.client import PLACES
+from service.platforms.open_food_network.client import COMBINED, PLACES
 from service.secrets import SecretRef
 
 
@@ -15,6 +15,7 @@ class OpenFoodNetworkConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, ta
     listed: ClassVar[frozenset[str]] = frozenset({"customer"})
     redelivery_hours: ClassVar[float | None] = 21 * 24.0
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
+    combined: ClassVar[Mapping[str, Mapping[str, str]]] = COMBINED
     enums: ClassVar[Mapping[str, DocumentedValues]] = {"customer": {}}
     retries_on_429: ClassVar[bool] = True
 

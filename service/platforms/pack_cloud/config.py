@@ -12,7 +12,7 @@ from service.config.platforms import (
     Paths,
     Uid,
 )
-from service.platforms.pack_cloud.records import ENUMS, PLACES
+from service.platforms.pack_cloud.records import COMBINED, ENUMS, PLACES
 from service.secrets import SecretRef
 
 
@@ -27,6 +27,7 @@ class PackCloudConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="pac
     redelivery_hours: ClassVar[float | None] = 72.0
     listed: ClassVar[frozenset[str]] = frozenset({"purchase_order"})
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES
+    combined: ClassVar[Mapping[str, Mapping[str, str]]] = COMBINED
     enums: ClassVar[Mapping[str, DocumentedValues]] = ENUMS
     wrapped: ClassVar[bool | None] = None
 

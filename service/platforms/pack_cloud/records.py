@@ -59,6 +59,16 @@ PLACES: Mapping[str, FieldPlaces] = {
 }  # fmt: skip
 """Where each field is read."""
 
+COMBINED: Mapping[str, Mapping[str, str]] = {
+    "customer": {
+        "company_name": "it is billing_address.company_name",
+        "email": "it is billing_address.email",
+        "phone": "it is billing_address.phone",
+        "updated_at": "it is the newer of the two addresses' updated_at",
+    },
+}
+"""Fields without a place of their own."""
+
 STATUSES = ("created", "ordered", "expected", "receiving", "received", "completed", "canceled")
 
 ENUMS: Mapping[str, DocumentedValues] = {

@@ -1,7 +1,7 @@
 """Reads of stored events: one event with its history, or a page of an index. Not used on the hot path."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -54,14 +54,15 @@ class EventReader:
             `outcome`: the outcome of an ended event; dead_lettered for a dead letter.
             `error_kind`: the error of a dead letter.
             `behind`: per effect the event for which it waits, or ''. Empty if no effect is in an order.
+            `differing`: None, or `count`, `at_ms` and `event` of the newest duplicate with other content.
             `history`: the entries, oldest first. A damaged one is an entry `undecodable` with its text.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        reply: tuple[bytes | None, list[bytes], bytes | None, list[bytes]]
+        reply: tuple[bytes | None, list[bytes], bytes | None, list[bytes], list[bytes | None]]
         reply = await self._client.call(SHOW, (event_id,), seconds_max=CALL_SECONDS_MAX)
-        delivery, flat, history, behind = reply
+        delivery, flat, history, behind, differing = reply
         texts = [item.decode(errors="replace") for item in flat]
         fields = dict(zip(texts[::2], texts[1::2], strict=True))
         if not fields:
@@ -78,6 +79,7 @@ class EventReader:
             "error_kind": error_kind,
             **fields,
             "behind": [event.decode(errors="replace") for event in behind],
+            "differing": _differing(event_id, differing),
             "history": [_entry(line) for line in decompress_history(history or b"").splitlines() if line],
         }
 
@@ -124,6 +126,13 @@ def _decode(event_id: str, delivery: bytes) -> dict[str, Any] | None:
         return msgspec.structs.asdict(decode_event(event_id, delivery))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def _differing(event_id: str, fields: list[bytes | None]) -> dict[str, Any] | None:
+    if len(fields) != 3 or None in fields:
+        return None
+    count, at_ms, encoded = cast("list[bytes]", fields)
+    return {"count": int(count), "at_ms": int(at_ms), "event": _decode(event_id, encoded)}
 
 
 def _entry(line: bytes) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from service.store.scripts import QUEUE_STATS
 class QueueStats(Struct, frozen=True):
     """Numbers of jobs (`due`, `deferred`, `running`, `parked`), events (`pending`, `dead_letters`) and live `workers`.
 
-    `oldest_age_ms` is the age of the oldest pending event, `parked_age_ms` that of the job parked for longest.
+    `oldest_age_ms` is the age of the oldest pending event, `parked_age_ms` that of the job parked for longest,
+    and `oldest_due_ms` the time since the longest waiting due job became due.
     `memory_percent` is relative to maxmemory; 0 if it has none.
     """
 
@@ -26,6 +27,7 @@ class QueueStats(Struct, frozen=True):
     workers: int
     parked: int
     parked_age_ms: int
+    oldest_due_ms: int
 
 
 class QueueStatsReader:
@@ -58,7 +60,7 @@ class QueueStatsReader:
             StoreUnavailable: The store does not answer.
         """
         reply = await self._client.call(QUEUE_STATS, (), seconds_max=0)
-        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms = reply
+        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms = reply
         memory_bytes, memory_percent = await self.memory()
         heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
         alive = [int(running) for until, running in map(bytes.split, heartbeats) if float(until) >= now]
@@ -68,7 +70,7 @@ class QueueStatsReader:
         deferred = max(queued - due - running - parked, 0)
         return QueueStats(
             due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive),
-            parked, parked_age_ms,
+            parked, parked_age_ms, oldest_due_ms,
         )  # fmt: skip
 
     async def memory(self) -> tuple[int, int]:

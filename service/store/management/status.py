@@ -9,9 +9,12 @@ from service.store.connection.durability import parse_info
 from service.store.keys import Keys
 from service.store.management.events import Index
 from service.store.platforms.polls import bucket_of
+from service.store.queue.ingest import unpack_holder
+from service.store.scripts import ACTIVITY
 
 INDEXES: tuple[Index, ...] = ("open", "dead", "ended")
 STREAM_ENTRIES_PER_CALL = 500
+CALL_SECONDS_MAX = 5.0
 
 
 class Heartbeat(Struct, frozen=True):
@@ -71,6 +74,15 @@ class StoreInspector:
         """
         return {index: await self._client.command("ZCARD", self._keys.named(index)) for index in INDEXES}
 
+    async def ended_by_time(self, first_ms: int, step_ms: int, steps: int) -> tuple[list[int], list[int]]:
+        """Return the number of ended events and of dead letters in each step of time, oldest first.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        counts: list[int] = await self._client.call(ACTIVITY, (first_ms, step_ms, steps), seconds_max=CALL_SECONDS_MAX)
+        return counts[:steps], counts[steps:]
+
     async def event_time_ms(self, event_id: str) -> int:
         """Return the time (ms) of an event's last index entry: receipt, dead letter or end. 0 if it has none.
 
@@ -89,8 +101,8 @@ class StoreInspector:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        event_id: bytes | None = await self._client.command("GET", self._keys.named(f"dedupe:{source}:{dedupe_key}"))
-        return event_id.decode() if event_id else None
+        value: bytes | None = await self._client.command("GET", self._keys.named(f"dedupe:{source}:{dedupe_key}"))
+        return unpack_holder(value) if value else None
 
     async def heartbeats(self) -> list[Heartbeat]:
         """Return the last heartbeat of every worker, including expired ones.

@@ -1,5 +1,6 @@
 """Ingest: stores events and appends them to their lanes in one atomic call."""
 
+import re
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -16,19 +17,29 @@ from service.store.scripts import INGEST
 
 
 class IngestRequest(Struct, frozen=True):
-    """Event to ingest, with its dedupe key and dedupe window, which must exceed the time of the sender's retries."""
+    """Event to ingest, with its dedupe key and dedupe window, which must exceed the time of the sender's retries.
+
+    `content` is a digest of its content, to compare duplicates; empty for events that are not compared.
+    """
 
     event: Event
     dedupe_key: str
     window_ms: int
+    content: bytes = b""
 
 
 class IngestResult(Struct, frozen=True):
-    """Result of a request: `queued`, or `duplicate` with the id of the first event."""
+    """Result of a request: `queued`, or `duplicate` with the id of the first event.
+
+    `differs` is true for a duplicate whose content is not that of the first event.
+    """
 
     status: Literal["queued", "duplicate"]
     event_id: str
+    differs: bool = False
 
+
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 LANE_FUNCTION, EFFECTS_FUNCTION = "process_lane", "finish_effects"
 
@@ -70,8 +81,18 @@ class Ingest:
         return [[_result(request, next(remaining)) for request in requests] for requests in batch]
 
 
+def pack_holder(event_id: str, content: bytes) -> bytes:
+    """Return the value of a dedupe key: the id in 16 bytes and a digest. Ids of another form have no digest."""
+    return b"\0" + bytes.fromhex(event_id) + content if _ID.fullmatch(event_id) else event_id.encode()
+
+
+def unpack_holder(value: bytes) -> str:
+    """Return the event id in the value of a dedupe key."""
+    return value[1:17].hex() if value.startswith(b"\0") else value.decode()
+
+
 def ingest_arguments(request: IngestRequest) -> tuple[Argument, ...]:
-    """Return the arguments of the scripts: id, dedupe key, window_ms, lane, encoded event, job payload.
+    """Return the arguments of the scripts: the 7 of an event in ingest.lua.
 
     The job has no arguments, because its id names the lane. This saves memory for each record.
     """
@@ -84,6 +105,7 @@ def ingest_arguments(request: IngestRequest) -> tuple[Argument, ...]:
         lane,
         encode_event(event),
         encode_job(LANE_FUNCTION, ()),
+        pack_holder(event.id, request.content),
     )
 
 
@@ -91,4 +113,5 @@ def _result(request: IngestRequest, event_id: bytes) -> IngestResult | None:
     text = event_id.decode()
     if not text:
         return None  # the backlog is at its limit
-    return IngestResult("queued" if text == request.event.id else "duplicate", text)
+    holder, differs, _ = text.partition(":")
+    return IngestResult("queued" if holder == request.event.id else "duplicate", holder, bool(differs))

@@ -28,7 +28,8 @@ Output = EmittedEvent | StreamEntry
 
 
 def output_arguments(output: Output) -> tuple[Argument, ...]:
-    """Return the arguments for settle.lua: the position from 1, the kind, and six values that depend on the kind."""
+    """Return the arguments for settle.lua: the position from 1, the kind, and seven values that depend on the kind."""
     if isinstance(output, EmittedEvent):
         return (output.place + 1, "event", *ingest_arguments(output.request))
-    return (output.place + 1, "entry", output.stream, output.length_max, output.event_id, output.rule, output.data, "")
+    entry = (output.stream, output.length_max, output.event_id, output.rule, output.data)
+    return (output.place + 1, "entry", *entry, "", "")

@@ -4,14 +4,14 @@
 -- The commands run on a string: a permitted command on another type fails by the type and writes nothing.
 local key = prefix .. 'tick'
 local commands = {
-  {'SET', key, now}, {'GET', key}, {'LLEN', key}, {'LPUSH', key, ''}, {'RPUSH', key, ''}, {'ZADD', key, 0, ''},
-  {'ZCARD', key},
+  {'SET', key, now}, {'DEL', key .. ':none'}, {'GET', key}, {'HGET', key, ''}, {'HSET', key, '', ''},
+  {'LLEN', key}, {'LPUSH', key, ''}, {'PEXPIRE', key .. ':none', 1}, {'RPUSH', key, ''}, {'TYPE', key},
+  {'ZADD', key, 0, ''}, {'ZCARD', key},
 }
 local commands_of_workers = {
-  {'APPEND', key, ''}, {'DEL', key .. ':none'}, {'EXISTS', key}, {'GETRANGE', key, 0, 0}, {'HDEL', key, ''},
-  {'HEXISTS', key, ''}, {'HGET', key, ''}, {'HINCRBY', key, '', 1}, {'HMGET', key, ''}, {'HSET', key, '', ''}, {'INCR', key},
-  {'LINDEX', key, 0}, {'LPOP', key}, {'LREM', key, 1, ''}, {'PERSIST', key}, {'PEXPIRE', key .. ':none', 1},
-  {'PTTL', key}, {'TYPE', key}, {'XADD', key, '*', '', ''}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0},
+  {'APPEND', key, ''}, {'EXISTS', key}, {'GETRANGE', key, 0, 0}, {'HDEL', key, ''}, {'HEXISTS', key, ''},
+  {'HINCRBY', key, '', 1}, {'HMGET', key, ''}, {'INCR', key}, {'LINDEX', key, 0}, {'LPOP', key}, {'LREM', key, 1, ''},
+  {'PERSIST', key}, {'PTTL', key}, {'XADD', key, '*', '', ''}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0},
   {'ZREM', key, ''}, {'ZSCORE', key, ''},
 }
 

@@ -15,7 +15,9 @@ for i = 4, #ARGV do
     redis.call('LREM', lane, 0, id)
     leave_order(id)
     drop_job(effects)
-    redis.call('DEL', prefix .. 'delivery:' .. id, prefix .. 'event:' .. id, prefix .. 'history:' .. id)
+    for _, kind in ipairs({'delivery:', 'event:', 'history:', 'differing:'}) do
+      redis.call('DEL', prefix .. kind .. id)
+    end
     answers[#answers + 1] = 1
   end
 end

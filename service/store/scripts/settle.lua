@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Write the results of an event's effects, and its next step. ARGV: prefix, queue, then 15 per event: job, token, id,
 -- history line, ledger ('' to keep it), step, outcome or reason to wait, delay_ms, order of the effects, retention_ms,
--- body_ms, more, version of a stale read ('' for none), account to park under ('' for none), number of outputs; then 8
+-- body_ms, more, version of a stale read ('' for none), account to park under ('' for none), number of outputs; then 9
 -- per output: position of its effect, 'event' and the arguments of ingest, or 'entry', stream, length_max, event, rule,
--- data, ''. An output is written once, by the call that marks its effect as done.
+-- data, '', ''. An output is written once, by the call that marks its effect as done.
 -- Steps: note (write only), end, bury (dead letter), defer (run the effects later, off the lane), postpone (the same,
 -- and do not count the attempt), behind (the same, after the effects of earlier events), hold (requeue the job), release
 -- (requeue the job, and do not count the attempt), late (results whose lease expired; the outcome is the last replay
@@ -93,7 +93,7 @@ end
 
 -- `before` is the stored ledger: outputs of effects that are done there were written by an earlier call.
 local function put(i, count, before, after)
-  for at = i, i + (count - 1) * 8, 8 do
+  for at = i, i + (count - 1) * 9, 9 do
     local place = tonumber(ARGV[at])
     if string.sub(before, place, place) ~= 'd' and string.sub(after, place, place) == 'd' then
       if ARGV[at + 1] == 'event' then
@@ -225,6 +225,6 @@ end
 local i = 3
 while i <= #ARGV do
   answers[#answers + 1] = (ARGV[i + 5] == 'late' and settle_late or settle)(i)
-  i = i + 15 + tonumber(ARGV[i + 14]) * 8
+  i = i + 15 + tonumber(ARGV[i + 14]) * 9
 end
 return answers

@@ -123,16 +123,48 @@ local function make_job(job, payload, due)
   return false
 end
 
--- Store the event at ARGV[i] (id, dedupe key, window_ms, lane, encoded event, job payload), unless its dedupe key is set.
--- Returns the id stored under the dedupe key, or nil and whether the lane got a new job.
+local function to_hex(byte)
+  return string.format('%02x', string.byte(byte))
+end
+
+-- Return the event id and the digest of the content that a dedupe key holds: a zero byte, the 16 bytes of the id, and
+-- the digest. A value of another form is an id without a digest.
+local function unpack_holder(value)
+  if string.byte(value) ~= 0 then
+    return value, ''
+  end
+  return (string.gsub(string.sub(value, 2, 17), '.', to_hex)), string.sub(value, 18)
+end
+
+-- Keep the duplicate at ARGV[i] if its content differs from that of the event `first`, instead of an earlier one, and
+-- count such duplicates. A repeated call with the same id is not counted. Returns whether the content differs.
+local function keep_difference(i, first, content)
+  local _, other = unpack_holder(ARGV[i + 6])
+  if first == ARGV[i] or content == '' or other == '' or content == other then
+    return false
+  end
+  local key = prefix .. 'differing:' .. first
+  if not has_type(key, 'hash') then
+    redis.call('DEL', key)
+  end
+  local count = (count_of(field(key, 'count')) or 0) + (field(key, 'id') == ARGV[i] and 0 or 1)
+  redis.call('HSET', key, 'id', ARGV[i], 'count', count, 'at_ms', now, 'delivery', ARGV[i + 4])
+  redis.call('PEXPIRE', key, ARGV[i + 2])
+  return true
+end
+
+-- Store the event at ARGV[i] (id, dedupe key, window_ms, lane, encoded event, job payload, value of the dedupe
+-- key), unless its dedupe key is set. Returns the id stored under the dedupe key and whether the content differs, or nil and
+-- whether the lane got a new job.
 -- A failed command does not undo the earlier ones. A job without an event is dropped by its worker. The dedupe key is
 -- set last, so that a set key always refers to a stored event. A dedupe key or a lane of another type holds nothing of
 -- ours: it is replaced, and the sweep adds the open events of the lane again.
 local function add_event(i)
   local id, dedupe, lane = ARGV[i], prefix .. 'dedupe:' .. ARGV[i + 1], lane_prefix .. ARGV[i + 3]
-  local holder = read('GET', dedupe)
-  if holder then
-    return holder, false
+  local value = read('GET', dedupe)
+  if value then
+    local holder, content = unpack_holder(value)
+    return holder, keep_difference(i, holder, content)
   end
   if not read('LLEN', lane) then
     redis.call('DEL', lane)
@@ -141,7 +173,7 @@ local function add_event(i)
   redis.call('RPUSH', lane, id)
   redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
   redis.call('ZADD', open, now, id)
-  redis.call('SET', dedupe, id, 'PX', ARGV[i + 2])
+  redis.call('SET', dedupe, ARGV[i + 6], 'PX', ARGV[i + 2])
   return nil, made
 end
 

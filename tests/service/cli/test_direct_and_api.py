@@ -453,7 +453,7 @@ def _word(installation: SampleInstallation, word: str) -> str:
 
 def _steady(text: str) -> str:
     """Remove the values that differ between two calls."""
-    return re.sub(r'"(oldest_age_ms|memory_bytes|clock_ms)":\d+', "", text)
+    return re.sub(r'"(oldest_age_ms|oldest_due_ms|memory_bytes|clock_ms)":\d+', "", text)
 
 
 def _audited(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -17,9 +17,8 @@ from service.envelopes import CustomEnvelope, EnvelopeConfig, ParseContext
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.http_client import HttpClient
+from service.ingestion.fact_limits import ID_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
 from service.ingestion.sources import (
-    ID_CHARACTERS_MAX,
-    TEXT_CHARACTERS_MAX,
     Source,
     VerifiedDelivery,
     build_sources,

@@ -2,17 +2,20 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
 import yaml
+from msgspec import structs
 
 from service.configuration import load_config
 from service.errors import ConfigError
 from service.http_client import HttpClient
 from service.ingestion.reverification import ingest, reverify
 from service.ingestion.sources import build_sources
+from service.management.event_view import Visibility, view_event
+from service.metrics.families import DIFFERING_DUPLICATES
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.store import Store
@@ -105,6 +108,47 @@ async def test_answers_are_those_of_the_source(  # noqa: PLR0917 - fixtures
     async with client.get(f"{url}/webhooks/code?code=abc") as response:
         proof = hashlib.sha256(b"abc" + SECRET + b"https://hooks.example.com/x").hexdigest()
         assert await response.json() == {"response": proof}
+
+
+async def test_duplicate_with_other_content_has_a_warning_a_metric_and_a_difference(  # noqa: PLR0917 - fixtures
+    settings: Settings, store: Store, serve: Serve, client: aiohttp.ClientSession, tmp_path: Path, lines: Lines
+) -> None:
+    path = tmp_path / "records.yaml"
+    path.write_text(configuration(**{"by-record": {"dedupe_by": "id_and_record"}}))
+    config = load_config(path, ENVIRON)
+    async with HttpClient(settings) as outbound:
+        sources = build_sources(config, ENVIRON, build_platforms(config.platforms, ENVIRON, outbound), settings)
+    url = await serve(settings, store, sources)
+
+    async def post(body: bytes, source: str = "erp-orders") -> dict[str, str]:
+        async with client.post(f"{url}/webhooks/{source}", data=body, headers=signed(body)) as response:
+            assert response.status == 202
+            return await response.json()
+
+    counted = DIFFERING_DUPLICATES.values.get(("erp-orders",), 0)
+    first = await post(b'{"id": "1", "type": "t", "order": "7", "email": "a@b.c", "lines": [{"n": 1}, {"n": 2}]}')
+    same = await post(b'{"id": "1", "type": "t", "order": "7", "email": "a@b.c", "lines": [{"n": 1}, {"n": 2}]}')
+    other = await post(b'{"id": "1", "type": "u", "order": "8", "email": "d@b.c", "lines": [{"n": true}]}')
+    assert [answer["status"] for answer in (first, same, other)] == ["queued", "duplicate", "duplicate"]
+    assert {answer["event_id"] for answer in (first, same, other)} == {first["event_id"]}
+    [_, usual, warning] = lines("delivery.received")
+    assert (usual["level"], "differing_event_ids" in usual) == ("info", False)
+    assert (warning["level"], warning["differing_event_ids"]) == ("warning", [first["event_id"]])
+    assert DIFFERING_DUPLICATES.values["erp-orders",] == counted + 1
+    shown = await store.events.get(first["event_id"])
+    assert shown is not None
+    views = {each: view_event("a", shown, 0, each).differing_duplicates for each in get_args(Visibility)}
+    found = {name: view and [structs.astuple(each) for each in view.differences or ()] for name, view in views.items()}
+    record = ('["erp","purchase_order","7"]', '["erp","purchase_order","8"]')
+    shared = [("type", '"t"', '"u"'), ("record", *record), ("/type", '"t"', '"u"'), ("/order", '"7"', '"8"')]
+    lists = [("/lines/0/n", "1", "true"), ("/lines/1", '{"n":2}', None)]
+    assert found["raw"] == [*shared, ("/email", '"a@b.c"', '"d@b.c"'), *lists]
+    assert found["redacted"] == [*shared, ("/email", '"[redacted]"', '"[redacted]"'), *lists]
+    outline = [(each[0], None, None) for each in found["raw"] or ()]
+    assert found["outline"] == [*shared[:2], *outline[2:]]
+
+    by_record = [await post(b'{"id": "1", "type": "t", "order": "%d"}' % order, "by-record") for order in (7, 8, 7)]
+    assert [answer["status"] for answer in by_record] == ["queued", "queued", "duplicate"]
 
 
 BATCH = {

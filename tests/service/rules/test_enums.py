@@ -33,7 +33,7 @@ def mistakes(when: str, platforms: PlatformValues, kind: str = "purchase_order")
         ("{field: previous.status, op: ne, value: orderd}", "value", "orderd", "ordered"),
         ("{field: raw.status, op: changed_from, value: create}", "value", "create", "created"),
         ("{all: [{not: {field: status, op: eq, value: expectd}}]}", "all[0].not.value", "expectd", "expected"),
-        ("{any_of: lines, where: {field: $root.status, op: eq, value: x}}", "any_of.where.value", "x", ""),
+        ("{any_of: lines, where: {field: $root.status, op: eq, value: x}}", "where.value", "x", ""),
         ("{field: status, op: eq, value: shipped}", "value", "shipped", ""),
     ],
 )

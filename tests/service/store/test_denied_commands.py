@@ -11,7 +11,7 @@ import pytest
 from service.errors import StoreFull, StoreScriptFailed, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
-from service.store import IngestRequest, Job, Store, open_store
+from service.store import IngestRequest, IngestResult, Job, Store, open_store
 from service.store.management.replay import Replay
 from service.store.queue.outputs import EmittedEvent
 from service.store.scripts import load_script
@@ -98,6 +98,22 @@ async def test_redelivery_after_a_denied_command_is_processed(store: Store, comm
     assert job.head.delivery is not None
     await store.lanes.decide(decision(job, job.head.id))
     assert await indexes_of(store, result.event_id) == {"ended"}
+
+
+def with_content(event: Event, content: bytes) -> IngestRequest:
+    return IngestRequest(event, "k", WINDOW_MS, content)
+
+
+@pytest.mark.parametrize("command", commands_of("ingest"))
+async def test_duplicate_with_other_content_is_reported_after_a_denied_command(store: Store, command: str) -> None:
+    first, other = with_content(make_event(), b"abc"), with_content(make_event(), b"abd")
+    await store.ingest_all([first])
+    await attempt(store, command, lambda: store.ingest_all([other]))
+    assert await store.ingest_all([other]) == [IngestResult("duplicate", first.event.id, differs=True)]
+    assert await is_stored(store, first.event.id)
+    shown = await store.events.get(first.event.id)
+    assert shown is not None
+    assert (shown["differing"]["count"], shown["differing"]["event"]["body"]) == (1, b"{}")
 
 
 @pytest.mark.parametrize("name", ["dedupe:shop:k", f"lane:{RECORD}"])

@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.settings import Settings
-from service.store import LaneStep, Store, open_store
+from service.store import IngestRequest, LaneStep, Store, open_store
 from tests.service.store.builders import WINDOW_MS, claim_one, decision, make_event, settlement
 from tests.service.store.test_denied_commands import attempt, commands_of
 
@@ -14,7 +14,8 @@ pytestmark = pytest.mark.store
 
 
 async def run_ingest(store: Store) -> None:
-    await store.ingest(make_event(), "k", WINDOW_MS)
+    """Ingest an event, and a duplicate with other content."""
+    await store.ingest_all([IngestRequest(make_event(), "k", WINDOW_MS, content) for content in (b"a", b"b")])
 
 
 async def run_worker(store: Store) -> None:

@@ -2,11 +2,13 @@
 
 import copy
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.config.platforms import BuiltInPlatformConfig
@@ -94,6 +96,33 @@ def test_the_samples_have_every_field(kind: Any) -> None:
     for record_kind, places in kind.config.places.items():
         _, record = read(config_of(kind.name, {}), record_kind, sample(kind.name, record_kind))
         assert missing_fields(places, record) == []
+
+
+def filled_fields(value: Struct, above: str = "") -> Iterator[str]:
+    """Yield the fields that have values, also those of nested objects and of the first line."""
+    for name in value.__struct_fields__:
+        inner: Any = getattr(value, name)
+        if inner is not UNSET:
+            yield f"{above}{name}"
+        for part in inner[:1] if name == "lines" and inner else [inner]:
+            if isinstance(part, Struct):
+                yield from filled_fields(part, f"{above}{name}.")
+
+
+@pytest.mark.parametrize("kind", BUILT_IN, ids=lambda kind: kind.name)
+def test_every_field_has_a_place_or_a_documented_origin(kind: Any) -> None:
+    page = (Path(__file__).parents[4] / "docs/platforms.md").read_text()
+    for record_kind, places in kind.config.places.items():
+        config = config_of(kind.name, {})
+        _, record = read(config, record_kind, sample(kind.name, record_kind))
+        unplaced = {field for field in filled_fields(cast("Any", record)) if field not in places} - {"id"}
+        mapped = config_of(kind.name, {record_kind: dict.fromkeys(unplaced, "/elsewhere")})
+        mistakes = list(mapped.check("platforms.it"))
+        assert {mistake.path.partition(f"map.{record_kind}.")[2] for mistake in mistakes} == unplaced
+        assert all("has no single place on this platform: it is " in mistake.reason for mistake in mistakes)
+        for field, origin in config.combined.get(record_kind, {}).items():
+            assert f"`{field}`" in page
+            assert origin.removeprefix("it is ") in " ".join(page.split())
 
 
 def test_missing_fields_are_listed_without_their_parts() -> None:

@@ -64,6 +64,39 @@ async def test_second_event_with_the_same_dedupe_key_is_a_duplicate(store: Store
     assert await store.events.get(second.id) is None
 
 
+async def test_duplicate_with_other_content_is_reported_and_stored(valkey_url: str) -> None:
+    def request(content: bytes, record: str = "1") -> IngestRequest:
+        return IngestRequest(make_event(record), "k", WINDOW_MS, content)
+
+    async with store_on(valkey_url, backlog_events_max=1) as store:
+        first = request(b"a")
+        assert await store.ingest_all([first]) == [IngestResult("queued", first.event.id)]
+        # At the backlog limit too.
+        for content, differs in ((b"a", False), (b"", False), (b"b", True), (b"a", False)):
+            (result,) = await store.ingest_all([request(content)])
+            assert result == IngestResult("duplicate", first.event.id, differs)
+        assert await store.ingest_all([first]) == [IngestResult("queued", first.event.id)]
+        newest = request(b"c", "2")
+        for _ in range(2):  # the same id is a repeated call
+            assert (await store.ingest_all([newest]))[0].differs
+        shown = await store.events.get(first.event.id)
+        assert shown is not None
+        assert (shown["differing"]["count"], shown["differing"]["event"]["record"].id) == (2, "2")
+        key = f"differing:{first.event.id}"
+        assert 0 < await store.client.command("PTTL", store.keys.named(key)) <= WINDOW_MS
+        await store.client.command("SET", store.keys.named(key), "another type")
+        assert (await store.ingest_all([request(b"d")]))[0].differs
+        await store.memory_usage.erase_events(first.event.record.lane, [first.event.id])
+        assert await store.client.command("EXISTS", store.keys.named(key)) == 0
+
+
+async def test_dedupe_key_without_a_digest_is_not_compared(store: Store) -> None:
+    first = make_event()
+    await store.ingest(first, "k", WINDOW_MS)
+    other = IngestRequest(make_event(), "k", WINDOW_MS, b"b")
+    assert await store.ingest_all([other]) == [IngestResult("duplicate", first.id)]
+
+
 async def test_repeated_ingest_stores_the_event_once(store: Store) -> None:
     event = make_event()
     receipts = [await store.ingest(event, "k", WINDOW_MS) for _ in range(3)]

@@ -1,0 +1,257 @@
+"""Alerts and recording rules on metrics, for Prometheus."""
+
+from helm.dashboards.generator.alerts import RELEASE, SCOPE, Alert, Recording, alert_rules, recording_rules, to_yaml
+
+SLOW_SECONDS = 60
+"""An event that takes longer from receipt to end is slow. It is a bucket bound of waybill_end_to_end_seconds."""
+
+
+OWN_ERRORS = 'reason=~"internal|store_.*"'
+
+
+def _delivery_errors(window: str) -> str:
+    """Return the share of deliveries that failed by our own fault; rejected deliveries count on neither side."""
+    failed = f"rate(waybill_deliveries_total{{$scope, {OWN_ERRORS}}}[{window}])"
+    answered = f'rate(waybill_deliveries_total{{$scope, status!="rejected"}}[{window}])'
+    return f"sum by (namespace) ({failed}) / sum by (namespace) ({answered} or {failed})"
+
+
+def _slow_events(window: str) -> str:
+    """Return the share of ended events that took longer than SLOW_SECONDS."""
+    fast = f'rate(waybill_end_to_end_seconds_bucket{{$scope, le="{SLOW_SECONDS}.0"}}[{window}])'
+    ended = f"rate(waybill_end_to_end_seconds_count{{$scope}}[{window}])"
+    return f"1 - sum by (namespace) ({fast}) / sum by (namespace) ({ended})"
+
+
+RECORDINGS = tuple(
+    Recording(f"waybill:{name}:ratio_rate{window}", build(window))
+    for name, build in (("delivery_errors", _delivery_errors), ("slow_events", _slow_events))
+    for window in ("5m", "30m", "1h", "6h")
+)
+
+
+def _burns(name: str, short: str, long: str, threshold: str) -> str:
+    """Return the condition that both windows are above the threshold: burning now, and for long enough to matter."""
+    series = f'__name__=~"waybill:{name}:ratio_rate({short}|{long})", {SCOPE}, release="{RELEASE}"'
+    return f"min by (namespace) ({{{series}}}) > {threshold}"
+
+
+def _half_fail(metric: str, by: str) -> str:
+    """Return the condition that more than half of the calls fail, and at least ten of them."""
+    failed = f'{metric}{{$scope, outcome="error"}}[10m]'
+    return (
+        f"sum by ({by}) (increase({failed})) >= 10"
+        f" and sum by ({by}) (rate({failed})) / sum by ({by}) (rate({metric}{{$scope}}[10m])) > 0.5"
+    )
+
+
+METRICS = (
+    Alert(
+        "WaybillAbsent",
+        "absent(waybill_build_info{$scope}) == 1",
+        "10m",
+        "critical",
+        "No pod of Waybill is scraped: none runs, or the network policy or the monitor does not allow it.",
+    ),
+    Alert(
+        "WaybillStoreDown",
+        "min by (namespace) (waybill_store_up{$scope}) == 0",
+        "2m",
+        "critical",
+        "A pod cannot reach the store. Deliveries are answered 503, and no job runs.",
+    ),
+    Alert(
+        "WaybillStoreLost",
+        'sum by (namespace) (increase(waybill_store_errors_total{$scope, error_kind="store_lost"}[5m])) > 0',
+        "0m",
+        "critical",
+        "The store was emptied or belongs to another installation. Deliveries are answered 503, and no job runs.",
+    ),
+    Alert(
+        "WaybillStoreWeak",
+        'sum by (namespace) (increase(waybill_store_errors_total{$scope, error_kind="store_not_durable"}[5m])) > 0',
+        "0m",
+        "critical",
+        "The store does not provide WAYBILL_DURABILITY. Deliveries are answered 503.",
+    ),
+    Alert(
+        "WaybillNoWorker",
+        "max by (namespace) (waybill_workers_alive{$scope}) == 0",
+        "5m",
+        "critical",
+        "No worker is alive. Deliveries are still accepted and stay queued.",
+    ),
+    Alert(
+        "WaybillAnswers5xx",
+        "sum by (namespace) (increase(waybill_deliveries_total{$scope, " + OWN_ERRORS + "}[5m])) >= 10"
+        f" and {_delivery_errors('5m')} > 0.01",
+        "5m",
+        "critical",
+        "More than 1 % of deliveries are answered 5xx. Events are lost when senders stop redelivering.",
+    ),
+    Alert(
+        "WaybillDeliveryErrorsBurnFast",
+        _burns("delivery_errors", "5m", "1h", "0.0144"),
+        "2m",
+        "critical",
+        "Failed deliveries use up a monthly error budget of 0.1 % in two days.",
+    ),
+    Alert(
+        "WaybillDeliveryErrorsBurnSlow",
+        _burns("delivery_errors", "30m", "6h", "0.006"),
+        "15m",
+        "warning",
+        "Failed deliveries use up a monthly error budget of 0.1 % in five days.",
+    ),
+    Alert(
+        "WaybillSlowEventsBurn",
+        _burns("slow_events", "30m", "6h", "0.06"),
+        "15m",
+        "warning",
+        "Events that take longer than a minute use up a monthly budget of 1 % in five days.",
+    ),
+    Alert(
+        "WaybillEventsOld",
+        "max by (namespace) (waybill_oldest_due_age_seconds{$scope}) > 1800",
+        "10m",
+        "warning",
+        "A job has been due for more than 30 minutes, and no worker has claimed it.",
+    ),
+    Alert(
+        "WaybillBacklogGrows",
+        'max by (namespace) (waybill_queue_jobs{$scope, state="due"}) >= 1000'
+        ' and max by (namespace) (deriv(waybill_queue_jobs{$scope, state="due"}[30m])) > 0',
+        "30m",
+        "warning",
+        "More than 1,000 jobs are due, and their number has been growing for half an hour.",
+    ),
+    Alert(
+        "WaybillBacklogFull",
+        "max by (namespace) (waybill_events_pending{$scope})"
+        " / min by (namespace) (waybill_events_pending_max{$scope}) > 0.8",
+        "5m",
+        "critical",
+        "80 % of WAYBILL_BACKLOG_EVENTS_MAX are pending. At 100 %, deliveries are answered 503.",
+    ),
+    Alert(
+        "WaybillEventsParked",
+        "max by (namespace) (waybill_parked_age_seconds{$scope}) > 3600",
+        "5m",
+        "warning",
+        "Events have been parked for more than an hour: the circuit of an account is open, or an operator paused it.",
+    ),
+    Alert(
+        "WaybillDeadLetters",
+        "max by (namespace) (waybill_dead_letters{$scope}) > 0",
+        "5m",
+        "warning",
+        "Dead letters exist. Replay or discard them.",
+    ),
+    Alert(
+        "WaybillSourceSilent",
+        "sum by (namespace, source) (increase(waybill_deliveries_total{$scope}[1d] offset 6h)) >= 50"
+        " and sum by (namespace, source) (increase(waybill_deliveries_total{$scope}[6h])) < 1",
+        "0m",
+        "warning",
+        "Source {{ $labels.source }} has sent nothing for six hours, and 50 deliveries or more in the day before.",
+    ),
+    Alert(
+        "WaybillDeliveriesRejected",
+        "sum by (namespace, source)"
+        ' (increase(waybill_deliveries_total{$scope, reason=~"not_verified|stale_timestamp"}[10m])) > 20',
+        "5m",
+        "warning",
+        "Deliveries of source {{ $labels.source }} fail verification: changed secret, wrong clock, or forged requests.",
+    ),
+    Alert(
+        "WaybillQuarantineDrops",
+        'sum by (namespace, source) (increase(waybill_quarantined_total{$scope, outcome=~"dropped|failed"}[15m])) > 0',
+        "0m",
+        "warning",
+        "Rejected deliveries of source {{ $labels.source }} are not in quarantine: it is full, or the store failed.",
+    ),
+    Alert(
+        "WaybillAdminDenied",
+        "sum by (namespace, reason) (increase(waybill_admin_denied_total{$scope}[10m])) > 20",
+        "0m",
+        "warning",
+        "The admin API denies many calls: missing or unknown token, or insufficient role.",
+    ),
+    Alert(
+        "WaybillFetchesFail",
+        _half_fail("waybill_fetches_total", "namespace, platform"),
+        "10m",
+        "warning",
+        "More than 50 % of the calls to {{ $labels.platform }} fail.",
+    ),
+    Alert(
+        "WaybillEffectsFail",
+        _half_fail("waybill_effects_total", "namespace, rule_id"),
+        "10m",
+        "warning",
+        "More than 50 % of the effects of rule {{ $labels.rule_id }} fail.",
+    ),
+    Alert(
+        "WaybillRulebookRejected",
+        "sum by (namespace) (increase(waybill_rulebooks_rejected_total{$scope}[15m])) > 0",
+        "0m",
+        "warning",
+        "A worker cannot load the published rulebook and continues with the previous one.",
+    ),
+    Alert(
+        "WaybillRulebooksDiffer",
+        "count by (namespace) (count by (namespace, version) (waybill_rulebook_rules{$scope})) > 1",
+        "15m",
+        "warning",
+        "Workers use different rulebook versions.",
+    ),
+    Alert(
+        "WaybillLeasesLost",
+        "sum by (namespace) (increase(waybill_leases_lost_total{$scope}[15m])) > 10",
+        "0m",
+        "warning",
+        "Workers lose leases: a worker stalls, or the store is slow.",
+    ),
+    Alert(
+        "WaybillStoreFillsUp",
+        "max by (namespace) (waybill_store_memory_ratio{$scope}) > 0.7",
+        "10m",
+        "warning",
+        "The store's memory is more than 70 % full. From 80 %, deliveries are answered 503.",
+    ),
+    Alert(
+        "WaybillStoreFullSoon",
+        "max by (namespace) (waybill_store_memory_ratio{$scope}) > 0.3"
+        " and max by (namespace) (predict_linear(waybill_store_memory_ratio{$scope}[6h], 86400)) > 0.8",
+        "30m",
+        "warning",
+        "At the growth of the last six hours, the store's memory is full within a day.",
+    ),
+    Alert(
+        "WaybillStoreSlow",
+        "histogram_quantile(0.99, sum by (namespace, le) (rate(waybill_store_call_seconds_bucket{$scope}[5m]))) > 0.5",
+        "10m",
+        "warning",
+        "The p99 latency of store calls is above 0.5 s.",
+    ),
+    Alert(
+        "WaybillEventLoopHeld",
+        "histogram_quantile(0.99,"
+        " sum by (namespace, le) (rate(waybill_event_loop_lag_seconds_bucket{$scope}[5m]))) > 0.25",
+        "10m",
+        "warning",
+        "The event loop of a process is held for more than 0.25 s.",
+    ),
+    Alert(
+        "WaybillLogLinesDropped",
+        "sum by (namespace) (increase(waybill_log_lines_dropped_total{$scope}[15m])) > 0",
+        "0m",
+        "warning",
+        "Log lines are lost: the standard output of a pod is blocked, closed or too slow.",
+    ),
+)
+
+
+def prometheus_rules() -> str:
+    """Build the recording rules and the alert rules for Prometheus."""
+    return to_yaml({"waybill-recordings": recording_rules(RECORDINGS), "waybill": alert_rules(METRICS)})
