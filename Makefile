@@ -10,6 +10,9 @@ PYTEST := $(BIN)/pytest -n auto --dist worksteal
 PYTEST_ARGS ?=
 COVERAGE ?=
 
+# Install again if the Python of the environment was removed.
+$(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
+
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 

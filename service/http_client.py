@@ -12,6 +12,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from io import BytesIO
 from socket import AddressFamily
 from types import TracebackType
@@ -25,6 +26,7 @@ from msgspec import Struct
 from yarl import URL
 
 from service.errors import PermanentError, TransientError
+from service.exchange import ConnectionFacts, Exchange, connection_facts
 from service.name_resolver import NameResolver
 from service.settings import Settings
 from service.ssrf_guard import SsrfGuard
@@ -38,6 +40,8 @@ HEADERS_MAX = 256
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})")
 _STATUS_LINE_BYTES = 12
+
+_current_exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class HttpResponse(Struct, frozen=True):
@@ -79,8 +83,11 @@ class HttpClient:
         body_needed: bool = True,
         connect_seconds_max: float = CONNECT_TIMEOUT_SECONDS,
         tls: ssl.SSLContext | None = None,
+        exchange: Exchange | None = None,
     ) -> HttpResponse:
         """Send one request and read the complete response. Every status is a response, not an error.
+
+        An `exchange` is filled with request, response and connection, also if the call fails.
 
         The status alone decides if it is 3xx, 4xx (except 404) or 5xx, or if the body is not needed: a body that
         cannot be read is then no error. Errors after the status line have `http_status`.
@@ -101,6 +108,9 @@ class HttpClient:
             self._guard.check_literal(target.raw_host or "")
         session = self._guarded if guarded else self._plain
         timeout = _timeout(seconds_max, connect_seconds_max)
+        if exchange is not None:
+            exchange.method, exchange.url, exchange.headers, exchange.body = method, url, headers, body
+            _current_exchange.set(exchange)
         status, names, chunks = 0, dict[str, str](), list[bytes]()
         started = time.perf_counter()
         try:
@@ -122,6 +132,11 @@ class HttpClient:
                 status = status or error.status
             if not _status_decides(status, body_needed=body_needed):
                 raise _classify(error, target, status or None, bytes_max) from error
+        finally:
+            if exchange is not None:
+                _current_exchange.set(None)
+                exchange.status, exchange.response_headers, exchange.response_body = status, names, b"".join(chunks)
+                exchange.duration_ms = (time.perf_counter() - started) * 1000
         return HttpResponse(status, names, b"".join(chunks), (time.perf_counter() - started) * 1000)
 
     async def close(self) -> None:
@@ -172,14 +187,19 @@ class _Connector(aiohttp.TCPConnector):
 class _ResponseProtocol(ResponseHandler):
     """Protocol of a connection. An error of the parser gets the status of the response as its `code`, 0 if unknown.
 
-    aiohttp drops a complete head if the bytes after it are not valid HTTP or their encoding is unknown.
+    aiohttp drops a complete head if the bytes after it are not valid HTTP or their encoding is unknown. The facts of
+    the connection are read once, for the first call that keeps its exchange.
     """
 
     _status_line = b""
+    _facts: ConnectionFacts | None = None
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - the parameters of aiohttp
-        """Prepare the connection for the next response."""
+        """Prepare the connection for the next response. aiohttp calls it in the task of the call."""
         self._status_line = b""
+        exchange = _current_exchange.get()
+        if exchange is not None and self.transport is not None:
+            self._facts = exchange.connection = self._facts or connection_facts(self.transport)
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:

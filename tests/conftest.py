@@ -11,9 +11,12 @@ import pytest
 import redis
 
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
-from service.settings import Settings, load_settings
+from service.settings import PREFIX, Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles
+
+TEST_SERVER = "WAYBILL_TEST_SERVER"
+"""Variable with the path of another server binary, such as Debian's redis-server."""
 
 register_profiles()
 
@@ -28,15 +31,18 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_dev_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the commands of the tests away from a `waybill dev` that runs on this machine."""
+def no_installation_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep tests away from settings in the user's shell, and from a `waybill dev` that runs on this machine."""
+    for name in list(os.environ):
+        if name.startswith(PREFIX) and name != TEST_SERVER:
+            del os.environ[name]
     os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
 
 
 @pytest.fixture(scope="session")
 def server_binary() -> str | None:
     # Taken out of the environment, where a process that a test starts would refuse it as no setting.
-    return os.environ.pop("WAYBILL_TEST_SERVER", None) or None
+    return os.environ.pop(TEST_SERVER, None) or None
 
 
 @pytest.fixture(scope="session")

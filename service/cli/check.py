@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 import click
 
 from service.cli.output import print_text
-from service.cli.rule_files import read_configured_rules
+from service.cli.rule_files import read_configured_rules, read_rules_of_report
 from service.config.loading import Config
 from service.configuration import read_config
 from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, PermanentError
 from service.extensions import describe_extensions, find_extension_mistakes
 from service.http_client import HttpClient
+from service.mistakes import Mistakes
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.rules import RuleFile
@@ -53,6 +54,11 @@ def check(path: Path | None) -> None:
     mistakes.extend(find_extension_mistakes())
     if reading.config is not None:
         mistakes.extend(_check_parts(reading.config, settings, os.environ))
+    else:
+        with_rules = Mistakes()
+        with with_rules.collect():
+            read_rules_of_report(reading, path.parent)
+        mistakes.extend(with_rules.found)
     texts = list(dict.fromkeys(map(str, mistakes)))
     for text in texts:
         print_text(f"waybill: {text}", err=True)

@@ -58,7 +58,7 @@ class ConnectionOptions(Struct, frozen=True):
         token = self.token
         if token is None and self.token_file is not None:
             try:
-                token = self.token_file.read_text()
+                token = self.token_file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise ConfigError(
                     "--token-file", f"cannot read the file: {error}", "name a file with the token"

@@ -170,7 +170,7 @@ def _reserve(path: Path) -> int:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if path.parent.name == ".waybill":
-            (path.parent / ".gitignore").write_text("*\n")
+            (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             descriptor = _open(path, os.O_RDWR | os.O_CREAT)

@@ -7,6 +7,8 @@ done; 1 failed, with one `process.failed` line in the log; 2 a configuration or 
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from io import TextIOWrapper
+from typing import Any, cast
 
 import click
 import structlog
@@ -127,6 +129,9 @@ def waybill() -> None:
 def main() -> None:
     """Run the command line and end the process with an exit code."""
     collect_less_often()
+    if hasattr(sys.stdout, "reconfigure"):
+        # A locale other than UTF-8 lacks some characters.
+        cast("TextIOWrapper[Any]", sys.stdout).reconfigure(errors="backslashreplace")
     try:
         waybill(prog_name="waybill")
     except ConfigError as error:

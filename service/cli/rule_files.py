@@ -10,7 +10,7 @@ import click
 
 from service.actions import load_actions
 from service.cli.output import print_text
-from service.config import Config
+from service.config.loading import Config, ConfigReport
 from service.config.platforms import BuiltInPlatformConfig
 from service.configuration import load_config, read_config
 from service.errors import ConfigError
@@ -94,6 +94,16 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
         _enum_check(partial(account_values, config)),
     ]
     return read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions(), checks)
+
+
+def read_rules_of_report(report: ConfigReport, folder: Path) -> tuple[RuleFile, ...]:
+    """Read the rule files of a waybill.yaml with mistakes in `folder`, whose accounts are not known.
+
+    Raises:
+        ConfigErrors: all mistakes of all files, except undocumented values.
+    """
+    checks = [partial(check_sources, report.sources)]
+    return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks)
 
 
 def _enum_check(values_of: ValuesOf) -> RuleCheck:

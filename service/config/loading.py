@@ -59,10 +59,15 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class ConfigReport(Struct, frozen=True):
-    """Result of reading a file: a Config, or all mistakes."""
+    """Result of reading a file: a Config, or all mistakes.
+
+    With mistakes, `rules` and `sources` are the rule files and the names of the sources, to check the rules as well.
+    """
 
     config: Config | None
     mistakes: tuple[ConfigError, ...]
+    rules: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 def check_config(path: Path, environ: Mapping[str, str], kinds: KindTypes) -> ConfigReport:
@@ -86,7 +91,7 @@ def check_config(path: Path, environ: Mapping[str, str], kinds: KindTypes) -> Co
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
-        return ConfigReport(None, tuple(mistakes))
+        return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")))
     found = [
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(

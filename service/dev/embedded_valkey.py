@@ -103,7 +103,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", path: Path, log: Path)
         time.sleep(0.01)
     process.kill()
     process.wait()
-    end = log.read_text(errors="replace")[-LOG_CHARACTERS_MAX:].strip()
+    end = log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS_MAX:].strip()
     raise ConfigError("embedded store", f"Valkey did not start: {end}", "correct the cause that its log names")
 
 

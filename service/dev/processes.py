@@ -78,7 +78,9 @@ class ChildProcess:
 
     def stderr_tail(self) -> str:
         """Return the end of stdout and stderr."""
-        parts = (path.read_text(errors="replace")[-1_500:].strip() for path in (self.output, self.errors))
+        parts = (
+            path.read_text(encoding="utf-8", errors="replace")[-1_500:].strip() for path in (self.output, self.errors)
+        )
         return "\n".join(part for part in parts if part)
 
     def kill(self) -> None:

@@ -124,6 +124,6 @@ def write_config(workspace: Workspace, sandbox_url: str) -> None:
         flow_user=FLOW_USER,
         flow_password=FLOW_PASSWORD,
     )
-    workspace.config.write_text(config)
+    workspace.config.write_text(config, encoding="utf-8")
     rules = RULES.format(sink=f"{sandbox_url}/_sandbox/sink/erp")
-    (workspace.directory / "rules" / "examples.yaml").write_text(rules)
+    (workspace.directory / "rules" / "examples.yaml").write_text(rules, encoding="utf-8")

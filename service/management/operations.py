@@ -1,6 +1,7 @@
 """Management operations of an installation, called by the admin API and by commands that use the stores directly."""
 
 from service.management import erasure
+from service.management.dead_letter_groups import DeadLetterGroupOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
 from service.management.event_search import EventOperations
@@ -8,6 +9,8 @@ from service.management.explanation import ExplanationOperations
 from service.management.overview import OverviewOperations
 from service.management.quarantine import QuarantineOperations
 from service.management.replay import ReplayOperations
+from service.management.rule_statistics import RuleStatisticsOperations
+from service.management.settings_view import SettingsOperations
 from service.management.status import StatusOperations
 
 
@@ -19,6 +22,9 @@ class AdminOperations(
     StatusOperations,
     OverviewOperations,
     ExplanationOperations,
+    DeadLetterGroupOperations,
+    RuleStatisticsOperations,
+    SettingsOperations,
 ):
     """All operations on the stores of an installation in the name of an actor.
 

@@ -8,15 +8,20 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
+from service.exchange import Exchange
 from service.records import Record
 
 
 class CallContext(Struct, frozen=True):
-    """Event that a call belongs to: sent as `traceparent` and, where the platform supports it, as correlation id."""
+    """Event that a call belongs to: sent as `traceparent` and, where the platform supports it, as correlation id.
+
+    The call of an effect fills `exchange`.
+    """
 
     event_id: str
     traceparent: str | None = None
     correlation_id: str | None = None
+    exchange: Exchange | None = None
 
 
 class FetchedRecord(Struct, frozen=True):
@@ -49,7 +54,7 @@ class ListedRecord(Struct, frozen=True):
     Attributes:
         id: The record's id.
         version: As in `FetchedRecord`.
-        digest: SHA-256 of the state that the list contains.
+        digest: SHA-256 of the state that the list contains; empty if unknown.
         deleted: True if the platform marks the record as deleted.
         watched: True if every pass over the list contains the record until it is finished or deleted.
     """

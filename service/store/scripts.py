@@ -31,8 +31,8 @@ class Script(Struct, frozen=True):
 def load_script(name: str) -> Script:
     """Return the script `scripts/<name>.lua`, with `shared.lua` inserted after its first line."""
     folder = files("service.store") / "scripts"
-    flags, body = (folder / f"{name}.lua").read_text().split("\n", 1)
-    source = f"{flags}\n{(folder / 'shared.lua').read_text()}\n{body}"
+    flags, body = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n", 1)
+    source = f"{flags}\n{(folder / 'shared.lua').read_text(encoding='utf-8')}\n{body}"
     return Script(name, source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324 - required by EVALSHA
 
 

@@ -41,11 +41,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 def _one(stage: Stage, children: tuple[Child, Child, Child], run: str, events: int, times: Times) -> None:
     ingress, worker, stub = children
-    worker.wait_for_start()  # else the first events would wait for its imports
-    order = {"port": ingress.port, "path": "/webhooks/pack-orders", "run": run, "requests": events + 3}
-    load = stage.run("load", None, json.dumps({**order, "pace_ms": PACE_MS}))
-    moments: list[list[float]] = load.result()["moments"]
-    time.sleep(SETTLE_SECONDS)  # the last job has its time
+    moments = send_paced(stage, ingress, worker, run, events=events, pace_ms=PACE_MS)
     worker.process.terminate()
     claimed: dict[str, float] = worker.result()["moments"]
     acted = sink_times(stub)
@@ -55,6 +51,21 @@ def _one(stage: Stage, children: tuple[Child, Child, Child], run: str, events: i
         times["claim"].append((claimed[record_id] - answered) * 1000)
         times["sent to claim"].append((claimed[record_id] - sent) * 1000)
         times["action"].append((acted[record_id] - sent) * 1000)
+
+
+def send_paced(
+    stage: Stage, ingress: Child, worker: Child, run: str, *, events: int, pace_ms: float
+) -> list[list[float]]:
+    """Send deliveries at random intervals. Return the times of each request and response, the first three included.
+
+    The first three open connections and fill caches.
+    """
+    worker.wait_for_start()  # else the first events would wait for its imports
+    order = {"port": ingress.port, "path": "/webhooks/pack-orders", "run": run, "requests": events + 3}
+    load = stage.run("load", None, json.dumps({**order, "pace_ms": pace_ms}))
+    moments: list[list[float]] = load.result()["moments"]
+    time.sleep(SETTLE_SECONDS)  # the last job has its time
+    return moments
 
 
 def _lines(times: dict[str, Times]) -> list[Line]:

@@ -76,6 +76,10 @@ class Echo(asyncio.Protocol):
         self._transport.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}")
 
 
+class Silent(asyncio.Protocol):
+    """Accepts requests and never answers."""
+
+
 async def listen(port: int, kind: type[asyncio.Protocol]) -> None:
     """Serve until SIGTERM."""
     loop = asyncio.get_running_loop()
@@ -88,6 +92,6 @@ async def listen(port: int, kind: type[asyncio.Protocol]) -> None:
 
 if __name__ == "__main__":
     kind = (*sys.argv[2:], str(LINES))[0]
-    if kind != "echo":
+    if kind.isdigit():
         _order[:] = order_json("RECORD-ID", int(kind)).split(b"RECORD-ID")
-    uvloop.run(listen(int(sys.argv[1]), Echo if kind == "echo" else Stub))
+    uvloop.run(listen(int(sys.argv[1]), {"echo": Echo, "silent": Silent}.get(kind, Stub)))

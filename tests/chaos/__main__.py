@@ -2,7 +2,8 @@
 
 By default, each fault and each failover runs once. `--long` runs 50 rounds of random faults with at least 100,000
 events. The result is a table; the exit code is 1 if a row has losses. `--self-check` loses power with
-`appendfsync everysec`, which does not guarantee a 202. The exit code is 1 if no loss is counted.
+`appendfsync everysec`, which does not guarantee a 202, and runs actions without order. The exit code is 1 if no loss
+and no disorder is counted.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.chaos.failover import FailoverFleet
 from tests.chaos.faults import FAULTS
 from tests.chaos.fleet import Fleet
 from tests.chaos.rounds import rounds_on
-from tests.chaos.tally import Row
+from tests.chaos.tally import Row, Tally
 
 LONG_ROUNDS, LONG_EVENTS = 50, 100_000
 SELF_CHECKS_MAX = 5
@@ -36,6 +37,7 @@ COLUMNS = (
     "dead letters",
     "lost",
     "unsafe doubled",
+    "out of order",
     "second keys",
     "false decisions",
     "s",
@@ -48,6 +50,7 @@ FAILOVERS = {
     "Sentinel fails over, replica 1.5 s behind (`replica`)": ("replica", 1.5, False),
 }
 POWER = "power lost: store cut to its last fdatasync"
+REJECTED_PUTS = "PUTs answered with 503, 429 or too late"
 
 
 async def main(options: argparse.Namespace) -> int:
@@ -93,18 +96,27 @@ async def run_failover(name: str, options: argparse.Namespace, rng: random.Rando
 
 
 async def self_check(options: argparse.Namespace) -> int:
-    """Lose power without durability until events are lost. The losses must be counted."""
-    make = partial(Fleet, durability="declared", appendfsync="everysec")
+    """Lose power without durability, and reject actions without order. Losses and disorder must be counted."""
+    power = partial(Fleet, durability="declared", appendfsync="everysec")
+    lost = await repeat_until_counted(power, POWER, "lost", options)
+    disorder = await repeat_until_counted(partial(Fleet, ordered=False), REJECTED_PUTS, "out_of_order", options)
+    print(f"with everysec {lost} acknowledged events lost; with `ordered: false` {disorder} effects out of order")
+    print("the test can fail" if lost and disorder else f"the test CANNOT fail, in {SELF_CHECKS_MAX} rounds")
+    return 0 if lost and disorder else 1
+
+
+async def repeat_until_counted(
+    make: Callable[[Path, Tally], Fleet], fault: str, count: str, options: argparse.Namespace
+) -> int:
+    """Repeat a fault until `count` of its row is not 0, and return it."""
     for attempt in range(SELF_CHECKS_MAX):
         # A power loss right after the store's own sync, once per second, loses nothing.
         async with rounds_on(make, options.rate, random.Random(options.seed + attempt)) as rounds:
-            row = await rounds.run(POWER, FAULTS[POWER])
+            row = await rounds.run(fault, FAULTS[fault])
         print(" · ".join(map(str, structs.astuple(row)[:-1])))
-        if row.lost:
-            print(f"the test can fail: {row.lost} acknowledged events lost with everysec")
-            return 0
-    print(f"the test CANNOT fail: 0 acknowledged events lost with everysec in {SELF_CHECKS_MAX} rounds")
-    return 1
+        if found := getattr(row, count):
+            return found
+    return 0
 
 
 def print_row(row: Row) -> None:

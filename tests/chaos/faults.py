@@ -19,6 +19,9 @@ UNUSED_PORT = 9
 DETECTION_SECONDS_MAX = 40.0
 """The durability is checked at least every 15 s."""
 
+HOUR_SECONDS = 20.0
+"""An hour, scaled by 180: the longest backoff of the fleet is 2 s instead of an hour."""
+
 Fault = Callable[[Fleet], Coroutine[Any, Any, None]]
 
 
@@ -90,11 +93,11 @@ async def stop_store(fleet: Fleet) -> None:
 
 
 async def cut_store_before_calls(fleet: Fleet) -> None:
-    await _set_mode(fleet.to_store, "cut requests", 1.0)
+    await _set_mode("cut requests", 1.0, fleet.to_store)
 
 
 async def cut_store_before_answers(fleet: Fleet) -> None:
-    await _set_mode(fleet.to_store, "cut responses", 1.0)
+    await _set_mode("cut responses", 1.0, fleet.to_store)
 
 
 async def break_store_connections(fleet: Fleet) -> None:
@@ -104,20 +107,20 @@ async def break_store_connections(fleet: Fleet) -> None:
 
 
 async def hang_store(fleet: Fleet) -> None:
-    await _set_mode(fleet.to_store, "hang", LEASE_SECONDS * 1.5)
+    await _set_mode("hang", LEASE_SECONDS * 1.5, fleet.to_store)
     fleet.to_store.break_all()
 
 
 async def slow_store(fleet: Fleet) -> None:
-    await _set_mode(fleet.to_store, "slow", 2.0)
+    await _set_mode("slow", 2.0, fleet.to_store)
 
 
 async def cut_platform_before_calls(fleet: Fleet) -> None:
-    await _set_mode(fleet.to_target, "cut requests", 1.0)
+    await _set_mode("cut requests", 1.0, fleet.to_target, fleet.to_sink)
 
 
 async def cut_platform_before_answers(fleet: Fleet) -> None:
-    await _set_mode(fleet.to_target, "cut responses", 1.0)
+    await _set_mode("cut responses", 1.0, fleet.to_target, fleet.to_sink)
 
 
 async def read_from_replica(fleet: Fleet) -> None:
@@ -133,7 +136,7 @@ async def lose_routes(fleet: Fleet) -> None:
 
 
 async def hang_platform(fleet: Fleet) -> None:
-    await _set_mode(fleet.to_target, "hang", 2.0)
+    await _set_mode("hang", 2.0, fleet.to_target, fleet.to_sink)
 
 
 async def answer_ambiguously(fleet: Fleet) -> None:
@@ -142,11 +145,25 @@ async def answer_ambiguously(fleet: Fleet) -> None:
     fleet.target.is_ambiguous = False
 
 
+async def take_target_down(fleet: Fleet) -> None:
+    """Refuse all connections of actions for an hour, which is 20 s at the backoff of the fleet."""
+    fleet.to_sink.take_down()
+    await asyncio.sleep(HOUR_SECONDS)
+    await fleet.to_sink.bring_up()
+
+
+async def reject_puts(fleet: Fleet) -> None:
+    """Answer half of all PUTs with 503, 429 or too late, with two events per second and record."""
+    fleet.lanes, fleet.target.is_rejecting = fleet.lanes // 5, True
+    await asyncio.sleep(4)
+    fleet.lanes, fleet.target.is_rejecting = fleet.lanes * 5, False
+
+
 async def hang_lookups(fleet: Fleet) -> None:
     """Let some events call targets whose names do not resolve for 4 s."""
     rules = fleet.read_rules()
     when = {"field": "id", "op": "matches", "value": "o[0-9]"}
-    urls = [f"http://{name}:{fleet.to_target.port}/sink/named" for name in HANGING_NAMES]
+    urls = [f"http://{name}:{fleet.to_sink.port}/sink/named" for name in HANGING_NAMES]
     fleet.names_hang.touch()
     named: list[dict[str, object]] = [
         {
@@ -295,10 +312,12 @@ async def _stop_process(pid: int, seconds: float) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
-async def _set_mode(proxy: FaultProxy, mode: Mode, seconds: float) -> None:
-    proxy.mode = mode
+async def _set_mode(mode: Mode, seconds: float, *proxies: FaultProxy) -> None:
+    for proxy in proxies:
+        proxy.mode = mode
     await asyncio.sleep(seconds)
-    proxy.mode = "pass"
+    for proxy in proxies:
+        proxy.mode = "pass"
 
 
 FAULTS: dict[str, Fault] = {
@@ -323,6 +342,8 @@ FAULTS: dict[str, Fault] = {
     "every other read from a replica that is behind": read_from_replica,
     "gateway answers reads with 404 in JSON": lose_routes,
     "target acts, then answers each ambiguous status": answer_ambiguously,
+    "target down for an hour (scaled: 20 s)": take_target_down,
+    "PUTs answered with 503, 429 or too late": reject_puts,
     "lookups of some targets' names hang": hang_lookups,
     "store's memory full": fill_memory,
     "store read-only": make_read_only,

@@ -17,11 +17,12 @@ from service.settings import Settings, load_settings
 from service.store import Store, open_store
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.tally import FALSE, KEYED, RULE, UNSAFE, Tally
-from tests.chaos.target import FakeTarget
+from tests.chaos.target import PUT_TIMEOUT_SECONDS, FakeTarget
 
 SECRET = "chaos-secret"
 START_TIMEOUT_SECONDS = 20.0
 LEASE_SECONDS = 2.0
+LANES = 500
 ROOT = Path(__file__).parents[2]
 
 HANGING_NAMES = tuple(f"hang-{number}.test" for number in range(6))
@@ -54,13 +55,24 @@ CONFIG = {
 class Fleet:
     """All processes of one run. Each can be killed and started again."""
 
-    def __init__(self, directory: Path, tally: Tally, durability: str = "fsync", appendfsync: str = "always") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        tally: Tally,
+        durability: str = "fsync",
+        appendfsync: str = "always",
+        *,
+        ordered: bool = True,
+    ) -> None:
         self.directory = directory
         self.names_hang = directory / "names-hang"
         self.durability = durability
+        self.ordered = ordered
         self.target = FakeTarget(tally)
         self.to_store = FaultProxy(str(directory / "data" / "valkey.sock"))
         self.to_target = FaultProxy(0)
+        self.to_sink = FaultProxy(0)
+        self.lanes = LANES
         self.ingresses: list[ChildProcess] = []
         self.workers: list[ChildProcess] = []
         self.ports = [0, 0]
@@ -77,6 +89,8 @@ class Fleet:
         await self.target.start()
         self.to_target = FaultProxy(self.target.port)
         await self.to_target.start()
+        self.to_sink = FaultProxy(self.target.port)
+        await self.to_sink.start()
         self._write_config()
         await self.start_store()
         await self.to_store.start()
@@ -149,6 +163,7 @@ class Fleet:
             self.valkey.kill()
         await self.to_store.stop()
         await self.to_target.stop()
+        await self.to_sink.stop()
         await self.target.stop()
 
     def settings(self) -> Settings:
@@ -169,24 +184,37 @@ class Fleet:
         (self.directory / "switches").write_bytes(bytes(16))
 
     def _write_config(self) -> None:
-        target = f"http://127.0.0.1:{self.to_target.port}"
+        sink = f"http://127.0.0.1:{self.to_sink.port}/sink"
         erp = {
             "kind": "custom",
-            "base_url": target,
+            "base_url": f"http://127.0.0.1:{self.to_target.port}",
             "auth": {"type": "none"},
             "records": {"purchase_order": {"path": "/orders/{id}"}},
         }
         # The target counts by event, so it receives whole keys.
-        sink = {"url": f"{target}/sink", "idempotency": {"form": "full"}, "allow_private_host": True}
-        config = CONFIG | {"platforms": {"erp": erp}, "destinations": {"sink": sink}}
+        destination = {
+            "url": sink,
+            "idempotency": {"form": "full"},
+            "timeouts": {"total_seconds": PUT_TIMEOUT_SECONDS},
+            "allow_private_host": True,
+        }
+        config = CONFIG | {"platforms": {"erp": erp}, "destinations": {"sink": destination}}
         (self.directory / "waybill.yaml").write_text(json.dumps(config))
         rule: dict[str, object] = {
             "id": RULE,
             "type": "purchase_order",
             "when": {"field": "id", "op": "exists"},
             "actions": [
-                {"id": KEYED, "do": "http", "destination": "sink", "path": f"/{KEYED}", "body": {"order": "{id}"}},
-                {"id": UNSAFE, "do": "strike", "url": f"{target}/sink/{UNSAFE}"},
+                {
+                    "id": KEYED,
+                    "do": "http",
+                    "method": "PUT",
+                    "destination": "sink",
+                    "path": f"/{KEYED}",
+                    "body": {"order": "{id}", "received": "{quantity_received}"},
+                    "ordered": self.ordered,
+                },
+                {"id": UNSAFE, "do": "strike", "url": f"{sink}/{UNSAFE}"},
             ],
         }
         # The received quantity of an order only grows, and no order is deleted: these rules never match.

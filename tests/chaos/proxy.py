@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from typing import Literal
 
 Mode = Literal["pass", "slow", "hang", "cut requests", "cut responses"]
@@ -19,17 +20,30 @@ class FaultProxy:
         self._target = target
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        # Keeps the port while the proxy is down. A socket that does not listen refuses connections.
+        self._reservation = socket.socket()
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
     async def start(self) -> None:
         """Start to listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._reservation.bind(("127.0.0.1", 0))
+        self.port = self._reservation.getsockname()[1]
+        await self.bring_up()
 
-    async def stop(self) -> None:
-        """Stop to listen and break all connections."""
+    async def bring_up(self) -> None:
+        """Listen again on the same port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, reuse_port=True)
+
+    def take_down(self) -> None:
+        """Refuse connections, and break the open ones."""
         if self._server:
             self._server.close()
         self.break_all()
+
+    async def stop(self) -> None:
+        """Stop to listen and break all connections."""
+        self.take_down()
+        self._reservation.close()
 
     def break_all(self) -> None:
         """Break all connections."""

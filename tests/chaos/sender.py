@@ -12,7 +12,6 @@ import aiohttp
 from tests.chaos.fleet import SECRET, Fleet
 from tests.chaos.tally import Tally
 
-LANES = 500
 RESPONSE_TIMEOUT_SECONDS = 5.0
 
 
@@ -55,7 +54,9 @@ class Sender:
             await self._client.close()
 
     async def _deliver(self, number: int) -> None:
-        body = json.dumps({"id": f"e{number}", "type": "order.updated", "order": f"o{number % LANES}"}).encode()
+        body = json.dumps(
+            {"id": f"e{number}", "type": "order.updated", "order": f"o{number % self._fleet.lanes}"}
+        ).encode()
         signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         headers = {"X-Signature": signature, "Content-Type": "application/json"}
         self._tally.sent += 1

@@ -17,6 +17,7 @@ class Row(Struct, frozen=True):
     dead_letters: int
     lost: int
     unsafe_doubled: int
+    out_of_order: int
     second_keys: int
     false_decisions: int
     recovery_seconds: float
@@ -25,8 +26,9 @@ class Row(Struct, frozen=True):
 
     @property
     def is_sound(self) -> bool:
-        """Whether no event was lost, no unsafe effect repeated, no effect sent with two keys, no decision false."""
-        return self.is_in_window or self.lost == self.unsafe_doubled == self.second_keys == self.false_decisions == 0
+        """Whether no event was lost, and no effect was repeated unsafely, out of order, under a second key or false."""
+        faults = (self.lost, self.unsafe_doubled, self.out_of_order, self.second_keys, self.false_decisions)
+        return self.is_in_window or not any(faults)
 
 
 class Tally:
@@ -37,6 +39,8 @@ class Tally:
         self.acknowledged: dict[int, str] = {}
         self.effects: Counter[str] = Counter()
         self.keys_of_event: dict[tuple[str, str], set[str]] = {}
+        self.states: dict[str, int] = {}
+        self.out_of_order: set[str] = set()
 
     def acknowledge(self, number: int, event_id: str) -> None:
         """Record a 202."""
@@ -47,8 +51,14 @@ class Tally:
         self.effects[f"{action} {key}"] += 1
         self.keys_of_event.setdefault((action, key.partition(":")[0]), set()).add(key)
 
+    def record_state(self, order: str, state: int, key: str) -> None:
+        """Record the state of an order that a PUT left at the sink. The states of an order only grow."""
+        if state < self.states.get(order, 0):
+            self.out_of_order.add(key.partition(":")[0])
+        self.states[order] = state
+
     def row(self, fault: str, numbers: range, dead: set[str], recovery_seconds: float) -> Row:
-        """Count the events of `numbers`; `dead` are the ids of all dead letters."""
+        """Count the events of `numbers`; `dead` are the ids of dead letters with unknown effects."""
         acknowledged = {number: self.acknowledged[number] for number in numbers if number in self.acknowledged}
         ids = set(acknowledged.values())
         processed = {event_id for event_id in ids if self._count(KEYED, event_id) and self._count(UNSAFE, event_id)}
@@ -60,6 +70,7 @@ class Tally:
             dead_letters=len(ids & dead),
             lost=len(ids - processed - dead),
             unsafe_doubled=sum(self._count(UNSAFE, event_id) > 1 for event_id in ids),
+            out_of_order=len(ids & self.out_of_order),
             false_decisions=sum(len(self.keys_of_event.get((FALSE, event_id), ())) for event_id in ids),
             second_keys=sum(len(self.keys_of_event.get((KEYED, event_id), ())) > 1 for event_id in ids),
             recovery_seconds=recovery_seconds,

@@ -84,12 +84,17 @@ def test_no_venv_module(clone: Path, path: Path) -> None:
     assert line == "python3 has no module venv. Fix: install it (on Debian and Ubuntu: apt-get install python3-venv)"
 
 
-def test_no_network(clone: Path) -> None:
+def test_no_network_and_an_environment_whose_python_was_removed(clone: Path) -> None:
+    environment = clone / ".venv"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin" / "python").symlink_to("/usr/local/no/python3")
+    (environment / ".installed").touch()
     environ = {"PATH": os.environ["PATH"], "PIP_INDEX_URL": INDEX, "PIP_RETRIES": "1"}
     first, line = make(clone, environ)
     assert first.startswith("Installing up to ")
     assert line.startswith("the package index cannot be reached (details: .venv/install.log). Fix: ")
-    assert "refused" in (clone / ".venv" / "install.log").read_text()
+    assert "refused" in (environment / "install.log").read_text()
+    assert subprocess.run([environment / "bin" / "python", "-c", "import pip"], check=False).returncode == 0
 
 
 def test_a_folder_that_cannot_be_written(clone: Path) -> None:

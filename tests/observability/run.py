@@ -160,6 +160,7 @@ class Scenarios:
         self.send_personal_data()
         self.send_hints_and_late_records()
         self.read_stale_states()
+        self.miss_records()
         self.open_a_circuit()
         self.start_misconfigured_processes()
         self.lose_lease()
@@ -227,6 +228,14 @@ class Scenarios:
         self.switches.put_record(structs.replace(seed, record={**seed.record, "updated_at": "2026-11-19T00:00:00Z"}))
         self._send_and_wait(self._pack("purchase_order.updated", "po-1", "old"), "stale")
         self.switches.put_record(seed)
+
+    def miss_records(self) -> None:
+        """Let a platform answer 404 for several records, a few times each."""
+        self._fault({"match": "/pack_cloud/", "status": 404, "times": 15})
+        ids = [self._send(self._pack("purchase_order.updated", f"lost-{n}", f"lost-{n}")) for n in range(5)]
+        for answer in ids:
+            event_id = answer.body["event_id"]
+            self.worker.wait_for(lambda line, event_id=event_id: _attempt(line, event_id, "matched"), SECONDS_MAX)
 
     def open_a_circuit(self) -> None:
         """Open the circuits of a platform and of a target by a 429, and wait until they close."""

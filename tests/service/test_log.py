@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from service import log as log_module
 from service.errors import PermanentError
-from service.redaction import NAMES_CACHED_MAX, REDACTED, _RedactedNames, scrub, to_plain
+from service.redaction import NAMES_CACHED_MAX, REDACTED, REDACTED_NAMES, REDACTED_SUFFIXES, NameCheck, scrub, to_plain
 from tests.service.log_pipe import LogPipe
 from tests.waiting import PATIENCE_SECONDS
 
@@ -125,7 +125,7 @@ def test_decimals_paths_and_long_numbers_keep_their_digits() -> None:
 
 
 def test_cache_of_redacted_names_is_limited() -> None:
-    names = _RedactedNames()
+    names = NameCheck(REDACTED_NAMES, REDACTED_SUFFIXES)
     for number in range(NAMES_CACHED_MAX + 10):
         assert names[f"field_{number}"] is False
     assert names["token"] is True

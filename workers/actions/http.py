@@ -128,6 +128,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
                 is_repeated=context.is_repeated,
                 traceparent=context.traceparent,
                 seconds_max=context.resource("action_timeout_seconds"),
+                exchange=context.exchange,
             ),
         )
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}

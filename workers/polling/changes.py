@@ -17,6 +17,9 @@ from service.settings import Settings
 from service.store import IngestRequest
 from service.store.platforms.polls import RecordFingerprint, RecordStatus
 
+HALF = 8
+"""Hex digits of half a digest."""
+
 
 class PollSource(Struct, frozen=True):
     """One polled source. `window_ms` is the dedupe window of its events.
@@ -35,11 +38,15 @@ class PollSource(Struct, frozen=True):
 
 
 class DetectedChange(Struct, frozen=True):
-    """A detected change. `number` counts the changes of the record, so that a state that returns is a new change."""
+    """A detected change. `number` counts the changes of the record, so that a state that returns is a new change.
+
+    With `same_version`, the content changed and the version did not.
+    """
 
     listed: ListedRecord
     change: ChangeType
     number: int
+    same_version: bool = False
 
 
 def detect_change(listed: ListedRecord, known: RecordFingerprint | None, *, first: bool) -> DetectedChange | None:
@@ -47,19 +54,55 @@ def detect_change(listed: ListedRecord, known: RecordFingerprint | None, *, firs
     current = fingerprint(listed, known)
     if known is None:
         return None if first else DetectedChange(listed, "deleted" if listed.deleted else "created", current.changes)
-    if current.digest == known.digest:
+    if current.changes == known.changes:
         return None
     if listed.deleted != known.deleted:
         return DetectedChange(listed, "deleted" if listed.deleted else "created", current.changes)
-    return DetectedChange(listed, "updated", current.changes)
+    same_version = listed.version is not None and _has_version_of(listed, known)
+    return DetectedChange(listed, "updated", current.changes, same_version)
 
 
-def fingerprint(listed: ListedRecord, known: RecordFingerprint | None) -> RecordFingerprint:
-    """Return the fingerprint of a listed record: a digest of its version, or of its content without a version."""
-    state = f"{listed.version}:{listed.deleted}" if listed.version is not None else listed.digest
-    digest = hashlib.sha256(state.encode()).hexdigest()[:16]
-    changes = 0 if known is None else known.changes + (known.digest != digest)
+def fingerprint(listed: ListedRecord, known: RecordFingerprint | None, *, content_after: str = "") -> RecordFingerprint:
+    """Return the fingerprint of a listed record: its version and content, or its content without a version.
+
+    A version may cover several changes, such as those within one second. The content therefore counts too, until it
+    differs under an unchanged version: content that differs in every list makes one event, not one per pass. The
+    content of versions before `content_after` does not count.
+    """
+    if known is not None and _is_unchanged(listed, known):
+        return RecordFingerprint(known.digest, known.changes, listed.deleted, listed.watched)
+    changes = 0 if known is None else known.changes + 1
+    digest = _version_digest(listed)
+    is_new_version = known is None or not _has_version_of(listed, known)
+    if listed.version is None or (is_new_version and listed.digest and listed.version >= content_after):
+        digest = _content_digest(listed)
     return RecordFingerprint(digest, changes, listed.deleted, listed.watched)
+
+
+def _is_unchanged(listed: ListedRecord, known: RecordFingerprint) -> bool:
+    if listed.version is not None and known.digest == _version_digest(listed):
+        return True
+    if listed.version is not None and not listed.digest:
+        return _has_version_of(listed, known)
+    return known.digest == _content_digest(listed)
+
+
+def _has_version_of(listed: ListedRecord, known: RecordFingerprint) -> bool:
+    return known.digest[:HALF] == _version_digest(listed)[:HALF]
+
+
+def _version_digest(listed: ListedRecord) -> str:
+    return _digest(f"{listed.version}:{listed.deleted}")
+
+
+def _content_digest(listed: ListedRecord) -> str:
+    """Return the digest of the content. With a version its first half is that of the version."""
+    content = _digest(listed.digest)
+    return content if listed.version is None else _version_digest(listed)[:HALF] + content[:HALF]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[: 2 * HALF]
 
 
 def tombstone(known: RecordFingerprint) -> RecordFingerprint:
@@ -95,7 +138,10 @@ def already_decided(change: DetectedChange, status: RecordStatus) -> bool:
     """Return whether the state of the change, or a later one, has been decided."""
     # A deletion has no version: the last version was decided before the deletion.
     version = change.listed.version
-    return bool(version) and status.version >= str(version) and change.change != "deleted"
+    if not version or change.change == "deleted":
+        return False
+    # Of two states of one version, the decided one may be the earlier.
+    return status.version > version or (status.version == version and not change.same_version)
 
 
 def polls_of(config: Config, settings: Settings) -> Mapping[str, PollSource]:

@@ -17,6 +17,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -25,6 +26,7 @@ from msgspec import Struct, structs
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.events import RecordRef, new_event_id
 from service.metrics.families import POLL_CHANGES, POLL_MISSES, POLLS
+from service.platforms.api.coercion import record_version
 from service.platforms.base import CallContext, ListedRecord, Platform, RecordPage
 from service.settings import Settings
 from service.store import Shards, Store
@@ -48,6 +50,8 @@ REPEATED_PAGES_MAX = 3
 """Consecutive pages without a new record id, after which a list is considered endless."""
 PAUSE_SECONDS_MAX = 60.0
 """Longest delay after a failed pass."""
+RECENT_SECONDS = 3_600.0
+"""Age of a version up to which the first pass compares its content later. Covers the differences of clocks."""
 IDLE_SECONDS_MAX = 5.0
 """Interval of checks for the lease by a worker that does not poll."""
 
@@ -185,9 +189,18 @@ class PollPass:
         by_id = {item.id: item for item in items}
         changes = [change for item in by_id.values() if (change := detect_change(item, known[item.id], first=first))]
         await self._ingest(changes)
-        entries = {item.id: fingerprint(item, known[item.id]) for item in by_id.values()}
+        entries = {
+            item.id: fingerprint(item, known[item.id], content_after=self._content_after(first=first))
+            for item in by_id.values()
+        }
         changed = {record_id: entry for record_id, entry in entries.items() if entry != known[record_id]}
         return changed, bool(changed)
+
+    @staticmethod
+    def _content_after(*, first: bool) -> str:
+        """Return the version from which the content counts. A first pass must not make every record suspect."""
+        recent = datetime.now(UTC) - timedelta(seconds=RECENT_SECONDS)
+        return record_version(recent) or "" if first else ""
 
     async def _ingest(self, changes: Sequence[DetectedChange]) -> None:
         if not changes:
@@ -198,7 +211,9 @@ class PollPass:
             for change, status in zip(changes, statuses, strict=True)
             if not already_decided(change, status)
         ]
-        missed = sum(not status.queued for _, status in undecided) if self._poll.has_deliveries else 0
+        missed = 0
+        if self._poll.has_deliveries:  # which of two states of one version was delivered is unknown
+            missed = sum(not status.queued and not change.same_version for change, status in undecided)
         if undecided:
             await self._dependencies.intake.ingest_all([ingest_request(self._poll, change) for change, _ in undecided])
         self._lease = structs.replace(
@@ -237,9 +252,8 @@ class PollPass:
             return
         if fetched.version is None:
             return  # records moved between pages during the pass; the next pass lists this record
-        listed = ListedRecord(
-            record_id, fetched.version, fetched.digest, bool(fetched.record.deleted_at), watched=False
-        )
+        # The digest of a fetched record is not that of a listed one.
+        listed = ListedRecord(record_id, fetched.version, "", bool(fetched.record.deleted_at), watched=False)
         change = detect_change(listed, known, first=False)
         await self._ingest([change] if change else [])
         await self._save_page({record_id: fingerprint(listed, known)})

@@ -2,7 +2,8 @@
 
 A read is stale in three cases. The event waits for up to WAYBILL_STALE_READ_WAIT_SECONDS without using an attempt:
 
-    missing            404, but the event is no deletion; afterwards the record counts as deleted
+    missing            404, but the event is no deletion; afterwards the record counts as deleted, unless the account
+                       answers 404 for all records
     before_last_state  older than the last decided state; afterwards the event ends as `stale`, without a decision
     before_event       older than the time of the event; afterwards the decision uses the state and is marked stale
 
@@ -24,6 +25,7 @@ from service.platforms.base import FetchedRecord
 from service.settings import Settings
 from service.store import LastState
 from service.store.queue.futile_waits import FutileWaits
+from workers.processing.missing_records import MissingRecords
 from workers.processing.retries import stale_read_wait_seconds
 
 FUTILE_WAITS_AHEAD = 3
@@ -58,6 +60,7 @@ class StaleReadPolicy:
         self._settings = settings
         self._fetch_delay_seconds = fetch_delay_seconds
         self._futile_waits = futile_waits
+        self._missing_records = MissingRecords()
 
     def fetch_delay_seconds(self, event: Event) -> float:
         """Return the minimum age in seconds of an event before its record is fetched."""
@@ -71,9 +74,14 @@ class StaleReadPolicy:
         `stale_version` is the version of the event's previous stale read, empty for none.
 
         Raises:
+            Deferred: the account answers 404 for all records.
             StoreUnavailable: the store does not answer.
         """
         kind, version = classify_stale_read(event, fetched, last), fetched.version or ""
+        if fetched.record is not None:
+            self._missing_records.confirm(event.record.platform)
+        elif kind == "missing":
+            self._missing_records.add(event.record)
         if kind is None:
             if stale_version and is_within_tolerance(event, fetched):
                 await self._futile_waits.subtract(event.source)
@@ -81,6 +89,8 @@ class StaleReadPolicy:
         if age_seconds < 0:  # the store's clock was set back, and the wait would not end
             return StaleRead(kind, version, 0.0)
         seconds = stale_read_wait_seconds(self._settings, age_seconds)
+        if kind == "missing" and not seconds:
+            self._missing_records.check(event.record, age_seconds, self._settings.backoff_seconds_max)
         if kind == "before_event" and version == stale_version:
             seconds = await self._wait_again(event.source, seconds)
         return StaleRead(kind, version, seconds)

@@ -4,6 +4,7 @@ Secrets are read again when their files change. An answer 401 or 403 is repeated
 """
 
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 from service.config.auth import NoAuth
 from service.destinations.http.config import HttpConfig, url_mistake
@@ -22,10 +23,11 @@ from service.destinations.http.tls import TlsFiles
 from service.destinations.kind import DestinationDependencies, Probe, ShownRequest
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, TransientError
 from service.events import new_event_id
+from service.exchange import Exchange
 from service.http_client import HttpResponse
 from service.platforms.api.credentials import build_credentials
 from service.platforms.api.error_messages import scrub_secrets
-from service.platforms.api.responses import CREDENTIAL_STATUSES, is_transient, retry_after_seconds
+from service.platforms.api.responses import CREDENTIAL_STATUSES, describe_failure, is_transient, retry_after_seconds
 from service.secrets import SecretReader, SecretRef
 from service.throttles.throttles import DESTINATION_PREFIX
 
@@ -154,14 +156,17 @@ class HttpDestination:
         while True:
             prepared = await self.prepare(request, context)
             seconds_max = min(self.config.timeouts.total_seconds, context.seconds_max)
-            answer = await self._call(prepared, seconds_max, body_needed=False)
+            context.exchange.secrets.extend(self._known_secrets(prepared))
+            answer = await self._call(prepared, seconds_max, body_needed=False, exchange=context.exchange)
             rejected = answer.status in CREDENTIAL_STATUSES and not renewed
             if not (rejected and await self._credentials.refreshable(prepared.permit, answer.status)):
-                self._check_status(answer, is_repeated=context.is_repeated)
+                self._check_status(answer, context)
                 return answer
             renewed = True
 
-    async def _call(self, prepared: PreparedRequest, seconds_max: float, *, body_needed: bool) -> HttpResponse:
+    async def _call(
+        self, prepared: PreparedRequest, seconds_max: float, *, body_needed: bool, exchange: Exchange | None = None
+    ) -> HttpResponse:
         return await self._dependencies.http_client.request(
             prepared.method,
             prepared.url,
@@ -172,11 +177,12 @@ class HttpDestination:
             bytes_max=ANSWER_BYTES_MAX,
             guarded=not self.config.allow_private_host,
             body_needed=body_needed,
+            exchange=exchange,
             tls=self._tls.context() if self._tls else None,
         )
 
-    def _check_status(self, answer: HttpResponse, *, is_repeated: bool) -> None:
-        """Classify a response that is not successful.
+    def _check_status(self, answer: HttpResponse, context: SendContext) -> None:
+        """Classify a response that is not successful. The error has the target's own words.
 
         Raises:
             TransientError: 408, 425, 429, 5xx, a 4xx with Retry-After, or a status of the retry policy.
@@ -186,8 +192,8 @@ class HttpDestination:
         if 200 <= status < 300:
             return
         wait = retry_after_seconds(answer.headers.get("retry-after"), self._dependencies.clock())
-        reason = f"{self.name} answered {status}"
-        conflict = is_repeated and status == CONFLICT
+        reason = describe_failure(self.name, answer, context.exchange.known_secrets())
+        conflict = context.is_repeated and status == CONFLICT
         if is_transient(status, wait) or conflict or status in (*retry.statuses, *retry.ambiguous_statuses):
             error = TransientError("target_unavailable", reason, http_status=status, retry_after_seconds=wait)
             if status in retry.statuses:
@@ -228,7 +234,11 @@ class HttpDestination:
         return self.config.signature.headers(unsigned, lambda ref: self._secrets.read(ref, f"{self._at}.signature"))
 
     def _known_secrets(self, prepared: PreparedRequest) -> tuple[str, ...]:
-        return (*self._secrets.values(), *prepared.permit.values())
+        secrets = (*self._secrets.values(), *prepared.permit.values())
+        if isinstance(self.config.url, str):
+            return secrets
+        base = urlsplit(self._base_url())
+        return (*secrets, base.path.rstrip("/"), base.query)
 
     def _shown_target(self, url: str, secrets: tuple[str, ...]) -> str:
         if isinstance(self.config.url, str):

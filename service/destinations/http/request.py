@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from service.destinations.http.config import IdempotencyForm
 from service.errors import PermanentError
+from service.exchange import Exchange
 from service.platforms.api.error_messages import scrub_secrets
 from service.redaction import REDACTED
 
@@ -30,12 +31,16 @@ class OutgoingRequest(Struct, frozen=True, kw_only=True):
 
 
 class SendContext(Struct, frozen=True, kw_only=True):
-    """Attempt of an effect. `is_repeated` is as in `ActionContext`, `seconds_max` the time limit of the action."""
+    """Attempt of an effect. `is_repeated` and `exchange` are as in `ActionContext`.
+
+    `seconds_max` is the time limit of the action.
+    """
 
     idempotency_key: str
     is_repeated: bool = False
     traceparent: str | None = None
     seconds_max: float = 20.0
+    exchange: Exchange = field(default_factory=Exchange)
 
 
 class PreparedRequest(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 from service.ingress.admin.dependencies import Operations, RawParameter
 from service.ingress.admin.events import BulkReplayRequest, FilterParameters, ReplayRequest
 from service.ingress.admin.paging import After, LimitParameter
+from service.management.dead_letter_groups import DeadLetterGroups
 from service.management.event_search import EventPage
 from service.management.event_view import EventView
 from service.management.replay import BulkRequest, EventChange, EventChangePage, Reason
@@ -40,6 +41,11 @@ class DeadLetters(Controller):
     ) -> EventPage:
         """List dead letters, newest first. A page may be short or empty and still have a `next`."""
         return await operations.list_events(structs.replace(event_filter, state="dead"), limit, after)
+
+    @get("/groups", role="viewer")
+    async def group_dead_letters(self, operations: Operations) -> DeadLetterGroups:
+        """List the newest dead letters in groups by error, source and rule, the largest group first."""
+        return await operations.group_dead_letters()
 
     @get("/{event_id:str}", role="viewer")
     async def show_dead_letter(

@@ -12,6 +12,7 @@ from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
 from service.ingress.admin.rule_changes import IfMatch, current_rules, rule_headers
 from service.ingress.admin.rules import RuleView, views
+from service.management.rule_statistics import RuleStatisticsReport
 from service.management.rulebook import Publication
 from service.rules import Rule
 from service.rules.rulebook_diff import RuleDiff, diff_rulebooks
@@ -71,6 +72,11 @@ class RulebookVersions(Controller):
         """Return one stored version."""
         stored = await operations.get_rulebook(version)
         return RulebookView(version, views(stored.document))
+
+    @get("/statistics", role="viewer")
+    async def get_statistics(self, operations: Operations) -> RuleStatisticsReport:
+        """Return the results of each rule over the newest decided events, and its last match."""
+        return await operations.rule_statistics()
 
     @get("/diff", role="viewer")
     async def get_diff(

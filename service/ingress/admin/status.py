@@ -14,6 +14,7 @@ from service.ingress.admin.problems import not_found
 from service.management.circuits import CircuitView
 from service.management.overview import InstallationOverview
 from service.management.platform_operations import ReadView, WriteView, Wrote
+from service.management.settings_view import ConfigView
 from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
 
 
@@ -135,6 +136,11 @@ class SystemStatus(Controller):
     async def get_overview(self, operations: Operations) -> InstallationOverview:
         """Return the overview: queue, activity of the last day, circuits, rulebook and conditions to act on."""
         return await operations.get_overview()
+
+    @get("/configuration", role="operator")
+    async def get_configuration(self, operations: Operations) -> ConfigView:
+        """Return settings and waybill.yaml as the process loaded them, with references instead of secrets."""
+        return await operations.get_configuration()
 
     @get("/stores", role="viewer")
     async def list_stores(self, operations: Operations, memory: IncludeMemory = False) -> Sequence[StoreView]:

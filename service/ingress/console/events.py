@@ -41,7 +41,7 @@ class EventPages(Controller):
         filters = read_filter(request.query_params)
         page = EventPage([])
         if not filters.errors:
-            page = await operations.list_events(filters.event_filter, PAGE_EVENTS, _cursor(after))
+            page = await operations.list_events(filters.event_filter, PAGE_EVENTS, cursor_of(after))
         return render_page(
             request,
             "events",
@@ -165,8 +165,8 @@ def _commands(request: Request[Any, Any, Any], event: EventView) -> dict[str, st
     }
 
 
-def _cursor(after: str | None) -> str | None:
-    """Return a cursor of the query; a wrong one starts at the first page."""
+def cursor_of(after: str | None) -> str | None:
+    """Return the cursor of a query; a wrong one starts at the first page."""
     try:
         Cursor.parse(after)
     except Rejection:

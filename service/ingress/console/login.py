@@ -28,7 +28,7 @@ class LoginPages(Controller):
     @post("/login", public=True)
     async def log_in(self, request: Request[Any, Any, Any], sessions: SessionStore) -> Page:
         """Start a session."""
-        fields = await read_fields(request)
+        fields = dict(await read_fields(request))
         cookie = await sessions.log_in(fields.get("token", ""), secure=is_https(request))
         target = safe_path(fields.get("next", "/"))
         if cookie is None:

@@ -13,8 +13,10 @@ from service.errors import Rejection, WaybillError
 from service.ingress.admin.auth import TokenAuth, check_route_role
 from service.ingress.admin.auth_log import AuthFailureLog
 from service.ingress.console.assets import get_asset
+from service.ingress.console.dead_letters import DeadLetterPages
 from service.ingress.console.events import EventPages
 from service.ingress.console.forms import read_form
+from service.ingress.console.installation import PlatformPages, SettingPages, SourcePages
 from service.ingress.console.login import LoginPages
 from service.ingress.console.overview import OverviewPages
 from service.ingress.console.pages import (
@@ -24,6 +26,9 @@ from service.ingress.console.pages import (
     handle_page_http_error,
     handle_page_rejection,
 )
+from service.ingress.console.quarantine import QuarantinePages
+from service.ingress.console.rule_editor import RuleEditor
+from service.ingress.console.rules import HistoryPages, RulePages
 from service.ingress.console.session import SAFE_METHODS, Connection, LoginRequired, Session, Sessions, check_origin
 from service.management.audit_log import Actor
 from service.management.installation import Installation
@@ -32,7 +37,19 @@ from service.management.platform_operations import PlatformOperations
 
 FORM_BYTES_MAX = 512 * 1024
 
-CONTROLLERS: tuple[type[Controller], ...] = (LoginPages, OverviewPages, EventPages)
+CONTROLLERS: tuple[type[Controller], ...] = (
+    LoginPages,
+    OverviewPages,
+    EventPages,
+    DeadLetterPages,
+    QuarantinePages,
+    RuleEditor,
+    RulePages,
+    HistoryPages,
+    SourcePages,
+    PlatformPages,
+    SettingPages,
+)
 
 
 def console_router(installation: Installation, environ: Mapping[str, str]) -> Router:

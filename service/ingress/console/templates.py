@@ -31,6 +31,12 @@ class FieldTexts(dict[str, str]):
 NAVIGATION: tuple[tuple[str, str, str, str], ...] = (
     ("overview", "/", "Overview", "g o"),
     ("events", "/events", "Events", "g e"),
+    ("dead-letters", "/dead-letters", "Dead letters", "g d"),
+    ("quarantine", "/quarantine", "Quarantine", "g q"),
+    ("rules", "/rules", "Rules", "g r"),
+    ("sources", "/sources", "Sources", "g s"),
+    ("platforms", "/platforms", "Platforms", "g p"),
+    ("settings", "/settings", "Settings", "g c"),
 )
 """Pages of the navigation: name, address, title, keys."""
 

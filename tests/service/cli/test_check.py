@@ -136,3 +136,19 @@ def test_a_valid_configuration_is_listed_and_the_exit_code_is_0(folder: Path) ->
 def test_the_option_config_overrides_the_setting(folder: Path) -> None:
     result = run(folder, "--config", str(folder / "waybill.yaml"), WAYBILL_CONFIG="/nowhere.yaml")
     assert result.exit_code == 0
+
+
+def test_rules_are_checked_beside_mistakes_in_the_configuration(folder: Path) -> None:
+    (folder / "rules/one.yaml").write_text(RULE.replace("field: status", "field: statsu").replace("do: log", "do: lgo"))
+    (folder / "rules/two.yaml").write_text("- {id: b, type: customer, sources: [pack-orders, pack-order]}")
+    result = run(folder, PACK_TOKEN="", ERP_KEY="")
+    assert result.exit_code == 2
+    for text in (
+        "platforms.pack.token",
+        "platforms.erp.auth.value",
+        "when.field: no field",
+        "actions[0].do: no action",
+    ):
+        assert text in result.stderr
+    assert "sources[1]: no source 'pack-order'" in result.stderr
+    assert "sources[0]" not in result.stderr

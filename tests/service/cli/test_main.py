@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,10 +78,10 @@ def waybill(tmp_path: Path) -> Run:
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
 
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "service", *arguments]
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, env=environ
+            command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, env=environ | variables
         )
 
     return run
@@ -203,6 +204,13 @@ def test_help_is_shown_without_a_command(waybill: Run) -> None:
     done = waybill()
     assert done.returncode == 2
     assert "Commands:" in done.stderr
+
+
+def test_characters_outside_the_locale_are_escaped(waybill: Run) -> None:
+    locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "latin-1:strict"}
+    done = waybill("sources", "show", "stripe", **locale)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"\\u[0-9a-f]{4}", done.stdout)
 
 
 def test_the_version_is_the_version_of_the_package(waybill: Run) -> None:

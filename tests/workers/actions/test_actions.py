@@ -21,6 +21,7 @@ from service.destinations.http import HttpConfig
 from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
 from service.events import Delivery, Event, RecordRef
+from service.exchange import Exchange
 from service.http_client import HttpClient
 from service.log import get_logger
 from service.rules import Rulebook, write_document
@@ -62,6 +63,7 @@ class Context(Struct):
     action: str = "claim"
     emitted: list[Event] = []
     published: list[tuple[str, bytes, int]] = []
+    exchange: Exchange = msgspec.field(default_factory=Exchange)
     traceparent: str | None = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
     def resource(self, name: str) -> Any:

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -113,8 +114,53 @@ async def polls(make_settings: Callable[..., Settings]) -> AsyncIterator[PollHar
         await store.close()
 
 
-def listed(number: int, state: str, *, deleted: bool = False) -> ListedRecord:
-    return ListedRecord(str(number), None, state, deleted)
+def listed(number: int, state: str, *, version: str | None = None, deleted: bool = False) -> ListedRecord:
+    return ListedRecord(str(number), version, state, deleted)
+
+
+def changes_of(records: Iterable[ListedRecord], content_after: str = "") -> list[str | None]:
+    """Return the change that each listing of a record after the first shows, and `+` for one without a new version."""
+    known: RecordFingerprint | None = None
+    found: list[str | None] = []
+    for item in records:
+        change = detect_change(item, known, first=known is None)
+        found.append(change and change.change + "+" * change.same_version)
+        known = fingerprint(item, known, content_after=content_after if known is None else "")
+    return found[1:]
+
+
+V1, V2 = "2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("versions", "states", "changes"),
+    [
+        ([V1, V1, V1], "aaa", [None, None]),
+        ([V1, V1, V1], "abb", ["updated+", None]),
+        ([V1, V2, V2, V2], "abcc", ["updated", "updated+", None]),
+        # Content that differs in every list, such as a signed URL, makes one event per version.
+        ([V1, V1, V1, V1, V2, V2, V2], "abcdefg", ["updated+", None, None, "updated", "updated+", None]),
+        # The content of a fetched record is unknown: "" is neither a change nor the loss of the known content.
+        ([V1, V1, V1, V1], ["a", "", "a", "b"], [None, None, "updated+"]),
+        ([V1, V2, V2], ["a", "", "b"], ["updated", None]),
+        # The list begins, or ceases, to have versions.
+        ([None, V1, None], "aaa", ["updated", "updated"]),
+    ],
+)
+def test_content_is_compared_within_a_version(
+    versions: list[str | None], states: Iterable[str], changes: list[str | None]
+) -> None:
+    records = [listed(1, state, version=version) for version, state in zip(versions, states, strict=True)]
+    assert changes_of(records) == changes
+
+
+def test_old_content_of_a_first_pass_and_an_older_fingerprint_are_no_change() -> None:
+    records = [listed(1, state, version=V1) for state in "ab"]
+    assert changes_of(records, content_after=V2) == [None]
+    assert changes_of(records, content_after=V1) == ["updated+"]
+    version_only = RecordFingerprint(hashlib.sha256(f"{V1}:False".encode()).hexdigest()[:16], 3)
+    assert detect_change(records[0], version_only, first=False) is None, "written before the content counted"
+    assert fingerprint(records[0], version_only).changes == 3
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=12))
@@ -341,6 +387,17 @@ async def test_change_without_delivery_is_a_miss_and_a_delivered_change_is_not_i
     await polls.store.client.command("SET", f"{polls.settings.key_prefix}record:{lane}", f"d\n{version}\nupdated\n")
     assert counts(await polls.run_pass(poll)) == ("poll.finished", 2, 2, 1)
     assert await polls.events() == [("2", "updated")]
+
+
+async def test_second_change_within_one_version_is_an_event_also_if_the_version_was_decided(polls: PollHarness) -> None:
+    poll, at = structs.replace(ENGAGE, existing=True, has_deliveries=True), "2026-02-01T00:00:00.000Z"
+    record = RecordRef("engage", "customer", "1")
+    state = "d\n2026-02-01T00:00:00.000000Z\nupdated\n"
+    await polls.store.client.command("SET", f"{polls.settings.key_prefix}record:{record.lane}", state)
+    for name, changed in (("Ann", 1), ("Bea", 1), ("Bea", 0), ("Cea", 0)):
+        polls.catalog.put("pexip_engage", "customer", "1", customer(1, at, lastName=name))
+        assert counts(await polls.run_pass(poll)) == ("poll.finished", 1, changed, 0)
+    assert await polls.events() == [("1", "updated")]
 
 
 @pytest.mark.slow

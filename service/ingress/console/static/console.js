@@ -6,7 +6,12 @@ const isTyping = (target) => target.closest("input, textarea, select, dialog[ope
 let prefix = "";
 let prefixTimer = 0;
 
-for (const each of document.querySelectorAll("[data-theme-toggle], [data-help], [data-copy]")) each.hidden = false;
+for (const each of document.querySelectorAll("[data-theme-toggle], [data-help], [data-copy], [data-all]")) each.hidden = false;
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-all]")) return;
+  for (const each of document.querySelectorAll("[data-rows] input[name=id]")) each.checked = event.target.checked;
+});
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
@@ -48,6 +53,7 @@ function press(key) {
     r: () => document.querySelector("[data-replay]"),
     j: () => select(1),
     k: () => select(-1),
+    x: () => document.querySelector("[data-rows] tr[aria-selected=true] input[name=id]"),
     Enter: () => document.querySelector("[data-rows] tr[aria-selected=true] [data-open]"),
   };
   const element = actions[key] && actions[key]();

@@ -91,7 +91,7 @@ class Browser(Struct):
     async def post(self, path: str, **fields: str) -> Answer:
         return await self.submit(path, {"form_token": self.form_token, **fields})
 
-    async def submit(self, path: str, fields: Mapping[str, str], **headers: str) -> Answer:
+    async def submit(self, path: str, fields: Mapping[str, str] | str, **headers: str) -> Answer:
         return await self._send("POST", path, fields, headers)
 
     async def log_in(self, role: Role) -> None:
@@ -100,7 +100,7 @@ class Browser(Struct):
         self.form_token = (await self.get("/events")).page.fields["form_token"]
 
     async def _send(
-        self, method: str, path: str, fields: Mapping[str, str] | None, headers: Mapping[str, str]
+        self, method: str, path: str, fields: Mapping[str, str] | str | None, headers: Mapping[str, str]
     ) -> Answer:
         named = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(

@@ -26,7 +26,8 @@ from tests.service.ingress.admin.conftest import ENVIRON as TOKEN_DIGESTS
 from tests.workers.harness import WorkerHarness, open_harness
 
 SECRET = "shop-secret"
-ENVIRON = {**TOKEN_DIGESTS, "SHOP_SECRET": SECRET, "TILL_SECRET": "till-secret", "PACK_TOKEN": "x"}
+TILL_SECRET = "till-secret"
+ENVIRON = {**TOKEN_DIGESTS, "SHOP_SECRET": SECRET, "TILL_SECRET": TILL_SECRET, "PACK_TOKEN": "x"}
 CONFIG = """
 platforms:
   pack: {kind: pack_cloud, base_url: "BASE", organization_id: org_1, token: {env: PACK_TOKEN}}
@@ -153,14 +154,12 @@ async def add_event(worker: WorkerHarness, record_id: str, record: dict[str, obj
     return event.id
 
 
-async def add_rejected(
-    worker: WorkerHarness, body: bytes, secret: str = "old-secret", code: str = "not_verified"
-) -> str:
+async def add_rejected(worker: WorkerHarness, body: bytes, secret: str = "old-secret", source: str = "shop") -> str:
     """Quarantine a delivery that is signed with `secret`."""
     signature = hmac.digest(secret.encode(), body, "sha256").hex()
     headers = {"content-type": "application/json", "x-signature": signature, "user-agent": "pack/1"}
     rejected = QuarantinedDelivery(
-        QUARANTINED_VERSION, new_event_id(), "shop", code, 401, time.time(), headers, body, None, whole=True
+        QUARANTINED_VERSION, new_event_id(), source, "not_verified", 401, time.time(), headers, body, None, whole=True
     )
     await worker.store.quarantine.put([rejected])
     return rejected.id

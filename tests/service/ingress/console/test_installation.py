@@ -1,0 +1,64 @@
+"""Sources, platform accounts, settings and configuration."""
+
+from msgspec import structs
+
+from service.management.settings_view import list_settings
+from service.settings import Settings
+
+from .conftest import NAUGHTY, Browser, NewBrowser
+from .scenario import ENVIRON, Scenario, order
+
+
+async def test_sources_show_their_address_and_state(browser: Browser, filled: Scenario) -> None:
+    page = (await browser.get("/sources")).page
+    assert "shop /webhooks/shop copy pack hmac 1 platform 72 h 1" in page.text
+    assert "/quarantine?source=shop" in page.links
+    assert filled.queued
+
+
+async def test_an_account_is_paused_and_resumed(browser: Browser, scenario: Scenario) -> None:
+    assert "pack is paused." in (await browser.post("/platforms/pack/pause")).page.text
+    assert "paused" in (await browser.get("/platforms/pack")).page.text
+    assert "pack is paused" in (await browser.get("/")).page.text
+    assert "pack is resumed." in (await browser.post("/platforms/pack/resume")).page.text
+    assert "paused" not in (await browser.get("/platforms")).page.text
+    assert (await browser.post("/platforms/nothing/pause")).status == 404
+    assert (await browser.get("/platforms/nothing")).status == 404
+    assert scenario.url
+
+
+async def test_a_record_is_read_from_the_platform(browser: Browser, scenario: Scenario) -> None:
+    catalog = scenario.worker.sandbox.sandbox.catalog
+    record = order("po-1", 3, 2) | {"note": NAUGHTY, "email": "kim@example.com"}
+    catalog.put("pack_cloud", "purchase_order", "po-1", record)
+    answer = await browser.post("/platforms/pack/read", operation="purchase_order.get", arguments="purchase_order=po-1")
+    assert "quantity_received" in answer.page.text
+    assert "kim@example.com" not in answer.text
+    for operation, arguments, field in (
+        ("", "", "operation"),
+        ("nothing", "", "arguments"),
+        ("purchase_order.get", "", "arguments"),
+        ("purchase_order.get", NAUGHTY.replace("=", ""), "arguments"),
+    ):
+        answer = await browser.post("/platforms/pack/read", operation=operation, arguments=arguments)
+        assert (answer.status, f"{field}-error" in answer.page.ids) == (422, True), (operation, arguments)
+        assert arguments in answer.page.text or not arguments
+
+
+async def test_settings_show_references_instead_of_secrets(new_browser: NewBrowser, scenario: Scenario) -> None:
+    admin = new_browser()
+    await admin.log_in("admin")
+    page = (await admin.get("/settings")).page
+    assert "env: SHOP_SECRET" in page.raw
+    assert "WAYBILL_LEASE_SECONDS 2.0" in page.text
+    assert not [value for value in ENVIRON.values() if len(value) > 1 and value in page.raw]
+    assert scenario.worker.sandbox.token not in page.raw
+
+
+def test_credentials_of_the_store_are_not_shown() -> None:
+    secret = structs.replace(Settings(), redis_url="redis://ann:pw-1@store:6379/0", redis_password="pw-2")
+    shown = {setting.name: (setting.value, setting.changed) for setting in list_settings(secret)}
+    assert shown["WAYBILL_REDIS_URL"] == ("redis://[redacted]@store:6379/0", True)
+    assert shown["WAYBILL_REDIS_PASSWORD"] == ("set", True)
+    assert shown["WAYBILL_REDIS_SENTINEL_PASSWORD"] == ("", False)
+    assert "pw-" not in str(shown)
