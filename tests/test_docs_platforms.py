@@ -41,7 +41,10 @@ CODE = [
     *(SERVICE / "platforms").rglob("*.py"),
     *(SERVICE / "throttles").rglob("*.py"),
     SERVICE / "http_client.py",
-    *(SERVICE.parent / "workers" / name for name in ("processing/fetching.py", "polling/poller.py")),
+    *(
+        SERVICE.parent / "workers" / name
+        for name in ("processing/fetching.py", "processing/missing_records.py", "polling/poller.py")
+    ),
 ]
 
 
