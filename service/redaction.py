@@ -4,6 +4,7 @@ Fields are redacted by name, at any depth. In text, e-mail addresses and passwor
 libraries put both into error messages. Objects are replaced by their type name, never by their `repr`.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
@@ -66,11 +67,28 @@ _PERSONAL_TEXT = re.compile(
     r"(?<=://)[^/\s\"@]{1,256}(?=@)"  # user:password of a URL
     r"|(?<!\])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}"  # an e-mail address
 )
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", re.ASCII)
+"""Ids that are written as they are: without spaces, `@`, `+` and letters beyond ASCII."""
+
 _VALUES = re.compile(
     r"""(?P<open>['"`])(?:\\.|(?!(?P=open)).){1,4000}(?P<close>(?P=open))"""  # quoted
     r"""|\+?\d[\d .()/-]{5,40}\w*""",  # a phone number, a card, a date of birth
     re.DOTALL,
 )
+
+
+def loggable_id(text: str) -> str:
+    """Return an id of another system for a log line.
+
+    Args:
+        text: The id as its system writes it.
+
+    Returns:
+        The id, or `sha256:` and 16 digits of its digest if it can be a full name, an address or a phone number.
+    """
+    if _PLAIN_ID.fullmatch(text):
+        return text
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 class NameCheck(dict[str, bool]):

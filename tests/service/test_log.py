@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -150,10 +152,12 @@ def test_truncation_never_drops_the_ids() -> None:
     assert line["truncated"] == ["*"]
 
 
-def test_line_starts_with_timestamp_level_component_and_message(read: LogPipe) -> None:
+def test_line_starts_with_its_origin_and_its_name(read: LogPipe) -> None:
     log_module.get_logger(source_name="pack-orders").info("delivery.received", delivery_status="queued")
     (line,) = read()
-    assert list(line) == ["timestamp", "level", "component", "message", "source_name", "delivery_status"]
+    origin = ["timestamp", "level", "component", "version", "instance", "message"]
+    assert list(line) == [*origin, "source_name", "delivery_status"]
+    assert (line["version"], line["instance"]) == (version("waybill"), socket.gethostname())
     assert (line["level"], line["component"], line["message"]) == ("info", "service", "delivery.received")
 
 
