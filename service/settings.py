@@ -17,7 +17,9 @@ from service.secrets import SecretRef
 
 PREFIX = "WAYBILL_"
 
-FILE_SETTINGS = frozenset({"redis_url", "redis_username", "redis_password", "redis_sentinel_password"})
+FILE_SETTINGS = frozenset(
+    {"redis_url", "redis_username", "redis_password", "redis_sentinel_password", "outbound_proxy_url"}
+)
 """Settings that can be in a file instead: `WAYBILL_<FIELD>_FILE` is its path."""
 
 CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_ADMIN_TOKEN_FILE"})
