@@ -64,9 +64,7 @@ class TlsFiles:
             try:
                 context.load_cert_chain(config.certificate_file, config.key_file)
             except OSError as error:
-                fix = (
-                    "write certificate and key as PEM, the key without passphrase, and check that they belong together"
-                )
+                fix = "write certificate and key as PEM, the key without passphrase; they must belong together"
                 raise ConfigError(f"{self._at}.certificate_file", f"cannot be used: {_reason(error)}", fix) from None
         return context
 
