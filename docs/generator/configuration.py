@@ -40,7 +40,7 @@ to the name, and give the absolute path.
 FILE = """
 ## waybill.yaml
 
-Platforms, record kinds, sources, destinations, rule files and tokens of operators. The file contains references only:
+Platforms, record kinds, sources, destinations, rule files and tokens of operators. It refers to secrets only:
 `secret` in the tables is `{env: NAME}` or `{file: /absolute/path}`. A field without a default is required.
 
 Guides: [platforms](platforms.md), [custom platform](custom-platform.md), [senders](senders.md),
