@@ -23,23 +23,28 @@ from msgspec import structs
 from service.actions import Action, ActionContext
 from service.config import AdminConfig, AdminToken, Config
 from service.config.loading import OutboundConfig
+from service.config.throttles import ThrottleConfig
 from service.envelopes.envelope import ParsedDelivery
+from service.errors import Deferred, TransientError
 from service.events import Delivery, Fact, RecordRef
 from service.ingestion.sources import Source
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app, build_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
 from service.ingress.store_monitor import StoreMonitor
+from service.listening_socket import bind
 from service.log import configure
 from service.log_writer import BUFFER_BYTES_MAX, BufferedLineWriter
 from service.management.audit_log import Actor, log_admin_change
 from service.management.erasure import COUNTS
 from service.management.installation import Installation
 from service.platforms.base import CallContext, FetchedRecord
+from service.records import RECORDS
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.signatures import Verified
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, open_store
+from service.throttles.throttles import SharedThrottles
 from tests.observability.material import PERSONAL
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.background import run_forever
@@ -106,7 +111,7 @@ class UnreadyStore:
 
 
 async def break_worker(settings: Settings) -> None:
-    """Run an attempt that fails in the platform, and one that fails in an action."""
+    """Run an attempt that fails in the platform, one that fails in an action, and a call that is answered 429."""
     configure("workers", line_bytes_max=LINE_BYTES_MAX)
     async with open_harness(settings) as harness:
         await harness.publish(SINK_RULE)
@@ -118,6 +123,10 @@ async def break_worker(settings: Settings) -> None:
             harness.dependencies = tools
             await harness.send()
             await run(harness)
+        throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).destination("erp", ThrottleConfig())
+        with contextlib.suppress(Deferred):
+            async with throttle.slot(repeatable=True, target="/"):
+                raise TransientError("target_unavailable", "answered 429", http_status=429, retry_after_seconds=1e6)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(run_forever("sweep", break_sweep), 0.1)
 
@@ -166,13 +175,15 @@ async def cause_denied_admin_calls(settings: Settings) -> None:
     token = PERSONAL["secret"]
     viewer_token = AdminToken(name="viewer_token", role="viewer", sha256=SecretRef(env="LOOKER"))
     config = Config(
-        path=Path("waybill.yaml"), platforms={}, sources={}, rules=(), outbound=OutboundConfig(),
+        path=Path("waybill.yaml"), record_types=RECORDS, platforms={}, records={},
+        sources={}, rules=(), outbound=OutboundConfig(),
         admin=AdminConfig(tokens=(viewer_token,)), warnings=(),
     )  # fmt: skip
     monitor = StoreMonitor(settings, open_store)
     installation = Installation(
-        open_store=lambda: monitor.opened, config=lambda: config, platforms=dict, sources=dict, actions=tuple
-    )
+        open_store=lambda: monitor.opened, config=lambda: config, platforms=dict, sources=dict, actions=tuple,
+        records=dict,
+    )  # fmt: skip
     router = admin_router(installation, {"LOOKER": hashlib.sha256(token.encode()).hexdigest()})
     events = await open_store(settings)
     with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:

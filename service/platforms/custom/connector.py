@@ -3,33 +3,23 @@
 A custom platform has no envelope of its own, so its sources name one. It has no hints: events name their records.
 """
 
-from typing import assert_never, cast
+from typing import cast
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, fetch_one, read_as, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject
-from service.platforms.api.credentials import ClientCredentials, Credentials, StaticHeaders, basic_auth
+from service.platforms.api.credentials import build_credentials
 from service.platforms.api.decoding import record_id
+from service.platforms.api.field_map import FieldMap, missing_required
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext, FetchedRecord, RecordPage
 from service.platforms.custom.client import CustomClient
-from service.platforms.custom.config import (
-    Auth,
-    BasicAuth,
-    BearerAuth,
-    ClientCredentialsAuth,
-    CustomConfig,
-    CustomRecordConfig,
-    HeaderAuth,
-    NoAuth,
-)
-from service.platforms.custom.field_map import FieldMap
+from service.platforms.custom.config import CustomConfig, CustomRecordConfig
 from service.platforms.custom.paging import page_path, read_listing
 from service.platforms.kind import ConnectorDependencies
-from service.records import RECORDS, Record, Timestamp
-from service.secrets import SecretRef
+from service.records import Record, RecordTypes, Timestamp
 
 
 class Custom:
@@ -39,6 +29,8 @@ class Custom:
         ConfigError: An unknown kind of record, or an unknown field in a map.
     """
 
+    hints = CustomConfig.hints
+
     def __init__(self, account: str, config: CustomConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
         self.client = CustomClient(self)
@@ -46,12 +38,20 @@ class Custom:
             account,
             config.base_url,
             dependencies.http_client,
-            _credentials(config.auth, account, dependencies),
+            build_credentials(
+                config.auth,
+                account,
+                dependencies.http_client,
+                lambda reference, field: dependencies.secret(reference, f"platforms.{account}.auth.{field}"),
+                token_cache=dependencies.token_cache,
+            ),
             errors=config.errors,
             throttle=dependencies.throttle,
         )
         self._records = config.records
-        self._fields = {kind: compile_fields(account, kind, record) for kind, record in config.records.items()}
+        self._fields = {
+            kind: compile_fields(account, kind, record, dependencies.records) for kind, record in config.records.items()
+        }
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Reject every delivery: a custom platform has no envelope of its own. The configuration excludes this case.
@@ -114,10 +114,13 @@ def read_answer(
         raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
     record: Record = fields.read(cast("JsonObject", node))
     record_id(record.id, reply.status)
+    if missing := missing_required(record):
+        reason = f"required fields are missing: {', '.join(missing)}"
+        raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
     return cast("JsonObject", node), record, record.updated_at
 
 
-def compile_fields(account: str, kind: str, place: CustomRecordConfig) -> FieldMap[Record]:
+def compile_fields(account: str, kind: str, place: CustomRecordConfig, records: RecordTypes) -> FieldMap[Record]:
     """Compile the field map of a kind of record.
 
     Returns:
@@ -127,32 +130,6 @@ def compile_fields(account: str, kind: str, place: CustomRecordConfig) -> FieldM
         ConfigError: An unknown kind of record, or an unknown field in the map.
     """
     path = f"platforms.{account}.records.{kind}"
-    if kind not in RECORDS:
-        raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(RECORDS))}")
-    return FieldMap(RECORDS[kind], place.map, f"{path}.map")
-
-
-def _credentials(auth: Auth, account: str, dependencies: ConnectorDependencies) -> Credentials:
-    def secret(reference: SecretRef, field: str) -> str:
-        return dependencies.secret(reference, f"platforms.{account}.auth.{field}")
-
-    match auth:
-        case BearerAuth():
-            return StaticHeaders(lambda: {"Authorization": f"Bearer {secret(auth.token, 'token')}"})
-        case HeaderAuth():
-            return StaticHeaders(lambda: {auth.name: secret(auth.value, "value")})
-        case BasicAuth():
-            return StaticHeaders(lambda: basic_auth(auth.username, secret(auth.password, "password")))
-        case ClientCredentialsAuth():
-            return ClientCredentials(
-                account,
-                dependencies.http_client,
-                token_url=auth.token_url,
-                read_secrets=lambda: (secret(auth.client_id, "client_id"), secret(auth.client_secret, "client_secret")),
-                scope=auth.scope,
-                token_cache=dependencies.token_cache,
-            )
-        case NoAuth():
-            return StaticHeaders(dict)
-        case _:
-            assert_never(auth)
+    if kind not in records:
+        raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(records))}")
+    return FieldMap(records[kind], place.map, f"{path}.map")

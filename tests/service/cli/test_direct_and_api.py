@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from service.actions import load_actions
 from service.config import AdminConfig, AdminToken, Role
+from service.configuration import load_config
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
@@ -21,9 +22,9 @@ from service.ingestion.dedupe_keys import dedupe_key_of_id
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.management.installation import Installation
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings
@@ -82,6 +83,7 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
             platforms=lambda: platforms,
             sources=lambda: sources,
             actions=load_actions,
+            records=lambda: config.record_types,
         )
         port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
         listener = Listener(build_admin_app(settings, store, admin=admin_router(installation, digests)), port, settings)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config import Config
+from service.configuration import load_config
 from service.envelopes import CustomEnvelope, EnvelopeConfig, ParseContext
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
@@ -24,7 +25,6 @@ from service.ingestion.sources import (
 )
 from service.platforms import CallContext, FetchedRecord, Platform
 from service.platforms.base import RecordPage
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.signatures import Scheme, Unverified
@@ -307,6 +307,7 @@ class BatchPlatform:
     """Platform whose deliveries all contain the given facts."""
 
     account = "pack"
+    hints = frozenset[str]()
 
     def __init__(self, *facts: Fact) -> None:
         self.facts = facts
