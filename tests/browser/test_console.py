@@ -41,7 +41,7 @@ async def drive(scenario: Scenario, steps: Callable[[Chromium, Scenario], None])
     await asyncio.to_thread(run)
 
 
-LISTS = ("", "events", "dead-letters", "quarantine", "rules", "history", "sources", "platforms", "settings")
+LISTS = ("", "events", "dead-letters", "quarantine", "rules", "history", "sources", "platforms", "audit", "settings")
 
 
 def pages(scenario: Scenario) -> list[str]:
