@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, cast
 from msgspec import Meta, Struct
 
 from service.events import Event, JsonValue
+from service.exchange import Exchange
 from service.extensions import invalid_extension, load_extensions
 
 RetrySafety = Literal["idempotent", "keyed", "unsafe"]
@@ -98,6 +99,15 @@ class ActionContext(Protocol):
     @property
     def traceparent(self) -> str | None:
         """Trace of the delivery (W3C Trace Context), to send to the target."""
+        ...
+
+    @property
+    def exchange(self) -> Exchange:
+        """Record of the action's HTTP call. Pass it to `HttpClient.request`, which fills it.
+
+        It is stored in the history without the values of `exchange.secrets`. Add each secret of the request to them,
+        unless it is in a header whose name says so, such as Authorization.
+        """
         ...
 
     def resource(self, name: str) -> Any:  # noqa: ANN401 - a client of any type, such as "http" or "log"

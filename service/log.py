@@ -1,18 +1,22 @@
 """Structured log: one JSON object per line on stdout, from structlog and from all libraries.
 
-A process calls `configure` once, at startup. A line has `timestamp`, `level`, `component`, `message` (the event name)
-and the caller's fields, without secrets and personal data (`service.redaction`). Its length is limited. A terminal gets
-readable text. `log_schema.json` lists all events and fields. `service.log_writer` writes the lines.
+A process calls `configure` once, at startup. A line has `timestamp`, `level`, `component`, `version`, `instance`,
+`message` (the event name) and the caller's fields, without secrets and personal data (`service.redaction`). Its length
+is limited. A terminal gets readable text. `log_schema.json` lists all events and fields. `service.log_writer` writes
+the lines.
 """
 
 import atexit
 import logging
 import os
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Literal, cast
 
@@ -43,7 +47,7 @@ LIBRARY_LEVELS = {
     "uvicorn.error": logging.ERROR,  # its warnings about malformed HTTP would let every client fill the log
 }
 LEVEL_NUMBERS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
-_NEVER_DROPPED = ("timestamp", "level", "component", "message", "event_id")
+_NEVER_DROPPED = ("timestamp", "level", "component", "version", "instance", "message", "event_id")
 _encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 
 
@@ -133,11 +137,21 @@ def _finisher(component: str, render: LogRenderer) -> Finisher:
         name = fields.pop("event", "")
         if "exc_info" in fields or "stack_info" in fields:
             _add_exception(fields)
-        line = {"timestamp": stamp(time.time()), "level": level, "component": component, "message": name, **fields}
+        release, instance = _origin()
+        line = {
+            "timestamp": stamp(time.time()), "level": level, "component": component, "version": release,
+            "instance": instance, "message": name, **fields,
+        }  # fmt: skip
         redact(line)
         return render(line)
 
     return finish
+
+
+@cache
+def _origin() -> tuple[str, str]:
+    """Return the version, and the host name, which is the name of the pod. Read for the first line only."""
+    return version("waybill"), socket.gethostname()
 
 
 def _json_renderer(line_bytes_max: int) -> LogRenderer:
@@ -187,6 +201,7 @@ def _truncate(name: str, value: object, length_max: int, truncated: list[str]) -
 def _render_readable(line: dict[str, Any]) -> bytes:
     """Return colored text for a terminal, with the traceback on separate lines."""
     line = scrub(line)
+    del line["version"], line["instance"]
     stack = line.pop("error_stack", "")
     return f"{_console(None, '', line)}\n{stack}".encode("utf-8", "replace")
 

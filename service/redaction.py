@@ -4,6 +4,7 @@ Fields are redacted by name, at any depth. In text, e-mail addresses and passwor
 libraries put both into error messages. Objects are replaced by their type name, never by their `repr`.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
@@ -18,24 +19,40 @@ from service.events import JsonValue
 REDACTED = "[redacted]"
 ELLIPSIS = "…"
 
-REDACTED_NAMES = frozenset(
+CONTAINER_NAMES = frozenset({"body", "headers", "params", "payload", "raw"})
+"""Names of whole bodies and parameters. Log lines have none of them."""
+
+_PERSONAL_NAMES = frozenset(
     """
-    apikey birthday body city company cookies credentials dob firstname fullname headers iban lastname name names notes
-    params payload postcode raw recipient street surname username zip zipcode
+    birthday city company dob firstname fullname house_number iban lastname name names notes postcode recipient street
+    surname username zip zipcode
     """.split()  # noqa: SIM905 - a list of words reads best as words
 )
-"""Redacted names, in snake_case."""
+"""Names in snake_case."""
 
-REDACTED_SUFFIXES = frozenset(
+_PERSONAL_SUFFIXES = frozenset(
     """
-    access_key address address_line addresses api_key authorization birth_date birthdate body company_name
-    contact_name cookie customer_name date_of_birth display_name email emails family_name first_name full_name
-    given_name last_name mail middle_name mobile mobile_number passphrase password passwords phone phone_number
-    phones postal_code post_code private_key query_string secret secrets signature signatures telephone
-    telephone_number token tokens user_name vat_number zip_code
+    address address_line addresses birth_date birthdate company_name contact_name customer_name date_of_birth
+    display_name email emails family_name first_name full_name given_name last_name mail middle_name mobile
+    mobile_number phone phone_number phones postal_code post_code telephone telephone_number user_name vat_number
+    zip_code
     """.split()  # noqa: SIM905 - as above
 )
-"""Redacted last words: `path_token`, `X-Signature` and `billingFirstName` are redacted, `body_bytes` is not."""
+"""Last words: `billingFirstName` is personal."""
+
+_SECRET_NAMES = frozenset({"apikey", "cookies", "credentials"})
+
+_SECRET_SUFFIXES = frozenset(
+    """
+    access_key api_key authorization cookie passphrase password passwords private_key query_string secret secrets
+    signature signatures token tokens
+    """.split()  # noqa: SIM905 - as above
+)
+"""Last words: `path_token` and `X-Signature` are secret, `token_bytes` is not."""
+
+REDACTED_NAMES = _SECRET_NAMES | _PERSONAL_NAMES | CONTAINER_NAMES
+REDACTED_SUFFIXES = _SECRET_SUFFIXES | _PERSONAL_SUFFIXES | {"body"}
+"""Names that are redacted in log lines."""
 
 ENDING_WORDS_MAX = 3
 DEPTH_MAX = 6
@@ -50,6 +67,9 @@ _PERSONAL_TEXT = re.compile(
     r"(?<=://)[^/\s\"@]{1,256}(?=@)"  # user:password of a URL
     r"|(?<!\])[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}"  # an e-mail address
 )
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", re.ASCII)
+"""Ids that are written as they are: without spaces, `@`, `+` and letters beyond ASCII."""
+
 _VALUES = re.compile(
     r"""(?P<open>['"`])(?:\\.|(?!(?P=open)).){1,4000}(?P<close>(?P=open))"""  # quoted
     r"""|\+?\d[\d .()/-]{5,40}\w*""",  # a phone number, a card, a date of birth
@@ -57,13 +77,47 @@ _VALUES = re.compile(
 )
 
 
-class _RedactedNames(dict[str, bool]):
-    """Cache: whether a name is redacted. Every line looks up all its fields."""
+def loggable_id(text: str) -> str:
+    """Return an id of another system for a log line.
+
+    Args:
+        text: The id as its system writes it.
+
+    Returns:
+        The id, or `sha256:` and 16 digits of its digest if it can be a full name, an address or a phone number.
+    """
+    if _PLAIN_ID.fullmatch(text):
+        return text
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+class NameCheck(dict[str, bool]):
+    """Cache: whether a name is one of `names`, or ends with one of `suffixes`. Every line looks up all its fields.
+
+    `text_names` are redacted if their value is text, and not if it is an object or a list.
+    """
+
+    def __init__(
+        self, names: frozenset[str], suffixes: frozenset[str], text_names: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__()
+        self.text_names = text_names
+        self._names, self._suffixes = names, suffixes
+        last_words = {name.rpartition("_")[2] for name in names | suffixes | text_names}
+        # Words that contain another one need no check of their own.
+        self._hints = [word for word in last_words if not any(other in word for other in last_words - {word})]
+
+    def may_occur(self, text: str) -> bool:
+        """Return whether text may contain a redacted name. A quick check for the usual text, which has none."""
+        if "\\u" in text or "%" in text:  # escaped names
+            return True
+        lower = text.lower()
+        return any(hint in lower for hint in self._hints)
 
     def __missing__(self, name: str) -> bool:
         words = _words(name)
         endings = ("_".join(words[-count:]) for count in range(1, ENDING_WORDS_MAX + 1))
-        is_redacted = "_".join(words) in REDACTED_NAMES or not REDACTED_SUFFIXES.isdisjoint(endings)
+        is_redacted = "_".join(words) in self._names or not self._suffixes.isdisjoint(endings)
         # Bounded: names can come from the JSON of senders.
         if len(self) < NAMES_CACHED_MAX:
             self[name] = is_redacted
@@ -75,7 +129,13 @@ def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD_ENDS.split(name[-NAME_CHARACTERS_MAX:].rstrip("0123456789_")) if word]
 
 
-_is_redacted = _RedactedNames()
+IS_SECRET = NameCheck(_SECRET_NAMES, _SECRET_SUFFIXES)
+"""Names of secrets."""
+IS_SECRET_OR_PERSONAL = NameCheck(
+    _SECRET_NAMES | _PERSONAL_NAMES, _SECRET_SUFFIXES | _PERSONAL_SUFFIXES, CONTAINER_NAMES
+)
+"""Names of secrets and of personal data."""
+_is_redacted = NameCheck(REDACTED_NAMES, REDACTED_SUFFIXES)
 
 
 def redact(fields: dict[str, Any]) -> None:

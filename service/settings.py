@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 
 from service.errors import ConfigError
+from service.outbound_settings import OutboundSettings
 from service.secrets import SecretRef
 
 PREFIX = "WAYBILL_"
 
-FILE_SETTINGS = frozenset({"redis_url", "redis_username", "redis_password", "redis_sentinel_password"})
+FILE_SETTINGS = frozenset(
+    {"redis_url", "redis_username", "redis_password", "redis_sentinel_password", "outbound_proxy_url"}
+)
 """Settings that can be in a file instead: `WAYBILL_<FIELD>_FILE` is its path."""
 
 CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_ADMIN_TOKEN_FILE"})
@@ -26,7 +29,7 @@ Durability = Literal["fsync", "replica", "declared"]
 EmptyStore = Literal["initialize", "reject"]
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class Settings(OutboundSettings, frozen=True, kw_only=True):
     """All settings of a process."""
 
     # addresses
@@ -207,8 +210,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest backoff before the first retry; doubles with each attempt")
     ] = 2.0
     backoff_seconds_max: Annotated[float, Meta(gt=0, description="longest backoff before any retry")] = 3_600.0
-    fetch_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one call to a platform")] = 20.0
-    fetch_bytes_max: Annotated[int, Meta(ge=1, description="largest response of a platform")] = 10_485_760
     stale_read_wait_seconds: Annotated[
         float,
         Meta(
@@ -217,7 +218,6 @@ class Settings(Struct, frozen=True, kw_only=True):
             "state or the event",
         ),
     ] = 60.0
-    action_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one run of an action")] = 20.0
     emit_depth_max: Annotated[
         int, Meta(ge=1, le=100, description="emit actions in a row, from a delivery to a derived event")
     ] = 5

@@ -3,9 +3,7 @@
 import gc
 import os
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -14,6 +12,7 @@ from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.settings import PREFIX, Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles
+from tests.server_folder import server_folder
 
 TEST_SERVER = "WAYBILL_TEST_SERVER"
 """Variable with the path of another server binary, such as Debian's redis-server."""
@@ -47,9 +46,8 @@ def server_binary() -> str | None:
 
 @pytest.fixture(scope="session")
 def session_valkey(server_binary: str | None) -> Iterator[EmbeddedValkey]:
-    # A unix socket's path has to stay under 108 bytes, which pytest's own temporary directories do not promise.
-    with tempfile.TemporaryDirectory(prefix="wb-") as directory:
-        server = start_valkey(Path(directory), server=server_binary)
+    with server_folder() as folder:
+        server = start_valkey(folder, server=server_binary)
         yield server
         server.stop()
 
@@ -65,10 +63,10 @@ def valkey_url(session_valkey: EmbeddedValkey) -> str:
 def own_valkey(server_binary: str | None) -> Iterator[Callable[..., EmbeddedValkey]]:
     """Start servers that a test may kill: `own_valkey("--maxmemory", "10mb")`; the same directory on a second call."""
     servers: list[EmbeddedValkey] = []
-    with tempfile.TemporaryDirectory(prefix="wb-") as directory:
+    with server_folder() as folder:
 
         def start(*options: str) -> EmbeddedValkey:
-            server = start_valkey(Path(directory), *options, server=server_binary)
+            server = start_valkey(folder, *options, server=server_binary)
             servers.append(server)
             return server
 

@@ -37,6 +37,7 @@ from workers.polling.changes import PollSource, polls_of
 from workers.polling.poller import poll_all, shared_store
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
+from workers.processing.exchanges import exchange_limits
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.recovery import recovery_rates, run_recovery
 from workers.rulebook_watcher import RulebookWatcher
@@ -153,6 +154,7 @@ async def open_dependencies(
             {str(tag): action for tag, action in by_tag.items()},
             resources,
             settings.action_timeout_seconds,
+            exchange_limits(settings),
             intake,
         )
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)

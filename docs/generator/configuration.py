@@ -11,6 +11,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import FieldInfo
 
 from service.config import Config, PlatformConfig
+from service.outbound_settings import OutboundSettings
 from service.platforms.registry import CONFIG_TYPE
 from service.secrets import SecretRef
 from service.settings import PREFIX, Settings, describe_setting
@@ -51,7 +52,10 @@ NAMED = {str: "string", int: "integer", float: "number", bool: "boolean", Secret
 
 def configuration_page() -> str:
     """Return the text of docs/configuration.md."""
-    variables = "\n".join(_variable(field) for field in msgspec.structs.fields(Settings))
+    settings = sorted(
+        msgspec.structs.fields(Settings), key=lambda field: field.name in OutboundSettings.__struct_fields__
+    )
+    variables = "\n".join(map(_variable, settings))
     sections = [field for field in msgspec.structs.fields(Config) if field.name not in OF_THE_PROCESS]
     rows = "\n".join(_row(field) for field in sections)
     structs = "\n".join(_struct(struct) for struct in _reach([field.type for field in sections]))

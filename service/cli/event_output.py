@@ -5,6 +5,7 @@ from msgspec import structs
 
 from service.cli.connection import AdminClient
 from service.cli.output import Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
+from service.exchange_text import format_curl, format_exchange
 from service.management.differences import DifferingDuplicates
 from service.management.event_filter import EventFilter, format_timestamp
 from service.management.event_search import EventRow
@@ -70,9 +71,30 @@ def print_event(view: EventView, *, as_json: bool) -> None:
     if view.history:
         print_text("\nhistory")
         for entry in view.history:
-            fields = {name: value for name, value in entry.items() if name not in {"entry", "at_ms"}}
+            fields = {name: value for name, value in entry.items() if name not in {"entry", "at_ms", "exchange"}}
             timestamp = format_timestamp(entry["at_ms"]) if "at_ms" in entry else ""
             print_text(f"{timestamp}  {entry.get('entry', '')}  {msgspec.json.encode(fields).decode()}")
+            if entry.get("exchange"):
+                for line in format_exchange(entry["exchange"]):
+                    print_text(f"    {line}")
+
+
+def print_curl(view: EventView) -> None:
+    """Print a curl command for the last request of each effect."""
+    for effect in view.effects:
+        name = f"{effect.rule_id}.{effect.action_id}"
+        entries = [
+            entry
+            for entry in view.history
+            if (entry.get("rule_id"), entry.get("action_id")) == (effect.rule_id, effect.action_id)
+            and "request" in (entry.get("exchange") or {})
+        ]
+        if not entries:
+            print_text(f"# {name}: no request is stored, the effect is {effect.state}")
+            continue
+        print_text(f"# {name}, attempt {entries[-1]['attempt']}, {format_timestamp(entries[-1]['at_ms'])}")
+        for line in format_curl(entries[-1]["exchange"]):
+            print_text(line)
 
 
 def _print_differences(duplicates: DifferingDuplicates) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from service.cli.bulk import SUCCESSFUL_RESULTS, BulkOptions, bulk_options, print_results, run_bulk
 from service.cli.connection import EXIT_FAILED, AdminClient, ConnectionOptions, connection_options, run_with_client
-from service.cli.event_output import COLUMNS, fetch_pages, print_event, print_events
+from service.cli.event_output import COLUMNS, fetch_pages, print_curl, print_event, print_events
 from service.cli.filters import AFTER_OPTION, LIMIT_OPTION, STATE_OPTION, filter_options
 from service.cli.output import JSON, print_json, print_rows, print_text
 from service.errors import Rejection
@@ -88,17 +88,28 @@ def search(text: str, limit: int, *, as_json: bool, connection: ConnectionOption
         sys.exit(EXIT_FAILED)
 
 
-@events.command(epilog="\b\nExample:\n  waybill events show 01a227c8660d7854b3a0704388149c9e")
+@events.command(
+    epilog="\b\nExamples:\n  waybill events show 01a227c8660d7854b3a0704388149c9e\n"
+    "  waybill events show 01a227c8660d7854b3a0704388149c9e --curl --raw"
+)
 @click.argument("event_id", metavar="ID")
 @RAW_OPTION
+@click.option(
+    "--curl",
+    is_flag=True,
+    help="Print a curl command for the last request of each effect. Secrets are shell variables.",
+)
 @JSON
 @connection_options
-def show(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
+def show(event_id: str, *, raw: bool, curl: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Show an event with its delivery, decision, effects and attempts."""
-    print_event(
-        run_with_client(connection, lambda client: client.get_event(event_id, raw=raw, dead_only=False)),
-        as_json=as_json,
-    )
+    if curl and as_json:
+        raise click.UsageError("--curl cannot be combined with --json.")
+    view = run_with_client(connection, lambda client: client.get_event(event_id, raw=raw, dead_only=False))
+    if curl:
+        print_curl(view)
+    else:
+        print_event(view, as_json=as_json)
 
 
 @events.command(

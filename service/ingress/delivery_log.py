@@ -16,6 +16,7 @@ from service.ingestion.headers import correlation_id_of
 from service.ingress.http.responses import primary_outcome
 from service.log import get_logger, log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS, DIFFERING_DUPLICATES
+from service.redaction import loggable_id
 from service.store import IngestResult
 
 UNKNOWN_SOURCE = "unknown"
@@ -34,7 +35,7 @@ class DeliveryLog:
 
     __slots__ = (
         "_began", "address", "body_bytes", "correlation_id", "delivery", "differing", "event_type", "id", "outcomes",
-        "reason", "repaired", "source", "trace_id", "verified", "whole",
+        "reason", "repaired", "sender_event_id", "source", "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class DeliveryLog:
         self.whole = False
         self.verified = False
         self.event_type: str | None = None
+        self.sender_event_id: str | None = None
         self.reason: str | None = None
         self.correlation_id: str | None = None
         self.body_bytes = 0
@@ -60,6 +62,7 @@ class DeliveryLog:
             self.correlation_id = correlation_id_of(facts[0], self.delivery.headers)
             self.event_type = facts[0].type[:CHARACTERS_MAX]
             self.reason = facts[0].reason
+            self.sender_event_id = facts[0].id
 
     def set_results(self, outcomes: Sequence[FactOutcome], results: Sequence[IngestResult]) -> None:
         """Set the outcome of each fact, and the events of which the delivery is a duplicate with other content."""
@@ -82,6 +85,8 @@ class DeliveryLog:
             "event_id": outcome.event_id,
             "trace_id": self.trace_id,
         }
+        if self.sender_event_id is not None:
+            fields["sender_event_id"] = loggable_id(self.sender_event_id)
         if self.correlation_id is not None:
             fields["correlation_id"] = self.correlation_id
         if outcome.status == "ignored" and self.reason is not None:

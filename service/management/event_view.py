@@ -1,7 +1,7 @@
 """View of one event: state, delivery, effects and history.
 
 Three visibilities: `outline` has no body and no inputs of effects, `redacted` has both without secrets and personal
-data, `raw` has both unchanged.
+data, `raw` has both unchanged. Exchanges are in `service.management.exchange_view`.
 """
 
 import base64
@@ -11,16 +11,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from service.body_redaction import redact_text
 from service.errors import Rejection
 from service.events import JsonValue
 from service.management.audit_log import Actor
 from service.management.differences import DifferingDuplicates, differing_duplicates
 from service.management.event_filter import format_timestamp
+from service.management.exchange_view import Visibility, complete_exchanges, visible_exchange
 from service.management.stores import NamedStore, NamedStores
-from service.redaction import scrub, to_plain
+from service.redaction import IS_SECRET_OR_PERSONAL, scrub, to_plain
 from service.store.management.events import EventSummary
-
-Visibility = Literal["outline", "redacted", "raw"]
 
 EFFECT_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "deferred",
@@ -150,7 +150,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Vis
         encoding=encoding,
         differing_duplicates=differing_duplicates(shown, visibility),
         effects=[_visible_effect(effect, visibility) for effect in effects_of(shown)],
-        history=[_visible_entry(entry, visibility) for entry in shown["history"]],
+        history=[_visible_entry(entry, visibility) for entry in complete_exchanges(shown["history"])],
     )
 
 
@@ -231,6 +231,8 @@ def _visible_entry(entry: Mapping[str, Any], visibility: Visibility) -> Mapping[
     visible = {
         name: _visible(value, visibility) if name in _PERSONAL_FIELDS else value for name, value in entry.items()
     }
+    if "exchange" in visible:
+        visible["exchange"] = visible_exchange(visible["exchange"], visibility)
     if "effects" in visible:
         visible["effects"] = [
             {**effect, "inputs": _visible(effect.get("inputs"), visibility)} for effect in visible["effects"]
@@ -241,4 +243,6 @@ def _visible_entry(entry: Mapping[str, Any], visibility: Visibility) -> Mapping[
 def _visible(value: JsonValue, visibility: Visibility) -> JsonValue:
     if visibility == "raw":
         return value
-    return None if visibility == "outline" else scrub(to_plain(value))
+    if visibility == "outline" or value is None:
+        return None
+    return scrub(msgspec.json.decode(redact_text(msgspec.json.encode(value).decode(), IS_SECRET_OR_PERSONAL)))

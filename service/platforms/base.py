@@ -8,15 +8,20 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from service.events import Delivery, Fact, RecordRef
+from service.exchange import Exchange
 from service.records import Record
 
 
 class CallContext(Struct, frozen=True):
-    """Event that a call belongs to: sent as `traceparent` and, where the platform supports it, as correlation id."""
+    """Event that a call belongs to: sent as `traceparent` and, where the platform supports it, as correlation id.
+
+    The call of an effect fills `exchange`.
+    """
 
     event_id: str
     traceparent: str | None = None
     correlation_id: str | None = None
+    exchange: Exchange | None = None
 
 
 class FetchedRecord(Struct, frozen=True):

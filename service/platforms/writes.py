@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
-from service.errors import PermanentError
+from service.config.decoding import decode_config
+from service.errors import ConfigError, PermanentError
 from service.platforms.api.declared_operations import client_methods
 from service.platforms.api.operations import NO_CONTEXT, WriteResult
 from service.platforms.base import CallContext, Platform
@@ -88,11 +89,13 @@ def write_operation(method: WriteMethod) -> WriteOperation:
 def _decode(kind: type[Body], body: bytes) -> Body:
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
-        decoded = msgspec.convert(fields, kind)
-    except msgspec.MsgspecError as error:
-        raise PermanentError("invalid_argument", f"the body: {error}") from error
+        decoded: Body = decode_config(fields, kind, "the body")
+    except (msgspec.MsgspecError, ConfigError) as error:
+        mistakes = error.mistakes if isinstance(error, ConfigError) else (f"the body: {error}",)
+        raise PermanentError("invalid_argument", "; ".join(map(str, mistakes))) from error
     known = decoded.__struct_encode_fields__ if isinstance(decoded, Struct) else fields
     unknown = sorted(fields.keys() - set(known))
     if unknown:
-        raise PermanentError("invalid_argument", f"the body: there is no {unknown[0]}; there are {', '.join(known)}")
+        named = ", ".join(unknown)
+        raise PermanentError("invalid_argument", f"the body: there is no {named}; there are {', '.join(known)}")
     return decoded

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET
 
+from service.exchange_text import format_exchange
 from service.rules.condition_nodes import ROOT, NodeNotFound, find_node
 from service.rules.evidence import EvidenceItem, read_evidence
 from service.rules.rulebook_document import Document
@@ -50,6 +51,8 @@ def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) 
     for line in lines:
         if line["entry"] in {"effect", "attempt"}:
             yield _format_attempt(line)
+            if line.get("exchange"):
+                yield from (f"    {text}" for text in format_exchange(line["exchange"]))
 
 
 def _format_differing(differing: Mapping[str, Any]) -> str:

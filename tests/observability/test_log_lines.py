@@ -96,6 +96,8 @@ def test_line_with_an_unknown_field_or_wrong_value_is_invalid() -> None:
         "timestamp": "2026-11-20T08:15:30.042Z",
         "level": "warning",
         "component": "workers",
+        "version": "0.1.0",
+        "instance": "waybill-workers-0",
         "message": "rulebook.missing",
     }
     line["reason"] = "nothing was published"

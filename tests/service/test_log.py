@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from service import log as log_module
 from service.errors import PermanentError
-from service.redaction import NAMES_CACHED_MAX, REDACTED, _RedactedNames, scrub, to_plain
+from service.redaction import NAMES_CACHED_MAX, REDACTED, REDACTED_NAMES, REDACTED_SUFFIXES, NameCheck, scrub, to_plain
 from tests.service.log_pipe import LogPipe
 from tests.waiting import PATIENCE_SECONDS
 
@@ -125,7 +127,7 @@ def test_decimals_paths_and_long_numbers_keep_their_digits() -> None:
 
 
 def test_cache_of_redacted_names_is_limited() -> None:
-    names = _RedactedNames()
+    names = NameCheck(REDACTED_NAMES, REDACTED_SUFFIXES)
     for number in range(NAMES_CACHED_MAX + 10):
         assert names[f"field_{number}"] is False
     assert names["token"] is True
@@ -150,10 +152,12 @@ def test_truncation_never_drops_the_ids() -> None:
     assert line["truncated"] == ["*"]
 
 
-def test_line_starts_with_timestamp_level_component_and_message(read: LogPipe) -> None:
+def test_line_starts_with_its_origin_and_its_name(read: LogPipe) -> None:
     log_module.get_logger(source_name="pack-orders").info("delivery.received", delivery_status="queued")
     (line,) = read()
-    assert list(line) == ["timestamp", "level", "component", "message", "source_name", "delivery_status"]
+    origin = ["timestamp", "level", "component", "version", "instance", "message"]
+    assert list(line) == [*origin, "source_name", "delivery_status"]
+    assert (line["version"], line["instance"]) == (version("waybill"), socket.gethostname())
     assert (line["level"], line["component"], line["message"]) == ("info", "service", "delivery.received")
 
 

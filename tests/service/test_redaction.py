@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.redaction import RESPONSE_DEPTH_MAX, redact_response
+from service.redaction import RESPONSE_DEPTH_MAX, loggable_id, redact_response
 
 
 def test_shown_names_are_those_of_the_operation() -> None:
@@ -32,3 +32,19 @@ def test_a_deeper_value_is_not_shown(levels: int, shown: str) -> None:
     while isinstance(found, list):
         found = found[0]  # pyright: ignore[reportUnknownVariableType] - nested lists
     assert found == shown
+
+
+@pytest.mark.parametrize("text", ["4501234567890", "PO-2026/17", "gid://shopify/Order/1", "a" * 128])
+def test_an_id_of_another_system_is_logged_as_it_is(text: str) -> None:
+    assert loggable_id(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Wilhelmina Quackenbush", "ann@example.com", "+4790817263", "x%40y", "Søren", "a" * 129, "", "-", "a\n", "\ud800"],
+)
+def test_an_id_that_can_be_personal_is_logged_as_a_digest(text: str) -> None:
+    logged = loggable_id(text)
+    assert logged.startswith("sha256:")
+    assert len(logged) == len("sha256:") + 16
+    assert logged == loggable_id(text)

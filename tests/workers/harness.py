@@ -32,6 +32,7 @@ from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from tests.waiting import PATIENCE_SECONDS, until
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
+from workers.processing.exchanges import exchange_limits
 from workers.processing.process import finish_effects, process_lane
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.recovery import run_recovery
@@ -157,7 +158,8 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             "platforms": {"pack": pack},
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
-        effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds)
+        limits = exchange_limits(settings)
+        effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds, limits)
         stale_reads = StaleReadPolicy(settings, {}, store.futile_waits)
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         yield WorkerHarness(

@@ -66,7 +66,11 @@ def fail_an_effect_once(harness: WorkerHarness) -> None:
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
-    [(make_stale, "stale_read"), (fail_once, "platform_unavailable"), (fail_an_effect_once, "target_unavailable")],
+    [
+        pytest.param(make_stale, "stale_read", marks=pytest.mark.slow),
+        (fail_once, "platform_unavailable"),
+        (fail_an_effect_once, "target_unavailable"),
+    ],
 )
 async def test_deferred_event_has_a_reason_and_a_time_until_it_ends(
     harness: WorkerHarness, cause: Callable[[WorkerHarness], None], reason: str

@@ -17,8 +17,8 @@ from service.actions import Action, ActionContext, CompileTemplate, RetrySafety,
 from service.config.platforms import Status
 from service.errors import ConfigError, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
-from service.platforms.api.responses import is_transient, retry_after_seconds
-from service.platforms.api.target_throttle import TargetThrottles
+from service.platforms.api.responses import describe_failure, is_transient, retry_after_seconds
+from service.platforms.api.target_throttle import TargetThrottles, target_name
 from service.secrets import SecretRef
 from service.signatures.standard_webhooks import StandardWebhooks
 
@@ -104,8 +104,9 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
                 bytes_max=ANSWER_BYTES_MAX,
                 guarded=True,
                 body_needed=False,
+                exchange=context.exchange,
             )
-            _check_status(answer, transient, context.resource("clock")())
+            _check_status(answer, transient, context)
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
 
 
@@ -150,8 +151,8 @@ def _sign(body: bytes, ref: SecretRef, key: str, context: ActionContext) -> dict
         raise PermanentError("secret_unusable", error.reason) from error
 
 
-def _check_status(answer: HttpResponse, transient: Container[int], now: float) -> None:
-    """Classify a response that is not successful.
+def _check_status(answer: HttpResponse, transient: Container[int], context: ActionContext) -> None:
+    """Classify a response that is not successful. The error has the target's own words.
 
     Raises:
         TransientError: 408, 425, 429, 5xx, a 4xx with Retry-After, or a `transient` status.
@@ -160,7 +161,8 @@ def _check_status(answer: HttpResponse, transient: Container[int], now: float) -
     status = answer.status
     if 200 <= status < 300:
         return
-    wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+    wait = retry_after_seconds(answer.headers.get("retry-after"), context.resource("clock")())
+    reason = describe_failure(target_name(context.exchange.url), answer, context.exchange.known_secrets())
     if is_transient(status, wait) or status in transient:
-        raise TransientError("target_unavailable", f"answered {status}", http_status=status, retry_after_seconds=wait)
-    raise PermanentError("target_rejected", f"answered {status}", http_status=status)
+        raise TransientError("target_unavailable", reason, http_status=status, retry_after_seconds=wait)
+    raise PermanentError("target_rejected", reason, http_status=status)

@@ -82,7 +82,7 @@ class PlatformWrite(Action, frozen=True, kw_only=True):
         if cls.write.body is not None:
             name, body_type = cls.write.body
             arguments[name] = read_input(inputs, name, body_type)
-        call = CallContext(context.event_id, context.traceparent)
+        call = CallContext(context.event_id, context.traceparent, exchange=context.exchange)
         return await write_result(cls.write.method(client, **arguments, context=call), cls.shown_names)
 
 

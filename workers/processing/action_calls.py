@@ -12,7 +12,8 @@ from service.events import trace_id
 from service.log import current_logger
 from service.store import IngestRequest, Shards, Store
 from service.store.queue.outputs import EmittedEvent, Output
-from workers.processing.action_context import EffectContext, RunningAction
+from workers.processing.action_context import RunningAction
+from workers.processing.exchanges import ExchangeLimits
 from workers.processing.history import StoredEffect
 
 
@@ -23,14 +24,15 @@ class EffectDependencies(Struct, frozen=True):
     actions: Mapping[str, type[Action]]
     resources: Mapping[str, Any]
     action_timeout_seconds: float
+    exchange_limits: ExchangeLimits
     intake: Store | Shards | None = None
     """Receives derived events if there are several shards."""
 
 
 async def call_action(
-    dependencies: EffectDependencies, context: EffectContext, effect: StoredEffect, index: int, *, is_repeated: bool
+    dependencies: EffectDependencies, running: RunningAction, effect: StoredEffect
 ) -> tuple[Mapping[str, Any], Sequence[Output]]:
-    """Run the action of the effect at `index` of the decision. Return its result and the outputs to write with it.
+    """Run the action of an effect. Return its result and the outputs to write with it.
 
     Raises:
         TransientError: as the action, or it did not end in time, is unknown, or raised another exception.
@@ -40,7 +42,6 @@ async def call_action(
     if action is None:
         # During a rolling deployment a newer worker may have the action.
         raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
-    running = RunningAction(context, effect, index, dependencies.resources, is_repeated=is_repeated)
     try:
         async with asyncio.timeout(dependencies.action_timeout_seconds):
             answer = await action.run(effect.inputs, running)
@@ -56,8 +57,8 @@ async def call_action(
     except Exception as error:
         current_logger().exception(
             "action.crashed",
-            event_id=context.event_id,
-            trace_id=trace_id(context.traceparent),
+            event_id=running.event_id,
+            trace_id=trace_id(running.traceparent),
             rule_id=effect.rule_id,
             action_id=effect.action_id,
         )

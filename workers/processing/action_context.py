@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from service.events import Event
+from service.exchange import Exchange
 from service.store import IngestRequest
 from service.store.queue.outputs import EmittedEvent, Output, StreamEntry
 from workers.processing.history import StoredEffect
@@ -42,6 +43,7 @@ class RunningAction:
         self.rule = effect.rule_id
         self.action = effect.action_id
         self.traceparent = context.traceparent
+        self.exchange = Exchange()
         self.outputs: list[Output] = []
 
     def resource(self, name: str) -> Any:  # noqa: ANN401 - resources have any type

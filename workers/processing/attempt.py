@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections.abc import Sequence
 
+from msgspec import structs
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, WaybillError
@@ -51,6 +52,7 @@ class Attempt:
         self._order = ""
         self._effects_ran = False
         self._entries: list[HistoryEntry] = []
+        self._surplus: Sequence[EffectEntry] = ()
         self._ledger = ""
         self._outputs: Sequence[Output] = ()
         unbind_contextvars("correlation_id")  # of the event before, in the same run
@@ -90,6 +92,7 @@ class Attempt:
         self._effects_ran = True
         self._ledger = effects.outcome.ledger
         self._entries += effects.take_entries()
+        self._surplus = effects.take_surplus()
         self._outputs = effects.take_outputs()
         self.log.fields["actions_run"] = effects.outcome.run
 
@@ -176,7 +179,8 @@ class Attempt:
         self.log.finish("lost", error)
         if self._effects is None:
             return None
-        entries = [*self._entries, *self._effects.take_entries()]
+        failures = [*self._surplus, *self._effects.take_surplus()]
+        entries = [*self._entries, *self._effects.take_entries(), *map(_without_exchange, failures)]
         # Without a result that is not written there is nothing to settle.
         if all(isinstance(entry, EffectEntry) and entry.error_kind == "outcome_unknown" for entry in entries):
             return None
@@ -199,7 +203,9 @@ class Attempt:
         return []
 
     def _history(self, outcome: str, error: WaybillError | None = None) -> list[HistoryEntry]:
-        return [*self._entries, self.log.entry(outcome, error)]
+        # The exchanges of the last attempt are always stored.
+        surplus = self._surplus if outcome == "dead_lettered" else map(_without_exchange, self._surplus)
+        return [*self._entries, *surplus, self.log.entry(outcome, error)]
 
     async def _settle(
         self,
@@ -227,3 +233,7 @@ class Attempt:
             account=account,
         )
         return await self._lanes.settle(write)
+
+
+def _without_exchange(entry: EffectEntry) -> EffectEntry:
+    return structs.replace(entry, exchange=None)

@@ -14,6 +14,7 @@ from service.metrics.families import (
     EVENTS_DEAD_LETTERED,
     QUEUE_WAIT_SECONDS,
 )
+from service.redaction import loggable_id
 from service.store import Job, LaneHead
 from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry
 
@@ -48,6 +49,7 @@ class AttemptLog:
             "event_type": event.type,
             "platform": event.record.platform,
             "record_kind": event.record.kind,
+            "record_id": loggable_id(event.record.id),
             "trace_id": trace_id(event.traceparent),
         }
 

@@ -18,8 +18,16 @@ from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Job, SettlementWrite
 from service.store.queue.outputs import Output
 from workers.processing.action_calls import EffectDependencies, call_action
-from workers.processing.action_context import EffectContext
-from workers.processing.history import ERROR_CHARACTERS_MAX, EffectEntry, StoredEffect, encode_history
+from workers.processing.action_context import EffectContext, RunningAction
+from workers.processing.exchanges import store_exchange, stored_answer
+from workers.processing.history import (
+    ERROR_CHARACTERS_MAX,
+    EffectEntry,
+    StoredEffect,
+    StoredExchange,
+    count_exchanges,
+    encode_history,
+)
 from workers.processing.retry_safety import is_not_performed
 
 PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED, SUPERSEDED = "psdfuwx"
@@ -62,6 +70,8 @@ class EffectsRun:
         context: EffectContext,
         effects: Sequence[StoredEffect],
         ledger: str,
+        *,
+        history: bytes,
     ) -> None:
         self._dependencies = dependencies
         self._places = ""
@@ -69,7 +79,9 @@ class EffectsRun:
         self._context = context
         self._effects = effects
         self._ledger = list(ledger)
+        self._history = history
         self._entries: list[EffectEntry] = []
+        self._surplus: list[EffectEntry] = []
         self._outputs: list[Output] = []
         self._write_lock = asyncio.Lock()
         self._active = 0
@@ -111,6 +123,14 @@ class EffectsRun:
     def take_entries(self) -> Sequence[EffectEntry]:
         """Return the history entries that no write has included yet, and clear them."""
         entries, self._entries = self._entries, []
+        return entries
+
+    def take_surplus(self) -> Sequence[EffectEntry]:
+        """Return the entries of failures whose exchange is above the limit, and clear them.
+
+        Only the write that ends the attempt can include them: it knows whether the attempt is the last one.
+        """
+        entries, self._surplus = self._surplus, []
         return entries
 
     def take_outputs(self) -> Sequence[Output]:
@@ -168,18 +188,18 @@ class EffectsRun:
     async def _run_effect(self, index: int, *, is_repeated: bool) -> None:
         started = time.perf_counter()
         self.outcome.run += 1
+        effect, dependencies = self._effects[index], self._dependencies
+        running = RunningAction(self._context, effect, index, dependencies.resources, is_repeated=is_repeated)
         error: WaybillError | None = None
         answer: Mapping[str, Any] | None = None
         try:
-            answer, outputs = await call_action(
-                self._dependencies, self._context, self._effects[index], index, is_repeated=is_repeated
-            )
+            answer, outputs = await call_action(dependencies, running, effect)
             self._outputs.extend(outputs)
             self._ledger[index] = DONE
         except (TransientError, Deferred) as failure:
             error = failure
             # A response can open the circuit, and so defer a call that was sent.
-            if self._effects[index].repeat == "unsafe" and not is_not_performed(failure):
+            if effect.repeat == "unsafe" and not is_not_performed(failure):
                 error = PermanentError(
                     "outcome_unknown",
                     f"the target may have performed the effect: {failure}",
@@ -192,7 +212,8 @@ class EffectsRun:
         except PermanentError as failure:
             error = failure
             self._fail(index, FAILED, failure)
-        self._log_action(index, (time.perf_counter() - started) * 1000, error, answer)
+        exchange = store_exchange(running.exchange, effect.inputs, dependencies.exchange_limits)
+        self._log_action(index, (time.perf_counter() - started) * 1000, error, answer, exchange)
 
     def _fail(self, index: int, letter: str, error: WaybillError) -> None:
         error.__traceback__ = None  # its frames refer to this run: a reference cycle for the garbage collector
@@ -214,6 +235,7 @@ class EffectsRun:
         duration_ms: float,
         error: WaybillError | None = None,
         answer: Mapping[str, Any] | None = None,
+        exchange: StoredExchange | None = None,
         *,
         outcome: Literal["ok", "superseded"] = "ok",
     ) -> None:
@@ -237,19 +259,25 @@ class EffectsRun:
             "duration_ms": round(duration_ms, 2),
         }
         log_info("action.finished", fields)
-        self._entries.append(
-            EffectEntry(
-                at_ms=int(time.time() * 1000),
-                attempt=context.attempt,
-                rule_id=effect.rule_id,
-                action_id=effect.action_id,
-                outcome=outcome_or_error,
-                duration_ms=round(duration_ms, 2),
-                error_kind=kind,
-                error=str(error)[:ERROR_CHARACTERS_MAX] if error else None,
-                answer=dict(answer) if answer else None,
-            )
+        entry = EffectEntry(
+            at_ms=int(time.time() * 1000),
+            attempt=context.attempt,
+            rule_id=effect.rule_id,
+            action_id=effect.action_id,
+            outcome=outcome_or_error,
+            duration_ms=round(duration_ms, 2),
+            error_kind=kind,
+            error=str(error)[:ERROR_CHARACTERS_MAX] if error else None,
+            answer=stored_answer(answer, exchange),
+            exchange=exchange,
         )
+        is_surplus = exchange is not None and self._ledger[index] == DEFERRED and self._has_enough(effect)
+        (self._surplus if is_surplus else self._entries).append(entry)
+
+    def _has_enough(self, effect: StoredEffect) -> bool:
+        """Return whether the history has as many exchanges of the effect as the limit allows."""
+        stored = count_exchanges(self._history)[effect.rule_id, effect.action_id]
+        return stored >= self._dependencies.exchange_limits.exchanges_max
 
     async def _write_ledger(self) -> None:
         # One write at a time: of two concurrent writes the older could arrive last and undo the newer.

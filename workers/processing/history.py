@@ -3,7 +3,9 @@
 Later attempts run the effects from the entry `decided`, which holds their rendered inputs.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -11,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.actions import RetrySafety
 from service.events import ChangeType, Event
+from service.exchange import TlsFacts
 from service.store import encode_order
 
 
@@ -67,6 +70,38 @@ class ReceivedEntry(Struct, frozen=True, tag_field="entry", tag="received", kw_o
     occurred_at: str | None
 
 
+class StoredRequest(Struct, frozen=True, omit_defaults=True):
+    """Request of an exchange, without what equals the inputs of the effect: method, URL, headers, and the body if None.
+
+    `body` is incomplete if `body_bytes` is larger. Both are of the body that was sent.
+    """
+
+    method: str = ""
+    url: str = ""
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    body: str | None = None
+    body_bytes: int = 0
+
+
+class StoredResponse(Struct, frozen=True, omit_defaults=True):
+    """Response of an exchange. `body` is incomplete if `body_bytes` is larger."""
+
+    status: int
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
+    body: str = ""
+    body_bytes: int = 0
+
+
+class StoredExchange(Struct, frozen=True, omit_defaults=True):
+    """HTTP call of an effect, without secrets."""
+
+    request: StoredRequest
+    response: StoredResponse | None = None
+    duration_ms: float = 0.0
+    peer: str = ""
+    tls: TlsFacts | None = None
+
+
 class EffectEntry(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=True, omit_defaults=True):
     """Entry of one run of one effect."""
 
@@ -79,6 +114,7 @@ class EffectEntry(Struct, frozen=True, tag_field="entry", tag="effect", kw_only=
     error_kind: str | None = None
     error: str | None = None
     answer: Any = None
+    exchange: StoredExchange | None = None
 
 
 class AttemptEntry(Struct, frozen=True, tag_field="entry", tag="attempt", kw_only=True, omit_defaults=True):
@@ -96,10 +132,12 @@ HistoryEntry = DecisionEntry | ReceivedEntry | EffectEntry | AttemptEntry
 
 _encode = msgspec.json.Encoder().encode
 _decision_decoder = msgspec.json.Decoder(DecisionEntry)
+_effect_decoder = msgspec.json.Decoder(EffectEntry)
 _received_decoder = msgspec.json.Decoder(ReceivedEntry)
 
 ERROR_CHARACTERS_MAX = 300
 """Stored characters of an error text."""
+EFFECT_PREFIX = b'{"entry":"effect"'
 DECISION_PREFIX = b'{"entry":"decided"'
 RECEIVED_PREFIX = b'{"entry":"received"'
 
@@ -146,6 +184,17 @@ def read_decision(history: bytes) -> DecisionEntry | None:
 def read_received(history: bytes) -> ReceivedEntry | None:
     """Decode the entry `received` in a history. Return None if there is none that this version can decode."""
     return _find(history, RECEIVED_PREFIX, _received_decoder)
+
+
+def count_exchanges(history: bytes) -> Counter[tuple[str, str]]:
+    """Return the number of stored exchanges of each effect, by rule and action."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in history.splitlines():
+        if line.startswith(EFFECT_PREFIX) and b'"exchange":' in line:
+            with contextlib.suppress(ValueError, RecursionError):
+                effect = _effect_decoder.decode(line)
+                counts[effect.rule_id, effect.action_id] += effect.exchange is not None
+    return counts
 
 
 def _find(history: bytes, prefix: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:

@@ -193,7 +193,9 @@ class LaneRun:
         self, attempt: Attempt, event: Event, decided: DecisionEntry, ledger: str, places: str, *, fresh: bool
     ) -> NextEvent:
         context = attempt.effect_context(event)
-        run = EffectsRun(self._dependencies.effects, self._job, context, decided.effects, ledger)
+        run = EffectsRun(
+            self._dependencies.effects, self._job, context, decided.effects, ledger, history=attempt.head.history
+        )
         attempt.start_effects(run, decided.effects, event.record.lane)
         outcome = await run.run(fresh=fresh, places=places)
         attempt.add_effects(run)

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from service.compute_thread import LARGE_BYTES, run_in_thread
 from service.config.platforms import NO_ERRORS_CONFIG, ErrorsConfig
 from service.errors import Deferred, PermanentError, TransientError
+from service.exchange import Exchange
 from service.http_client import HttpClient, HttpResponse
 from service.platforms.api.coercion import JsonObject, record_version
 from service.platforms.api.credentials import Credentials
@@ -100,7 +101,9 @@ class ApiClient:
         target = path + ("?" + urlencode(query) if query else "")
         try:
             sent = _headers(context, headers, body)
-            return await self._repeated(operation, method, target, sent, body, repeatable=repeatable)
+            return await self._repeated(
+                operation, method, target, sent, body, exchange=context.exchange, repeatable=repeatable
+            )
         except (TransientError, PermanentError, Deferred) as error:
             error.operation = operation
             raise
@@ -113,6 +116,7 @@ class ApiClient:
         headers: Mapping[str, str],
         body: bytes | None,
         *,
+        exchange: Exchange | None,
         repeatable: bool,
     ) -> PlatformResponse:
         """Repeat a call that was answered 401 or 403 once, if the credentials can be renewed."""
@@ -120,7 +124,10 @@ class ApiClient:
         while True:
             async with self._throttle.slot(repeatable=repeatable, target=target):
                 permit = await self._permit()
-                answer = await self._send(method, target, {**headers, **permit}, body, body_needed=repeatable)
+                if exchange is not None:
+                    exchange.secrets.extend(permit.values())
+                sent = {**headers, **permit}
+                answer = await self._send(method, target, sent, body, exchange=exchange, body_needed=repeatable)
                 rejected = answer.status in CREDENTIAL_STATUSES and not renewed
                 again = rejected and await self._credentials.refreshable(permit, answer.status)
                 if not again:
@@ -150,7 +157,14 @@ class ApiClient:
         )
 
     async def _send(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None, *, body_needed: bool
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        exchange: Exchange | None,
+        body_needed: bool,
     ) -> HttpResponse:
         settings = self._outbound.settings
         return await self._outbound.request(
@@ -162,6 +176,7 @@ class ApiClient:
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
             body_needed=body_needed,
+            exchange=exchange,
         )
 
 

@@ -1,28 +1,41 @@
-"""Error messages of a platform, shortened for a log line, without secrets and without e-mail addresses. Pure.
+"""Error messages of a platform or a target, shortened for a log line, without secrets and e-mail addresses. Pure.
 
-Supported shapes: JSON:API (`errors[0].detail`), Pexip Engage (`errors[0].message`) and Laravel (`message`). Validation
-errors follow: those of Open Food Network (`meta.validation_errors`) and of Laravel (`errors` by field). Open Food
-Network repeats the key in its 401, so every value of a sent header is removed from the text.
+Supported shapes of JSON: `errors` (JSON:API, Pexip Engage), `message` (Laravel), `error`, `detail` and `title`
+(RFC 9457), each as text, an object or a list. Validation errors follow: those of Open Food Network
+(`meta.validation_errors`) and of Laravel (`errors` by field). Other bodies are text, or HTML without its tags.
+Open Food Network repeats the key in its 401, so every value of a sent header is removed from the text.
 """
 
+import html
 import re
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
+
+from service.body_redaction import redact_pairs
+from service.redaction import IS_SECRET
 
 T = TypeVar("T")
 
 CHARACTERS_MAX = 200
 SECRET_CHARACTERS_MIN = 4
 
+MESSAGE_FIELDS = ("detail", "message", "msg", "title", "error")
+"""Fields of an object that describe an error, best first."""
+TEXT_BYTES_MAX = 4_096
+"""Bytes of text or HTML in which a message is searched."""
+MESSAGE_DEPTH_MAX = 4
+
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*)|[\x00-\x1f\x7f-\x9f]")
+_TITLE = re.compile(r"<title[^<>]*>([^<]+)</title", re.IGNORECASE)
+_UNSEEN = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>?")
 _EMAIL = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 
 
 class _Problem(Struct):
-    detail: Any = None
-    message: Any = None
     source: Any = None
 
 
@@ -30,6 +43,8 @@ class _Complaint(Struct):
     errors: Any = None
     message: Any = None
     error: Any = None
+    detail: Any = None
+    title: Any = None
     meta: Any = None
 
 
@@ -45,14 +60,40 @@ _decoder = msgspec.json.Decoder(_Complaint)
 
 
 def error_message(body: bytes, secrets: Iterable[str]) -> str:
-    """Return the platform's own error message with its validation errors, empty if there is no readable one."""
+    """Return the sender's own error message with its validation errors, empty if there is no readable one."""
+    text = _json_message(body) if body.lstrip()[:1] in {b"{", b"[", b'"'} else _text_message(body)
+    plain = " ".join(_CONTROL.sub(" ", text[:TEXT_BYTES_MAX]).split())
+    return scrub_secrets(redact_pairs(plain, IS_SECRET), secrets)[:CHARACTERS_MAX]
+
+
+def _json_message(body: bytes) -> str:
     complaint = _decode(body)
-    problem = _first(complaint.errors)
-    text = problem.detail or problem.message or complaint.message or complaint.error
-    if not isinstance(text, str):
-        return ""
+    fields: tuple[Any, ...] = (complaint.errors, complaint.message, complaint.error, complaint.detail, complaint.title)
+    text = next((found for field in fields if (found := _message_of(field))), "")
     details = "; ".join(_validation_errors(complaint))
-    return scrub_secrets(f"{text} {details}" if details else text, secrets)[:CHARACTERS_MAX]
+    return f"{text} {details}" if text and details else text or details
+
+
+def _message_of(value: Any, depth: int = 0) -> str:  # noqa: ANN401 - decoded JSON
+    """Return the message in text, in an object with one of the `MESSAGE_FIELDS`, or in the first item of a list."""
+    if isinstance(value, str):
+        return value
+    parts: list[Any] = []
+    if isinstance(value, list):
+        parts = cast("list[Any]", value)[:1]
+    elif isinstance(value, dict):
+        parts = [cast("dict[str, Any]", value).get(name) for name in MESSAGE_FIELDS]
+    if depth == MESSAGE_DEPTH_MAX:
+        return ""
+    return next((found for part in parts if (found := _message_of(part, depth + 1))), "")
+
+
+def _text_message(body: bytes) -> str:
+    text = body[:TEXT_BYTES_MAX].decode(errors="replace")
+    if "\0" in text:  # binary
+        return ""
+    title = _TITLE.search(text)
+    return html.unescape(title[1] if title else _TAG.sub(" ", _UNSEEN.sub(" ", text)))
 
 
 def names_parameter(body: bytes) -> bool:

@@ -71,14 +71,21 @@ def classify_response(
     wait = retry_after_seconds(answer.headers.get("retry-after"), now)
     if status in gone and wait is None and (status != 404 or not is_html(answer.body)):
         return PlatformResponse(status, None, answer.duration_ms, gone=True)
-    said = error_message(answer.body, secrets)
-    reason = f"{operation} answered {status}" + (f": {said}" if said else "")
+    reason = describe_failure(operation, answer, secrets)
     if not is_transient(status, wait) and names_parameter(answer.body):
         raise PermanentError("invalid_argument", reason, http_status=status)
     if is_transient(status, wait) or status in transient:
         kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
         raise TransientError(kind, reason, http_status=status, retry_after_seconds=wait)
-    raise PermanentError(_permanent_kind(status), reason + _leads_to(answer), http_status=status)
+    raise PermanentError(_permanent_kind(status), reason, http_status=status)
+
+
+def describe_failure(name: str, answer: HttpResponse, secrets: Iterable[str]) -> str:
+    """Describe a response that is not successful: its status and its own words, or the host of a redirect."""
+    if answer.status < 400:
+        return f"{name} answered {answer.status}{_leads_to(answer)}: redirects are not followed; correct the URL"
+    said = error_message(answer.body, secrets)
+    return f"{name} answered {answer.status}" + (f": {said}" if said else "")
 
 
 def is_transient(status: int, retry_after: float | None) -> bool:
@@ -111,7 +118,7 @@ def _readable(body: bytes, status: int) -> JsonValue:
 def _leads_to(answer: HttpResponse) -> str:
     """Return the host of a redirect; the rest of an address may contain secrets."""
     try:
-        host = urlsplit(answer.headers.get("location", "")).hostname if answer.status < 400 else None
+        host = urlsplit(answer.headers.get("location", "")).hostname
     except ValueError:
         return ""
     return f", which leads to {host[:HOST_CHARACTERS_MAX]}" if host and host.isascii() and host.isprintable() else ""

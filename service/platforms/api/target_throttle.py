@@ -32,11 +32,16 @@ class TargetThrottles:
 
     def throttle(self, url: str) -> "TargetThrottle":
         """Return the throttle of the host of `url`. The hosts are those of the rules: no template has a host."""
-        parts = urlsplit(url)
-        host = f"{parts.hostname}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 0)}"
+        host = target_name(url)
         if host not in self._by_host:
             self._by_host[host] = TargetThrottle(self._throttles, host, self._in_flight_max)
         return self._by_host[host]
+
+
+def target_name(url: str) -> str:
+    """Return host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 0)}"
 
 
 class TargetThrottle:

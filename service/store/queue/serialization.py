@@ -34,12 +34,13 @@ _ENDED = b"\x02"
 _END_FIELDS = ("outcome", "attempts", "ledger", "generation", "by", "asked", "reason")
 
 HISTORY_BYTES_MIN = 160
-_DEFLATED = 0x01
+_DEFLATED, _DEFLATED_BEFORE = 0x03, 0x01
+"""First bytes of compressed parts, for the dictionary of this version and the one before."""
 _HEAD_BYTES = 4
 _WINDOW_BITS, _MEMORY_LEVEL = -12, 5
 """A window of 4 KB: faster to set up than the default, and longer than most histories."""
 
-_DICTIONARY = (
+_DICTIONARY_BEFORE = (
     b'"error_kind":"platform_unavailable","error":"","retried","dead_lettered","answer":{"http_status":200}}'
     b'{"entry":"effect","at_ms":1,"attempt":1,"rule_id":"","action_id":"","outcome":"ok","duration_ms":1'
     b'"inputs":{"url":"https://","body":{"order":"","headers":{},"secret":null"action_type":"http","repeat":"keyed",'
@@ -53,7 +54,15 @@ _DICTIONARY = (
     b'{"rule_id":"","result":"unknown"},{"rule_id":"","result":"matched"}],"effects":[]}\n'
     b'{"entry":"attempt","at_ms":17952,"attempt":1,"outcome":"unmatched","duration_ms":0.'
 )
-"""Never change it: stored histories need it. A new dictionary needs a new first byte beside `_DEFLATED`."""
+_DICTIONARY = _DICTIONARY_BEFORE + (
+    b'"exchange":{"request":{"method":"POST","url":"https://","headers":{"Authorization":"[redacted]",'
+    b'"Idempotency-Key":"","Content-Type":"application/json","traceparent":"00-"}},"response":{"status":200,"headers":'
+    b'{"content-type":"application/json; charset=utf-8","server":"nginx"},"body":"{\\"id\\":\\"\\",\\"status\\":\\"",'
+    b'"body_bytes":1},"duration_ms":1,"peer":"","tls":{"version":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384",'
+    b'"subject":"CN=","expires_at":"2027-"}}}\n'
+)
+"""Never change one: stored histories need it. A new dictionary needs a new first byte beside `_DEFLATED`."""
+_DICTIONARIES = {_DEFLATED: _DICTIONARY, _DEFLATED_BEFORE: _DICTIONARY_BEFORE}
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Event)
@@ -124,15 +133,15 @@ def split_ended(history: bytes) -> tuple[bytes, dict[str, str]]:
 
 def decompress_history(history: bytes) -> bytes:
     """Return a complete history. Parts that are damaged or truncated are left out."""
-    if bytes((_DEFLATED,)) not in history:
+    if not any(bytes((first,)) in history for first in _DICTIONARIES):
         return history
     parts: list[bytes] = []
     at = 0
     while at < len(history):
-        if history[at] == _DEFLATED:
+        if history[at] in _DICTIONARIES:
             begin = at + _HEAD_BYTES
             end = begin + int.from_bytes(history[at + 1 : begin], "big")
-            part = _inflate(history[begin:end])
+            part = _inflate(history[begin:end], _DICTIONARIES[history[at]])
             parts.append(part)
             # The length of a damaged part is not valid either: continue with the next line.
             at = end if part or end <= len(history) else history.find(b"\n", at) + 1 or len(history)
@@ -165,8 +174,8 @@ def decompress_body(stored: bytes) -> bytes:
         raise msgspec.DecodeError(f"the body cannot be decompressed: {error}") from None
 
 
-def _inflate(compressed: bytes) -> bytes:
+def _inflate(compressed: bytes, dictionary: bytes) -> bytes:
     try:
-        return zlib.decompressobj(_WINDOW_BITS, zdict=_DICTIONARY).decompress(compressed)
+        return zlib.decompressobj(_WINDOW_BITS, zdict=dictionary).decompress(compressed)
     except zlib.error:
         return b""

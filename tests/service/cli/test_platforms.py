@@ -151,7 +151,7 @@ def test_a_record_is_created_updated_and_deleted(tmp_path: Path, capfd: pytest.C
         (("pack", "rule.update", "--body", "{}", "--yes"), "give rule, in this order"),
         (("pack", "rule.create", "--yes"), "the arguments are a body"),
         (("pack", "rule.create", "--body", "[]", "--yes"), "the body"),
-        (("pack", "rule.create", "--body", '{"name": "x"}', "--yes"), "missing required field"),
+        (("pack", "rule.create", "--body", '{"name": "x"}', "--yes"), "the body.type: is missing"),
         (("pack", "rule.create", "--body", '{"name": "x", "type": "order", "nmae": 1}', "--yes"), "there is no nmae"),
         (("pack", "rule.create", "--body", "@/nowhere.json", "--yes"), "a file"),
         (("pack", "rule.delete", "1"), "Add --yes"),

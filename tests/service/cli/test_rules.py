@@ -152,7 +152,12 @@ class ContendedRulebookStore(RulebookStore):
 
 
 @pytest.mark.parametrize(
-    ("others", "succeeds"), [(1, True), (PUBLISH_ATTEMPTS_MAX - 1, True), (PUBLISH_ATTEMPTS_MAX, False)]
+    ("others", "succeeds"),
+    [
+        (1, True),
+        pytest.param(PUBLISH_ATTEMPTS_MAX - 1, True, marks=pytest.mark.slow),
+        pytest.param(PUBLISH_ATTEMPTS_MAX, False, marks=pytest.mark.slow),
+    ],
 )
 async def test_rules_of_a_concurrent_publication_are_kept(store: Store, others: int, succeeds: bool) -> None:  # noqa: FBT001
     rulebooks = ContendedRulebookStore(store.client, store.keys, store.settings)

@@ -46,8 +46,10 @@ async def test_delivery_is_stored_acknowledged_and_logged_once(
     assert event["traceparent"] == TRACEPARENT
     assert event["headers"] == {"content-type": "application/json", "user-agent": "erp/" + "1" * 252}
     [line] = lines("delivery.received")
-    assert {**line, "timestamp": "", "duration_ms": 0} == {
+    assert {**line, "timestamp": "", "duration_ms": 0, "version": "", "instance": ""} == {
         "timestamp": "",
+        "version": "",
+        "instance": "",
         "level": "info",
         "component": "service",
         "message": "delivery.received",
@@ -59,6 +61,7 @@ async def test_delivery_is_stored_acknowledged_and_logged_once(
         "body_bytes": len(body),
         "event_id": answer["event_id"],
         "trace_id": TRACEPARENT[3:35],
+        "sender_event_id": "1",
     }
 
 

@@ -61,8 +61,7 @@ async def test_an_unknown_event_is_not_found(store: Store) -> None:
 @pytest.mark.parametrize("limit", [1, 7, 200, 450])
 async def test_events_of_the_same_millisecond_are_listed_once(store: Store, limit: int) -> None:
     ids = {f"{number:032x}" for number in range(450)}
-    for event_id in ids:
-        await store.client.command("ZADD", "wb:dead", 1_000, event_id)
+    await store.client.command("ZADD", "wb:dead", *[part for event_id in ids for part in (1_000, event_id)])
     rows = await list_all(operations_on(store), EventFilter(), limit)
     assert [row.id for row in rows] == sorted(ids, reverse=True)
 
@@ -85,8 +84,8 @@ async def test_an_event_that_moves_between_pages_is_not_listed_again(store: Stor
 
 
 async def test_a_page_has_a_scan_limit_and_a_cursor(store: Store) -> None:
-    for number in range(900):
-        await store.client.command("ZADD", "wb:ended", 1_000 + number, f"{number:032x}")
+    ended = [part for number in range(900) for part in (1_000 + number, f"{number:032x}")]
+    await store.client.command("ZADD", "wb:ended", *ended)
     await store.client.command("ZADD", "wb:dead", 5, "a" * 32)
     stores, after, found = name_stores([store]), None, list[str]()
     for _ in range(6):

@@ -1,13 +1,12 @@
 """Fixtures: servers of one test, each in a directory that survives a restart."""
 
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
+from tests.server_folder import server_folder
 
 StartServer = Callable[..., EmbeddedValkey]
 
@@ -16,10 +15,10 @@ StartServer = Callable[..., EmbeddedValkey]
 def start_server(server_binary: str | None) -> Iterator[StartServer]:
     """Return a function: `start_server("primary", "--port", "7000")`. `server=` selects another binary."""
     servers: list[EmbeddedValkey] = []
-    with tempfile.TemporaryDirectory(prefix="wb-") as directory:
+    with server_folder() as folder:
 
         def start(name: str, *options: str, server: str | None = server_binary) -> EmbeddedValkey:
-            started = start_valkey(Path(directory) / name, *options, server=server)
+            started = start_valkey(folder / name, *options, server=server)
             servers.append(started)
             return started
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from msgspec import structs
@@ -13,6 +12,7 @@ from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.settings import Settings
 from service.store import IngestRequest, Shards, open_shards
 from service.store.shards import shard_of, shard_urls
+from tests.server_folder import server_folder
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
@@ -25,8 +25,8 @@ def make_arrival(record_id: str, dedupe_key: str | None = None) -> IngestRequest
 
 @pytest.fixture
 def servers(server_binary: str | None) -> Iterator[list[EmbeddedValkey]]:
-    with TemporaryDirectory(prefix="wb-") as folder:
-        running = [start_valkey(Path(folder) / str(place), server=server_binary) for place in range(3)]
+    with server_folder() as folder:
+        running = [start_valkey(folder / str(place), server=server_binary) for place in range(3)]
         yield running
         for server in running:
             server.kill()

@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer, load_actions
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
 from service.events import Delivery, Event, RecordRef
+from service.exchange import Exchange
 from service.http_client import HttpClient
 from service.log import get_logger
 from service.platforms.api.shared_throttle import SharedThrottles
@@ -60,6 +61,7 @@ class Context(Struct):
     action: str = "claim"
     emitted: list[Event] = []
     published: list[tuple[str, bytes, int]] = []
+    exchange: Exchange = msgspec.field(default_factory=Exchange)
     traceparent: str | None = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
     def resource(self, name: str) -> Any:

@@ -329,6 +329,7 @@ async def test_poll_waits_for_the_retry_after_of_the_platform(polls: PollHarness
     assert isinstance(await polls.store.polls.claim(ENGAGE.source, "x", 1), float)
 
 
+@pytest.mark.slow
 async def test_short_wait_for_the_throttle_happens_within_the_pass(polls: PollHarness) -> None:
     polls.catalog.put("open_food_network", "customer", "1", {"attributes": {}})
     polls.sandbox.sandbox.faults.add(Fault(match="/open_food_network", status=503))

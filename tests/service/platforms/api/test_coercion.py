@@ -272,7 +272,10 @@ def test_a_redirect_error_names_the_host_only(location: str, said: str) -> None:
         classify_response(
             "acct: get", HttpResponse(301, {"location": location}, b"", 1.0), transient=frozenset(), secrets=[], now=NOW
         )
-    assert (raised.value.kind, str(raised.value)) == ("config_redirected", f"acct: get {said}")
+    assert (raised.value.kind, str(raised.value)) == (
+        "config_redirected",
+        f"acct: get {said}: redirects are not followed; correct the URL",
+    )
 
 
 def test_an_envelope_is_unwrapped_only_if_allowed() -> None:
@@ -332,6 +335,14 @@ def test_retry_after_is_read_in_both_forms_and_bounded(header: str | None, secon
         ({"errors": [{"detail": "Key abcd-efgh of jane@example.com"}]}, "Key *** of ***"),
         ({"message": "x" * 500}, "x" * 200),
         ({"message": {"deep": 1}}, ""),
+        ({"error": {"code": 7, "message": "order field is required"}}, "order field is required"),
+        ({"errors": ["order field is required"]}, "order field is required"),
+        ({"errors": {"id": ["is bad"]}}, "is bad"),
+        ({"title": "Bad Request", "detail": "order field is required"}, "order field is required"),
+        ({"type": "about:blank", "title": "Bad Request", "status": 400}, "Bad Request"),
+        ({"detail": [{"loc": ["body", "order"], "msg": "Field required"}]}, "Field required"),
+        ({"message": "\x1b[31mred\x1b[0m\r\nand \x1b]0;title\x07blue\x9b"}, "red and blue"),
+        ({"error": [[[[[["deep"]]]]]]}, ""),
         ([], ""),
     ],
 )
@@ -339,9 +350,23 @@ def test_error_messages_are_short_without_secrets_or_addresses(body: object, wor
     assert error_message(json.dumps(body).encode(), ["Bearer abcd-efgh"]) == words
 
 
-def test_a_body_that_is_not_json_has_no_error_message() -> None:
-    assert error_message(b"<html>secret page</html>", []) == ""
-    assert error_message(b"[" * 100_000, []) == ""
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"order field is required\n", "order field is required"),
+        (b"<html><head><title>502 Bad\n Gateway</title></head><body><hr>nginx</body></html>", "502 Bad Gateway"),
+        (b"<p>Order &amp; customer</p><script>x=1</script> are <b>required", "Order & customer are required"),
+        (b"\x1b[1mtoken=abc123\x1b[0m was bad", "token=[redacted] was bad"),
+        (b"Key abcd-efgh of jane@example.com", "Key *** of ***"),
+        (b"x" * 10_000, "x" * 200),
+        (b"\x00\x01\x02", ""),
+        (b"[" * 100_000, ""),
+        (b'{"message": "cut of', ""),
+        (b"", ""),
+    ],
+)
+def test_the_message_of_text_and_html_has_no_tags_and_no_control_characters(body: bytes, words: str) -> None:
+    assert error_message(body, ["Bearer abcd-efgh"]) == words
 
 
 def test_short_words_are_not_removed_as_secrets() -> None:
