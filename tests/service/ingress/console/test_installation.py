@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+import pytest
 from msgspec import structs
 
 from service.management.settings_view import list_settings
@@ -10,6 +11,8 @@ from service.store.management.audit import ENTRIES_MAX
 
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import ENVIRON, Scenario, order
+
+pytestmark = pytest.mark.slow
 
 
 async def test_sources_show_their_address_and_state(browser: Browser, filled: Scenario) -> None:

@@ -7,6 +7,8 @@ from msgspec import structs
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import TILL_SECRET, Scenario, add_rejected
 
+pytestmark = pytest.mark.slow
+
 BODY = b'{"id":"ev-1","type":"order.updated","order":"1","email":"kim@example.com"}'
 
 
