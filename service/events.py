@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -56,7 +56,7 @@ class Delivery(Struct, frozen=True):
     path_token: str | None = None
     query: str = ""
     is_item: bool = False
-    method: ClassVar[str] = "POST"
+    method: str = "POST"
 
 
 class Fact(Struct, frozen=True):

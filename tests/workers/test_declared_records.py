@@ -18,6 +18,7 @@ from msgspec import structs
 from service.actions import load_actions
 from service.cli.rule_files import read_configured_rules
 from service.cli.rules_test import DeliveryReader, ResponseReader
+from service.configuration import load_config
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Delivery, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
@@ -25,7 +26,6 @@ from service.ingestion.sources import build_sources
 from service.management.audit_log import Actor
 from service.management.dry_run import Candidate, DryRunOperations
 from service.management.installation import Installation
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.rules import Rulebook, write_document
 from service.rules.compiler.rule import compile_rule

@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -24,14 +25,17 @@ from service.rules.masking import MASK
 from service.rules.previous_state import Digest
 from service.rules.scope import Scope, Value
 
-Style = Literal["json", "log", "url", "header"]
+Style = Literal["json", "log", "url", "header", "xml"]
 """Format of values: plain (`json`), personal values masked (`log`), percent-encoded and required (`url`), required and
-on one line (`header`)."""
+on one line (`header`), escaped for XML and without characters that XML does not allow (`xml`)."""
 
 Render = Callable[[Scope], Any]
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 does not allow (section 2.2)."""
+XML_QUOTES = {'"': "&quot;", "'": "&apos;"}
 
 
 class RenderError(Exception):
@@ -191,6 +195,8 @@ def _encode_text(text: str, style: Style, path: str) -> str:
         if text in {"", ".", ".."}:
             raise RenderError(f"{path} would change the path of the URL")
         return quote(text, safe="")
+    if style == "xml":
+        return escape(_NOT_XML.sub("", text), XML_QUOTES)
     if style == "header" and (_CONTROL.search(text) or not text.isascii()):
         raise RenderError(f"{path} contains characters that a header does not allow")
     return text

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.config import Config
+from service.configuration import load_config
 from service.envelopes import CustomEnvelope, EnvelopeConfig, ParseContext
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
@@ -24,7 +25,6 @@ from service.ingestion.sources import (
 )
 from service.platforms import CallContext, FetchedRecord, Platform
 from service.platforms.base import RecordPage
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.signatures import Scheme, Unverified

@@ -16,7 +16,6 @@ from service.errors import LeaseLost
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, Platform
-from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import ListedRecord
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
@@ -24,6 +23,7 @@ from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.platforms.polls import PollLease, RecordFingerprint
+from service.throttles.throttles import SharedThrottles
 from tests.platform_accounts import pexip_token_url, platform_configs
 from tests.waiting import until
 from workers.polling.changes import PollSource, detect_change, fingerprint, ingest_request
