@@ -13,7 +13,15 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, field
 
-from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
+from service.actions import (
+    JSON_STYLES,
+    Action,
+    ActionContext,
+    CompileTemplate,
+    JsonNumbers,
+    RetrySafety,
+    TemplateRenderer,
+)
 from service.config.platforms import Status
 from service.errors import ConfigError, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
@@ -47,6 +55,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
     headers: dict[str, str] = field(default_factory=dict[str, str])
     body: Any = None
+    json: JsonNumbers = "number"
     secret: SecretRef | None = None
     timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 10.0
     transient: tuple[Status, ...] = ()
@@ -63,7 +72,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         _check_url(self.url)
         _check_headers(self.headers)
         url = compile_template("url", self.url, "url")
-        body = None if self.body is None else compile_template("body", self.body)
+        body = None if self.body is None else compile_template("body", self.body, JSON_STYLES[self.json])
         headers = {name: compile_template(f"headers.{name}", value, "header") for name, value in self.headers.items()}
         constant: dict[str, Any] = {
             "method": self.method,
