@@ -41,7 +41,10 @@ CODE = [
     # The throttle of targets limits `http` actions, not calls to platforms.
     *(path for path in (SERVICE / "platforms").rglob("*.py") if path.name != "target_throttle.py"),
     SERVICE / "http_client.py",
-    *(SERVICE.parent / "workers" / name for name in ("processing/fetching.py", "polling/poller.py")),
+    *(
+        SERVICE.parent / "workers" / name
+        for name in ("processing/fetching.py", "processing/missing_records.py", "polling/poller.py")
+    ),
 ]
 
 

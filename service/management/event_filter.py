@@ -22,7 +22,8 @@ EVENT_OUTCOMES = (
 
 _AGE = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_CURSOR = re.compile(r"(\d{1,15})-([0-9A-Za-z_-]{1,64})", re.ASCII)
+CURSOR_PATTERN = r"^([0-9]{1,15})-([0-9A-Za-z_-]{1,64})$"
+_CURSOR = re.compile(CURSOR_PATTERN)
 _INDEXES: dict[State | None, tuple[Index, ...]] = {
     None: ("open", "dead", "ended"),
     "queued": ("open",),

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from service.errors import Rejection
 from service.management.audit_log import Actor, log_admin_change, to_completion
-from service.management.event_filter import Cursor, EventFilter
+from service.management.event_filter import CURSOR_PATTERN, Cursor, EventFilter
 from service.management.event_search import EventHit, find_events
 from service.management.event_view import locate_event
 from service.management.installation import InstallationOperations
@@ -36,6 +36,7 @@ NOT_REPLAYED: dict[str, tuple[ReplayResult, str]] = {
 """Result and reason by the store's answer for an event that was not replayed."""
 
 PageLimit = Annotated[int, Meta(ge=1, le=PAGE_EVENTS_MAX, description="events of one page")]
+CursorText = Annotated[str, Meta(pattern=CURSOR_PATTERN, description="the `next` of the previous page")]
 Rate = Annotated[float, Meta(ge=0.1, le=1_000, description="events a second, at most")]
 Reason = Annotated[str, Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, description="why; stored with the event")]
 
@@ -69,7 +70,7 @@ class BulkRequest(Struct, frozen=True, kw_only=True):
     dry_run: bool = True
     limit: PageLimit = 50
     rate: Rate = 50.0
-    after: str | None = None
+    after: CursorText | None = None
 
 
 class ReplayOperations(InstallationOperations):
@@ -143,11 +144,10 @@ async def _change_page(
     started = time.monotonic()
     for hit in hits:
         items.append(await change(hit))
-        elapsed = time.monotonic() - started
         if not bulk.dry_run:
             # The time of the store's calls counts, so that a slow store does not reduce the rate further.
-            await asyncio.sleep(len(items) / bulk.rate - elapsed)
-        if elapsed >= PAGE_SECONDS_MAX and len(items) < len(hits):
+            await asyncio.sleep(len(items) / bulk.rate - (time.monotonic() - started))
+        if time.monotonic() - started >= PAGE_SECONDS_MAX and len(items) < len(hits):
             cursor = hit.cursor
             break
     return EventChangePage(items, cursor and cursor.format())
