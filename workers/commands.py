@@ -136,7 +136,7 @@ async def open_dependencies(
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         shared = shared_store(intake)
         throttles = SharedThrottles(shared.limits, shared.tokens, settings.fetch_timeout_seconds)
-        platforms = build_platforms(config.platforms, environ, outbound, throttles)
+        platforms = build_platforms(config.platforms, environ, outbound, throttles, config.record_types)
         resources = {
             "outbound": outbound,
             "targets": TargetThrottles(throttles, max(settings.concurrency // 2, 1)),
@@ -157,7 +157,7 @@ async def open_dependencies(
             exchange_limits(settings),
             intake,
         )
-        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
+        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
         stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
         dependencies = WorkerDependencies(settings, store, platforms, rules, effects, intake, stale_reads)

@@ -36,7 +36,9 @@ class ConfiguredParts:
     @cached_property
     def platforms(self) -> Mapping[str, Platform]:
         """Connectors by account."""
-        return build_platforms(self.config.platforms, os.environ, self._http_client, self._shared)
+        return build_platforms(
+            self.config.platforms, os.environ, self._http_client, self._shared, self.config.record_types
+        )
 
     @cached_property
     def sources(self) -> Mapping[str, Source]:

@@ -11,12 +11,14 @@ from service.config.presets import load_preset
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
+from service.records import KnownRecords
 from service.signatures import SchemeConfig, Unverified
 
 INGEST_TIMEOUT_SECONDS = 8.0
 """Default of WAYBILL_INGEST_TIMEOUT_SECONDS."""
 STRICT_SECONDS_MAX = 5.0
 """Time budget from which a sender is strict."""
+PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _PLACEHOLDER = re.compile(
     r"(?i)\A(change[_-]?me|secret|password|todo|x{3,}|your[_-].*|<.*>|\$\{.*\}|.*(\.\.\.|\u2026))\Z"
 )
@@ -25,7 +27,9 @@ _INDEX = re.compile(r"^/(.*/)?[0-9]+(/|\Z)")
 """A pointer with an index of a list."""
 
 
-def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+def check_platform(
+    at: str, platform: PlatformConfig, environ: Mapping[str, str], records: KnownRecords
+) -> Iterator[ConfigError]:
     """Yield the mistakes in one platform."""
     for path, ref in secrets(platform, at):
         try:
@@ -37,7 +41,7 @@ def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]
             _ = urlsplit(url).port
         except ValueError as error:
             yield ConfigError(path, f"cannot be used: {error}", "correct host and port")
-    yield from platform.check(at)
+    yield from platform.check(at, records)
 
 
 def check_source(
@@ -84,6 +88,13 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
         fix = "verify the sender, or write allow_unverified: true beside verify to accept that anyone may send"
         yield ConfigError(f"{at}.verify", "scheme none accepts deliveries from anyone", fix)
+
+
+def environ_warnings(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the warnings about variables that other programs read and Waybill does not."""
+    for name in PROXY_VARIABLES:
+        if any(environ.get(spelling) for spelling in (name, name.lower())):
+            yield f"{name}: is ignored, all calls to platforms and targets are direct; permit them in the firewall"
 
 
 def platform_warnings(at: str, platform: PlatformConfig) -> Iterator[str]:

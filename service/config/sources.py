@@ -22,7 +22,7 @@ class PollConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     every: Annotated[
         str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]\Z", description="a number followed by s, m, h or d, such as 5m")
     ]
-    record: Literal["purchase_order", "customer"]
+    record: str
     existing: Literal["ignore", "ingest"] = "ignore"
 
     @property

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from service.errors import Rejection
 from service.store.management.events import EventSummary, Index
+from service.timestamps import parse_iso_time
 
 State = Literal["queued", "decided", "dead", "ended"]
 
@@ -122,7 +123,7 @@ def parse_time_filter(text: str) -> datetime:
     try:
         if age is not None:
             return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        timestamp = datetime.fromisoformat(text)
+        timestamp = parse_iso_time(text)
     except (ValueError, OverflowError):
         detail = f"{text[:64]!r} is not valid. Give a timestamp such as 2026-11-20T08:15, or an age such as 2h."
         raise ValueError(detail) from None

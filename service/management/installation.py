@@ -10,11 +10,12 @@ from service.ingestion.sources import Source
 from service.management.audit_log import Actor
 from service.management.stores import NamedStores, name_stores
 from service.platforms import Platform
+from service.records import RecordTypes
 from service.store import Shards, Store
 
 
 class Installation(Struct, frozen=True, kw_only=True):
-    """Stores, configuration, platforms, sources and actions of an installation.
+    """Stores, configuration, platforms, sources, actions and types of records of an installation.
 
     Each part is a function, called on use, because most operations need few parts. `is_configured` is False without a
     waybill.yaml; event search and erasure work without one.
@@ -25,6 +26,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     platforms: Callable[[], Mapping[str, Platform]]
     sources: Callable[[], Mapping[str, Source]]
     actions: Callable[[], Sequence[type[Action]]]
+    records: Callable[[], RecordTypes]
     is_configured: bool = True
 
     @property

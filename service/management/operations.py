@@ -35,6 +35,6 @@ class AdminOperations(
     async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
         """Erase a customer, or count what an erasure would remove. Without a configuration all sources are searched."""
         config = self.installation.config() if self.installation.is_configured else None
-        sources, accounts = (config.sources, config.platforms) if config else (None, ())
+        sources, accounts = (config.sources, config.platforms) if config else (None, {})
         customer = erasure.erasure_target(platform, customer_id, sources, accounts)
         return await erasure.erase_customer(self.stores, self.actor, customer, dry_run=dry_run)

@@ -8,7 +8,7 @@ Placeholders are fields of rules only: no attributes, calls or formats.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -224,7 +224,7 @@ def _format_value(value: Value, path: str) -> str:
             text = "true" if value else "false"
         case Decimal() | int():
             text = _as_text(value)
-        case datetime():
+        case date():  # a timestamp too
             text = cast("str", msgspec.to_builtins(value))
         case Money():
             text = f"{value.value} {value.currency}"

@@ -14,7 +14,8 @@ from service.cli.main import waybill
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.app import build_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.log import configure
 from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms

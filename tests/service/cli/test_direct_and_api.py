@@ -21,7 +21,8 @@ from service.ingestion.dedupe_keys import dedupe_key_of_id
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.management.installation import Installation
 from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
@@ -82,6 +83,7 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
             platforms=lambda: platforms,
             sources=lambda: sources,
             actions=load_actions,
+            records=lambda: config.record_types,
         )
         port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
         listener = Listener(build_admin_app(settings, store, admin=admin_router(installation, digests)), port, settings)

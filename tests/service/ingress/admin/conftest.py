@@ -16,9 +16,11 @@ from service.config import AdminConfig, AdminToken, Config, Role
 from service.config.loading import OutboundConfig
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.log import configure
 from service.management.installation import Installation
+from service.records import RECORDS
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Shards, Store
@@ -29,7 +31,15 @@ ADMIN = AdminConfig(
     tokens=tuple(AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS)
 )
 CONFIG = Config(
-    path=Path("waybill.yaml"), platforms={}, sources={}, rules=(), outbound=OutboundConfig(), admin=ADMIN, warnings=()
+    path=Path("waybill.yaml"),
+    record_types=RECORDS,
+    platforms={},
+    records={},
+    sources={},
+    rules=(),
+    outbound=OutboundConfig(),
+    admin=ADMIN,
+    warnings=(),
 )
 
 Lines = Callable[[str], list[dict[str, Any]]]
@@ -94,6 +104,7 @@ def installation_of(
         platforms=lambda: platforms,
         sources=lambda: sources,
         actions=load_actions,
+        records=lambda: config.record_types,
     )
 
 

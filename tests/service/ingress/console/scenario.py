@@ -15,7 +15,8 @@ from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.app import build_admin_app
 from service.ingress.console import console_router
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.management.installation import Installation
 from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
@@ -116,6 +117,7 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
             platforms=lambda: platforms,
             sources=lambda: sources,
             actions=load_actions,
+            records=lambda: config.record_types,
         )
         app = build_admin_app(settings, worker.store, console=console_router(installation, environ))
         listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)
