@@ -58,13 +58,14 @@ class CompileTemplate(Protocol):
     - `log`: personal data is masked
     - `url`: percent-encoded; the value is required
     - `header`: on one line; the value is required
+    - `xml`: escaped for XML
     """
 
     def __call__(
         self,
         path: str,
         template: JsonValue,
-        style: Literal["json", "json_text", "struct", "log", "url", "header"] = "json",
+        style: Literal["json", "json_text", "struct", "log", "url", "header", "xml"] = "json",
     ) -> TemplateRenderer:
         """Return the renderer of `template`. Rendering fails if a required value is absent.
 
@@ -161,6 +162,11 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     id: Identifier
     ordered: Annotated[bool, Meta(description=ORDERED)] = True
     latest_only: Annotated[bool, Meta(description=LATEST_ONLY)] = False
+
+    @property
+    def retry_safety(self) -> RetrySafety:
+        """Retry safety of this action of a rule."""
+        return type(self).repeat
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of the action's fields.

@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -25,10 +26,10 @@ from service.rules.masking import MASK
 from service.rules.previous_state import Digest
 from service.rules.scope import Scope, Value
 
-Style = Literal["json", "json_text", "struct", "log", "url", "header"]
+Style = Literal["json", "json_text", "struct", "log", "url", "header", "xml"]
 """Format of values: plain with numbers as numbers (`json`) or as text (`json_text`), plain for a struct that converts
 them, with decimals as text (`struct`), personal values masked (`log`), percent-encoded and required (`url`), required
-and on one line (`header`)."""
+and on one line (`header`), escaped for XML and without characters that XML does not allow (`xml`)."""
 
 Render = Callable[[Scope], Any]
 
@@ -37,6 +38,9 @@ EXPONENT_MAX = 300
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 does not allow (section 2.2)."""
+XML_QUOTES = {'"': "&quot;", "'": "&apos;"}
 
 
 class RenderError(Exception):
@@ -240,6 +244,8 @@ def _encode_text(text: str, style: Style, path: str) -> str:
         if text in {"", ".", ".."}:
             raise RenderError(f"{path} would change the path of the URL")
         return quote(text, safe="")
+    if style == "xml":
+        return escape(_NOT_XML.sub("", text), XML_QUOTES)
     if style == "header" and (_CONTROL.search(text) or not text.isascii()):
         raise RenderError(f"{path} contains characters that a header does not allow")
     return text

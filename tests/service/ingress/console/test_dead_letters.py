@@ -10,6 +10,8 @@ from service.sandbox.faults import Fault
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import Scenario, add_event, order
 
+pytestmark = pytest.mark.slow
+
 FILTER = {"error_kind": "target_rejected", "source": "shop", "rule": "short-receipt"}
 
 

@@ -1,5 +1,6 @@
 """Sources, platform accounts, settings and configuration."""
 
+import pytest
 from msgspec import structs
 
 from service.management.settings_view import list_settings
@@ -7,6 +8,8 @@ from service.settings import Settings
 
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import ENVIRON, Scenario, order
+
+pytestmark = pytest.mark.slow
 
 
 async def test_sources_show_their_address_and_state(browser: Browser, filled: Scenario) -> None:

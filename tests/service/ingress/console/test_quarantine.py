@@ -1,10 +1,13 @@
 """Quarantine: list, diagnosis, release and deletion of rejected deliveries."""
 
 import msgspec
+import pytest
 from msgspec import structs
 
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import TILL_SECRET, Scenario, add_rejected
+
+pytestmark = pytest.mark.slow
 
 BODY = b'{"id":"ev-1","type":"order.updated","order":"1","email":"kim@example.com"}'
 

@@ -6,6 +6,8 @@ import pytest
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import Scenario
 
+pytestmark = pytest.mark.slow
+
 RULE = """\
 id: received
 type: purchase_order

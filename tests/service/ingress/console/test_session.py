@@ -18,6 +18,8 @@ from tests.service.ingress.admin.test_access import no_store
 from .conftest import Browser, NewBrowser
 from .scenario import Scenario
 
+pytestmark = pytest.mark.slow
+
 
 def routes() -> list[tuple[str, str, Role | None]]:
     """Return every page: method, path with sample ids, and minimum role; None for a public page."""
