@@ -117,10 +117,13 @@ class LeaseLost(WaybillError):
 class Deferred(WaybillError):
     """The attempt must wait for `seconds` and is not counted.
 
-    `kind` is `circuit_open` or `account_throttled` (a limit of the account). If a response opened the circuit,
-    `http_status` and `operation` are those of its call. With an `account` the event can be parked under it: it is
-    due when the account admits calls again, and `seconds` does not count.
+    `kind` is `circuit_open`, or `account_throttled` or `destination_throttled` (a limit). If a response opened the
+    circuit, `http_status` and `operation` are those of its call. With an `account` the event can be parked under it:
+    it is due when the account or destination admits calls again, and `seconds` does not count. `retry_for_seconds` is
+    as in `TransientError`.
     """
+
+    retry_for_seconds: float | None = None
 
     def __init__(
         self,
@@ -144,10 +147,14 @@ class TransientError(WaybillError):
     """A retry can succeed. The next attempt starts after `retry_after_seconds` at the earliest.
 
     `operation` is the failed operation of a platform, such as `pack_cloud.customer.get`. `is_sent` is False if the
-    request was certainly not sent, for example because no token was available.
+    request was certainly not sent, for example because no token was available. `is_performed` says whether the target
+    may have performed the request, if its configuration declares it for the status. `retry_for_seconds` is the age of
+    the event up to which the destination of the effect is retried.
     """
 
     is_sent = True
+    is_performed: bool | None = None
+    retry_for_seconds: float | None = None
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -56,7 +56,7 @@ class Delivery(Struct, frozen=True):
     path_token: str | None = None
     query: str = ""
     is_item: bool = False
-    method: ClassVar[str] = "POST"
+    method: str = "POST"
 
 
 class Fact(Struct, frozen=True):
@@ -98,6 +98,8 @@ class Event(Struct, frozen=True, array_like=True):
     """Whether the sender sent an event id. Without one, a repeated change of an unchanged record is not decided."""
     trail: str = ""
     """Digests of the `emit` actions between the delivery and this event, separated by commas."""
+    sender_id: str | None = None
+    """The sender's own event id, from the body or a signed header. Derived events have none."""
 
     @property
     def correlation_id(self) -> str | None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -45,6 +46,16 @@ class HttpResponse(Struct, frozen=True):
     duration_ms: float
 
 
+class TransportOptions(Struct, frozen=True):
+    """Options of the connection of one call. `tls` replaces the default context, for a client certificate."""
+
+    connect_seconds_max: float = CONNECT_TIMEOUT_SECONDS
+    tls: ssl.SSLContext | None = None
+
+
+DEFAULT_TRANSPORT = TransportOptions()
+
+
 class HttpClient:
     """A pair of connection pools. Create it inside a running event loop, and close it.
 
@@ -74,6 +85,7 @@ class HttpClient:
         guarded: bool,
         body_needed: bool = True,
         exchange: Exchange | None = None,
+        transport: TransportOptions = DEFAULT_TRANSPORT,
     ) -> HttpResponse:
         """Send one request and read the complete response. Every status is a response, not an error.
 
@@ -94,7 +106,7 @@ class HttpClient:
         """
         target = _parse_url(url)
         session, proxy = await self._route(target, guarded=guarded)
-        timeout = _timeout(seconds_max)
+        timeout = _timeout(seconds_max, transport.connect_seconds_max)
         exchange = exchange or Exchange()
         exchange.begin(method, url, headers, body)
         current_exchange.set(exchange)
@@ -108,6 +120,7 @@ class HttpClient:
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=proxy,
+                ssl=transport.tls or True,
             )
             await _receive(call, bytes_max, exchange)
         except (aiohttp.ClientError, OSError, ValueError, _BodyTooLargeError) as error:
@@ -154,8 +167,8 @@ class HttpClient:
 
 
 @functools.lru_cache(maxsize=64)
-def _timeout(seconds_max: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(CONNECT_TIMEOUT_SECONDS, seconds_max))
+def _timeout(seconds_max: float, connect_seconds_max: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds_max, sock_connect=min(connect_seconds_max, seconds_max))
 
 
 def _parse_url(url: str) -> URL:

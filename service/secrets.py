@@ -1,10 +1,12 @@
 """Secret references: an environment variable or a file.
 
-waybill.yaml and rule files contain references, never secrets, so that they can be committed and printed. A secret is
-loaded at startup. Credentials of platforms are read again after a platform rejected them.
+waybill.yaml contains references, never secrets, so that it can be committed and printed. A secret is loaded at startup.
+Credentials of platforms are read again after a platform rejected them, those of destinations when their file changes.
 """
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,6 +15,9 @@ from service.errors import ConfigError
 
 SECRET_BYTES_MAX = 65_536
 """Maximum size of a secret file."""
+
+RECHECK_SECONDS = 1.0
+"""Interval of the checks whether a file changed."""
 
 REFERENCE_FIX = "write {env: NAME} or {file: /absolute/path}, not the secret itself"
 
@@ -39,6 +44,62 @@ class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
             place = f"variable {self.env}" if self.env else f"file {self.file}"
             raise ConfigError(at or place, f"{place} is empty", "write the secret into it")
         return secret
+
+
+class SecretReader:
+    """Secrets in memory. A file is read again when it changes; its state is checked at most once a second.
+
+    While a changed file cannot be read, the previous secret is used. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._environ = environ
+        self._clock = clock
+        self._by_ref: dict[SecretRef, _LoadedSecret] = {}
+
+    def read(self, ref: SecretRef, at: str = "") -> str:
+        """Return a secret. `at` is the path of the reference, for error messages.
+
+        Raises:
+            ConfigError: As `SecretRef.resolve`, if the secret was never read before.
+        """
+        loaded = self._by_ref.get(ref)
+        if loaded is None:
+            state = _file_state(ref)  # before the file is read, so that a later change is noticed
+            loaded = self._by_ref[ref] = _LoadedSecret(ref.resolve(self._environ, at), self._clock(), state)
+        elif ref.file and self._clock() >= loaded.checked_at + RECHECK_SECONDS:
+            loaded.checked_at = self._clock()
+            self._refresh(ref, loaded)
+        return loaded.secret
+
+    def refresh(self) -> None:
+        """Read every changed file now, for example after a target rejected a secret."""
+        for ref, loaded in self._by_ref.items():
+            self._refresh(ref, loaded)
+
+    def values(self) -> tuple[str, ...]:
+        """Return all secrets that were read, to remove them from output."""
+        return tuple(loaded.secret for loaded in self._by_ref.values())
+
+    def _refresh(self, ref: SecretRef, loaded: "_LoadedSecret") -> None:
+        state = _file_state(ref)
+        if state != loaded.file_state:
+            with contextlib.suppress(ConfigError):  # the file is being replaced
+                loaded.secret, loaded.file_state = ref.resolve(self._environ), state
+
+
+class _LoadedSecret(Struct):
+    secret: str
+    checked_at: float
+    file_state: tuple[int, int, int] | None
+
+
+def _file_state(ref: SecretRef) -> tuple[int, int, int] | None:
+    try:
+        state = Path(ref.file or "").stat() if ref.file else None
+    except OSError:
+        return None
+    return None if state is None else (state.st_ino, state.st_mtime_ns, state.st_size)
 
 
 def _read_variable(name: str, environ: Mapping[str, str], at: str) -> str:

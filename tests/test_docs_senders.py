@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from service.config import Config
+from service.configuration import load_config
 from service.errors import Rejection
 from service.events import Delivery
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,18 +16,18 @@ import uvloop
 from service.actions import load_actions
 from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
+from service.configuration import load_config
+from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.garbage import tune_garbage_collector
 from service.http_client import HttpClient
 from service.log import configure
 from service.metrics.event_loop import measure_event_loop_lag
-from service.platforms.api.shared_throttle import SharedThrottles
-from service.platforms.api.target_throttle import TargetThrottles
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.shards import shards_with
+from service.throttles.throttles import SharedThrottles
 from workers.background import run_forever
 from workers.functions import load_functions
 from workers.health import health_server
@@ -39,7 +38,7 @@ from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.exchanges import exchange_limits
 from workers.processing.stale_reads import StaleReadPolicy
-from workers.recovery import recovery_rates, run_recovery
+from workers.recovery import run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
@@ -135,15 +134,22 @@ async def open_dependencies(
     intake = shards_with(store)
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         shared = shared_store(intake)
-        throttles = SharedThrottles(shared.limits, shared.tokens, settings.fetch_timeout_seconds)
+        call_seconds_max = max(settings.fetch_timeout_seconds, settings.action_timeout_seconds)
+        throttles = SharedThrottles(shared.limits, shared.tokens, call_seconds_max)
+        setup = DestinationSetup(
+            http_client=outbound,
+            environ=environ,
+            throttles=throttles,
+            # A target that does not answer uses at most half of a worker.
+            worker_in_flight_max=max(settings.concurrency // 2, 1),
+        )
+        destinations = Destinations(config.destinations, setup)
         platforms = build_platforms(config.platforms, environ, outbound, throttles, config.record_types)
         resources = {
             "outbound": outbound,
-            "targets": TargetThrottles(throttles, max(settings.concurrency // 2, 1)),
+            "destinations": destinations,
             "log": structlog.get_logger(),
-            "environ": environ,
             "action_timeout_seconds": settings.action_timeout_seconds,
-            "clock": time.time,
             "dedupe_hours": settings.dedupe_hours,
             "emit_depth_max": settings.emit_depth_max,
             "platforms": platforms,
@@ -160,10 +166,10 @@ async def open_dependencies(
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
         stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
-        dependencies = WorkerDependencies(settings, store, platforms, rules, effects, intake, stale_reads)
-        async with background_task(
-            run_forever("recovery", partial(run_recovery, store, shared, recovery_rates(config.platforms)))
-        ):
+        dependencies = WorkerDependencies(
+            settings, store, platforms, rules, effects, intake, stale_reads, destinations.unordered()
+        )
+        async with background_task(run_forever("recovery", partial(run_recovery, store, shared, throttles.rates))):
             yield dependencies
     await intake.close()
 

@@ -1,39 +1,26 @@
-"""Recovery of accounts: parked jobs become due when a circuit closes, one at a time for a probe before."""
+"""Recovery of accounts and destinations: parked jobs become due when a circuit closes, before that one as a probe."""
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from service.config.platforms import PlatformConfig
+from service.config.throttles import UNLIMITED
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.store import Store
 
 CHECK_SECONDS = 1.0
-CALLS_PER_SLOT = 5.0
-"""Assumed calls a second of one concurrent call."""
-UNLIMITED = float("inf")
 
 
-def recovery_rates(platforms: Mapping[str, PlatformConfig]) -> dict[str, float]:
-    """Return the calls per second that the limits of each account admit."""
-    return {
-        name: min(
-            account.requests_per_minute_max / 60 if account.requests_per_minute_max else UNLIMITED,
-            account.requests_in_flight_max * CALLS_PER_SLOT if account.requests_in_flight_max else UNLIMITED,
-        )
-        for name, account in platforms.items()
-    }
+async def run_recovery(store: Store, shared: Store, rates: Callable[[], Mapping[str, float]]) -> None:
+    """Free parked jobs of `store` every second, until cancelled. `shared` has the state of accounts and destinations.
 
-
-async def run_recovery(store: Store, shared: Store, rates: Mapping[str, float]) -> None:
-    """Free parked jobs of `store` every second, until cancelled. `shared` has the state of the accounts.
-
-    The number of parked jobs does not matter: nothing reads a job before it is freed.
+    `rates` returns the calls per second that the limits of each of them admit. The number of parked jobs does not
+    matter: nothing reads a job before it is freed.
     """
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):  # the worker logs outages
-            await free_parked_jobs(store, shared, rates)
+            await free_parked_jobs(store, shared, rates())
 
 
 async def free_parked_jobs(store: Store, shared: Store, rates: Mapping[str, float]) -> None:

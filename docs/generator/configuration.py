@@ -11,8 +11,10 @@ from msgspec import NODEFAULT, UNSET, Meta, Struct
 from msgspec.structs import FieldInfo
 
 from service.config import Config, PlatformConfig
+from service.config.destinations import DestinationConfig
+from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
 from service.outbound_settings import OutboundSettings
-from service.platforms.registry import CONFIG_TYPE
+from service.platforms.registry import CONFIG_TYPE as PLATFORM_TYPE
 from service.secrets import SecretRef
 from service.settings import PREFIX, Settings, describe_setting
 
@@ -38,10 +40,11 @@ to the name, and give the absolute path.
 FILE = """
 ## waybill.yaml
 
-Platforms, record kinds, sources, rule files and tokens of operators. The file contains references to secrets only:
+Platforms, record kinds, sources, destinations, rule files and tokens of operators. It refers to secrets only:
 `secret` in the tables is `{env: NAME}` or `{file: /absolute/path}`. A field without a default is required.
 
-Guides: [platforms](platforms.md), [custom platform](custom-platform.md), [senders](senders.md), [rules](rules.md).
+Guides: [platforms](platforms.md), [custom platform](custom-platform.md), [senders](senders.md),
+[destinations](destinations.md), [rules](rules.md).
 """
 
 OF_THE_PROCESS = {"path", "record_types", "warnings"}
@@ -157,7 +160,9 @@ def _reach(shapes: Sequence[Shape]) -> list[type[Struct]]:
 
 def _bare(shape: Shape) -> Shape:
     if shape is PlatformConfig:
-        return CONFIG_TYPE
+        return PLATFORM_TYPE
+    if shape is DestinationConfig:
+        return DESTINATION_TYPE
     return _bare(get_args(shape)[0]) if get_origin(shape) is Annotated else shape
 
 

@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from service.platforms.loading import load_config
+from service.configuration import load_config
 from service.settings import Settings, load_settings
 from service.store import Shards, open_shards
 

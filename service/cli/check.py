@@ -12,11 +12,12 @@ import click
 from service.cli.output import print_text
 from service.cli.rule_files import read_configured_rules, read_rules_of_report
 from service.config.loading import Config
+from service.configuration import read_config
+from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, PermanentError
 from service.extensions import describe_extensions, find_extension_mistakes
 from service.http_client import HttpClient
 from service.mistakes import Mistakes
-from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.rules import RuleFile
@@ -81,7 +82,7 @@ def _check_settings(settings: Settings) -> Iterator[ConfigError]:
 def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str]) -> Iterator[ConfigError]:
     """Build the connectors, compile the rules, and print what is configured."""
     try:
-        asyncio.run(_build_platforms(config, settings, environ))
+        asyncio.run(_build_connections(config, settings, environ))
     except ConfigError as error:
         yield from error.mistakes
     files: tuple[RuleFile, ...] = ()
@@ -93,13 +94,14 @@ def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str])
         print_text(line)
 
 
-async def _build_platforms(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
+async def _build_connections(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         build_platforms(config.platforms, environ, outbound, records=config.record_types)
+        Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=environ))
 
 
 def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
-    """Yield one line for each platform, source, rule, extension and warning."""
+    """Yield one line for each platform, source, destination, rule, extension and warning."""
     for name, platform in config.platforms.items():
         yield f"platform  {name}  {platform.__struct_config__.tag}"
     for name, source in config.sources.items():
@@ -110,6 +112,8 @@ def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str
         if source.poll is not None:
             parts.append(f"poll {source.poll.record} every {source.poll.every}")
         yield f"source    {name}  platform {source.platform}, {'; '.join(parts)}"
+    for name, destination in config.destinations.items():
+        yield f"destination  {name}  {destination.__struct_config__.tag}"
     for file in files:
         for rule in file.rules:
             yield f"rule      {rule.id}  {rule.type}, {file.path}"

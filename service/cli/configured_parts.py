@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 
 from service.config import Config
+from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
 from service.platforms import Platform
-from service.platforms.api.shared_throttle import SharedThrottles
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.store import Shards, Store
+from service.throttles.throttles import SharedThrottles
 
 
 class ConfiguredParts:

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from service.config import Config, PlatformConfig
 from service.config.platforms import secrets
+from service.configuration import read_config
 from service.errors import ConfigError, PermanentError, StoreNotDurable, WaybillError
 from service.events import RecordRef, new_event_id
 from service.http_client import HttpClient
@@ -23,7 +24,6 @@ from service.management.stores import store_name
 from service.platforms import Platform
 from service.platforms.api.pointer_map import missing_fields
 from service.platforms.base import CallContext
-from service.platforms.loading import read_config
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.settings import Settings, load_settings

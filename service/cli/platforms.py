@@ -24,10 +24,10 @@ from service.events import JsonValue
 from service.http_client import HttpClient
 from service.management.circuits import CircuitView
 from service.management.platform_operations import PlatformOperations, ReadView, Wrote
-from service.platforms.api.shared_throttle import SharedThrottles
 from service.plurals import count_noun
 from service.settings import Settings
 from service.store import Store
+from service.throttles.throttles import SharedThrottles
 
 RAW = click.option("--raw", is_flag=True, help="Show personal data. With --url, requires the role admin.")
 

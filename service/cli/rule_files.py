@@ -12,8 +12,8 @@ from service.actions import load_actions
 from service.cli.output import print_text
 from service.config.loading import Config, ConfigReport, load_record_types
 from service.config.platforms import BuiltInPlatformConfig
+from service.configuration import load_config, read_config
 from service.errors import ConfigError
-from service.platforms.loading import load_config, read_config
 from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
 from service.records import RecordTypes
@@ -22,6 +22,7 @@ from service.rules.json_schema import write_schema
 from service.rules.rule_files import (
     RuleCheck,
     RuleFile,
+    check_destinations,
     check_sources,
     find_rule_files,
     is_rule_test_file,
@@ -90,7 +91,11 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
     Raises:
         ConfigErrors: all mistakes of all files.
     """
-    checks = [partial(check_sources, config.sources), _enum_check(partial(account_values, config))]
+    checks = [
+        partial(check_sources, config.sources),
+        partial(check_destinations, config.destinations),
+        _enum_check(partial(account_values, config)),
+    ]
     return read_rule_files(
         find_rule_files(config.rules, config.path.parent), load_actions(), checks, config.record_types
     )

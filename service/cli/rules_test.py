@@ -18,12 +18,12 @@ from service.cli.output import print_text
 from service.cli.rule_files import configured_records, read_files
 from service.config import PlatformConfig
 from service.config.decoding import did_you_mean
+from service.configuration import load_config
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.http_client import HttpClient
 from service.platforms.base import is_hint
 from service.platforms.kind import RecordedAnswer
-from service.platforms.loading import load_config
 from service.platforms.recorded_answers import read_recorded_answer
 from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun

@@ -18,6 +18,7 @@ from service.config.checks import (
     source_warnings,
 )
 from service.config.decoding import ExpectedType, decode_config, unknown_key
+from service.config.destinations import DestinationConfig
 from service.config.platforms import PlatformConfig
 from service.config.presets import expand_preset
 from service.config.record_kinds import RecordKindConfig, build_record_types
@@ -30,6 +31,13 @@ from service.records import RECORDS, RecordType, RecordTypes
 Host = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z", description="a host name or an address, without scheme or port")
 ]
+
+
+class KindTypes(Struct, frozen=True):
+    """Types of the sections with kinds: the unions of the structs of all platforms and of all destinations."""
+
+    platform: ExpectedType
+    destination: ExpectedType
 
 
 class OutboundConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +69,7 @@ class Config(Struct, frozen=True, kw_only=True):
     outbound: OutboundConfig
     admin: AdminConfig
     warnings: tuple[str, ...]
+    destinations: dict[str, DestinationConfig] = {}
 
     @property
     def dedupe_days(self) -> float:
@@ -86,15 +95,16 @@ class ConfigReport(Struct, frozen=True):
     record_types: RecordTypes = RECORDS
 
 
-def check_config(path: Path, environ: Mapping[str, str], platform_type: ExpectedType) -> ConfigReport:
-    """Read and check waybill.yaml. Return all mistakes. `platform_type` is the union of the platform structs."""
+def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> ConfigReport:
+    """Read and check waybill.yaml. Return all mistakes."""
     try:
         data = _read_sections(path)
     except ConfigError as error:
         return ConfigReport(None, (error,))
     mistakes: list[ConfigError] = []
-    platforms = dict(_table(data, "platforms", platform_type, mistakes))
+    platforms = dict(_table(data, "platforms", types.platform, mistakes))
     sources = dict(_table(data, "sources", SourceConfig, mistakes))
+    destinations = dict(_table(data, "destinations", types.destination, mistakes))
     general = _general(data, mistakes)
     kinds = _record_kinds(data, mistakes)
     records, wrong = build_record_types(kinds)
@@ -107,6 +117,8 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
     for name, source in sources.items():
         mistakes.extend(check_source(f"sources.{name}", source, named, environ))
+    for name, destination in destinations.items():
+        mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
         return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")), records)
@@ -117,6 +129,7 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
             source_warnings(f"sources.{name}", source, platforms[source.platform], environ)
             for name, source in sources.items()
         ),
+        *(destination.warnings(f"destinations.{name}") for name, destination in destinations.items()),
     ]
     warnings = tuple(text for texts in found for text in texts)
     config = Config(
@@ -125,6 +138,7 @@ def check_config(path: Path, environ: Mapping[str, str], platform_type: Expected
         records=kinds,
         platforms=platforms,
         sources=sources,
+        destinations=destinations,
         rules=general.rules,
         outbound=general.outbound,
         admin=general.admin,
@@ -181,7 +195,8 @@ def _table(
             continue
         try:
             entry = data[section][name]
-            yield name, decode_config(_prepare_source(entry, at) if section == "sources" else entry, expected, at)
+            prepare = _PREPARE.get(section)
+            yield name, decode_config(prepare(entry, at) if prepare else entry, expected, at)
         except ConfigError as error:
             mistakes.extend(error.mistakes)
 
@@ -190,13 +205,15 @@ def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | 
     entries = data.get(section)
     if isinstance(entries, dict) and entries:
         return list(cast("dict[str, Any]", entries))
+    if section == "destinations" and not entries:
+        return []
     if mistakes is not None:
         mistakes.append(ConfigError(section, "is missing or empty", f"add at least one entry under {section}:"))
     return []
 
 
 def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
-    known = {"platforms", "records", "sources", *_General.__struct_fields__}
+    known = {"platforms", "records", "sources", "destinations", *_General.__struct_fields__}
     mistakes.extend(unknown_key("", key, known) for key in data if key not in known)
     general = _General()
     for section in _General.__struct_fields__:
@@ -220,3 +237,11 @@ def _prepare_source(source: JsonValue, at: str) -> JsonValue:
     written = cast("dict[str, Any]", source)
     kind = written.get("envelope")
     return expand_preset({**written, "envelope": {"kind": kind}} if isinstance(kind, str) else written, at)
+
+
+def _prepare_destination(destination: JsonValue, _at: str) -> JsonValue:
+    """Add the default kind `http`."""
+    return {"kind": "http", **cast("dict[str, Any]", destination)} if isinstance(destination, dict) else destination
+
+
+_PREPARE = {"sources": _prepare_source, "destinations": _prepare_destination}

@@ -1,7 +1,7 @@
 """Configuration of an account on a platform: the base of the struct that each platform declares in its folder."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from msgspec import Meta, Struct
 
@@ -177,6 +177,12 @@ def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
     """Yield every reference to a secret in a struct at `at`, with its path."""
     if isinstance(value, SecretRef):
         yield at, value
+    elif isinstance(value, dict):
+        for name, item in cast("dict[str, object]", value).items():
+            yield from secrets(item, f"{at}.{name}")
+    elif isinstance(value, tuple):
+        for index, item in enumerate(cast("tuple[object, ...]", value)):
+            yield from secrets(item, f"{at}[{index}]")
     elif isinstance(value, Struct):
         for field in value.__struct_fields__:
             yield from secrets(getattr(value, field), f"{at}.{field}")

@@ -7,10 +7,9 @@ from msgspec import Meta, Struct
 from service.bodies.body_format import BodyFormat
 from service.challenges.challenge import Challenge
 from service.challenges.endpoint_verification import Handshake
+from service.config.durations import Duration, duration_seconds
 from service.envelopes import EnvelopeConfig, PlatformEnvelope
 from service.signatures import SchemeConfig
-
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class PollConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,16 +18,14 @@ class PollConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     The first pass ingests no existing records, since they did not change. With `existing: ingest` it ingests all.
     """
 
-    every: Annotated[
-        str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]\Z", description="a number followed by s, m, h or d, such as 5m")
-    ]
+    every: Duration
     record: str
     existing: Literal["ignore", "ingest"] = "ignore"
 
     @property
     def every_seconds(self) -> int:
         """The interval between passes in seconds."""
-        return int(self.every[:-1]) * _SECONDS[self.every[-1]]
+        return duration_seconds(self.every)
 
 
 MediaType = Annotated[

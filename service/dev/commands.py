@@ -17,6 +17,7 @@ import click
 
 from service.cli.dev_instance import DevInstance, dev_instance_file
 from service.cli.output import print_text
+from service.configuration import load_config, read_config
 from service.dev.demo import Demo
 from service.dev.demo_output import DemoReport
 from service.dev.demo_scenario import purchase_order
@@ -26,7 +27,6 @@ from service.dev.processes import SubprocessFailed
 from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
 from service.errors import ConfigError
-from service.platforms.loading import load_config, read_config
 
 EXIT_NOT_OK = 1
 EXIT_CONFIG = 2

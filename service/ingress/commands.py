@@ -11,6 +11,7 @@ import uvloop
 from service.actions import load_actions
 from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
+from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
@@ -20,12 +21,11 @@ from service.ingress.server import run
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
 from service.management.installation import Installation
-from service.platforms.api.shared_throttle import SharedThrottles
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with
+from service.throttles.throttles import SharedThrottles
 
 
 @click.command(epilog="\b\nExample:\n  WAYBILL_REDIS_URL=redis://127.0.0.1:6379/0 waybill serve")

@@ -1,6 +1,7 @@
 """Management operations of an installation, called by the admin API and by commands that use the stores directly."""
 
 from service.management import erasure
+from service.management.audit_entries import AuditOperations
 from service.management.dead_letter_groups import DeadLetterGroupOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
@@ -25,6 +26,7 @@ class AdminOperations(
     DeadLetterGroupOperations,
     RuleStatisticsOperations,
     SettingsOperations,
+    AuditOperations,
 ):
     """All operations on the stores of an installation in the name of an actor.
 

@@ -9,10 +9,10 @@ from service.config.platforms import PlatformConfig
 from service.http_client import HttpClient
 from service.platforms.api.coercion import JsonObject
 from service.platforms.api.responses import PlatformResponse
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 from service.records import RECORDS, Record, RecordTypes, Timestamp
 from service.secrets import SecretRef
+from service.throttles.throttle import NO_THROTTLE, Throttle
 
 
 class ConnectorDependencies(Struct, frozen=True):

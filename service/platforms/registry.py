@@ -5,7 +5,6 @@ from typing import Any, Union
 
 from service.config.platforms import PlatformConfig
 from service.http_client import HttpClient
-from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import Platform
 from service.platforms.custom import CUSTOM
 from service.platforms.flow_retail import FLOW_RETAIL
@@ -16,6 +15,7 @@ from service.platforms.pexip_engage import PEXIP_ENGAGE
 from service.platforms.reads import ReadOperation, client_reads
 from service.platforms.writes import WriteOperation, client_writes
 from service.records import RECORDS, RecordTypes
+from service.throttles.throttles import SharedThrottles
 
 KINDS = (PACK_CLOUD, PEXIP_ENGAGE, OPEN_FOOD_NETWORK, FLOW_RETAIL, CUSTOM)
 """Every kind of platform. A new platform is added here."""
@@ -66,7 +66,7 @@ def build_platforms(
     for account, config in configs.items():
         dependencies = plain
         if shared is not None:
-            throttle = shared.throttle(account, config)
+            throttle = shared.account(account, config)
             dependencies = ConnectorDependencies(http_client, environ, throttle, shared.token_cache, records)
         connectors[account] = kind_of(config).connector(account, config, dependencies)
     return connectors

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct
 
 from service.actions import Action
 from service.config.decoding import decode_config, valid_parts
+from service.config.destinations import DestinationConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.mistakes import Mistakes, is_consequence
@@ -166,8 +167,31 @@ def check_sources(names: Iterable[str], rule: Rule, at: str) -> Iterator[ConfigE
     for position, name in enumerate(rule.sources):
         if name not in known:
             near = difflib.get_close_matches(name[:64], known, 1)
-            fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known) or 'none is configured'}"
+            fix = f"did you mean {near[0]}?" if near else f"use one of {_listed(known)}"
             yield ConfigError(f"{at}.sources[{position}]", f"no source {name[:64]!r} in waybill.yaml", fix)
+
+
+def check_destinations(configs: Mapping[str, DestinationConfig], rule: Rule, at: str) -> Iterator[ConfigError]:
+    """Yield the destinations of a rule that are not configured, or that its action cannot use."""
+    for position, action in enumerate(rule.actions):
+        name, path = action.get("destination"), f"{at}.actions[{position}].destination"
+        if not isinstance(name, str):
+            continue
+        if name not in configs:
+            near = difflib.get_close_matches(name[:64], configs, 1)
+            fix = f"did you mean {near[0]}?" if near else f"add it to destinations:, or use one of {_listed(configs)}"
+            yield ConfigError(path, f"no destination {name[:64]!r} in waybill.yaml", fix)
+            continue
+        kind = str(configs[name].__struct_config__.tag)
+        if action.get("do") != kind:
+            yield ConfigError(path, f"{name} is a destination of kind {kind}", f"write do: {kind}, or another name")
+        if action.get("latest_only") and not configs[name].ordered:
+            fix = f"remove latest_only, or ordered: false of {name}"
+            yield ConfigError(f"{at}.actions[{position}].latest_only", f"needs an order, and {name} has none", fix)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none is configured"
 
 
 def _empty_lists(written: Mapping[str, Any], at: str) -> Iterator[ConfigError]:

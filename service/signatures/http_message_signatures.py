@@ -52,6 +52,9 @@ Component = Annotated[
 ]
 
 Label = Annotated[str, Meta(pattern=r"^[a-z*][a-z0-9_.*-]{0,63}\Z", description="a label such as sig1")]
+KeyId = Annotated[
+    str, Meta(pattern=r"^[!#-\[\]-~][ !#-\[\]-~]{0,199}\Z", description="a key id of up to 200 ASCII characters")
+]
 
 CHECKED_MAX = 4
 """Maximum number of signatures of one delivery that are checked."""
@@ -70,15 +73,16 @@ _SIZES = {"ecdsa-p256-sha256": 256, "ecdsa-p384-sha384": 384}
 class HttpMessageSignatures(Scheme, frozen=True, kw_only=True, tag="http_message_signatures"):
     """HTTP Message Signatures. `secrets` are for `hmac-sha256`, `public_keys` for the other algorithms.
 
-    `components` must be signed; others may be. With `label` or `tag` only that signature counts. `url` is the address
-    as it is registered at the sender; it is required if the sender signs address or path. The event id is in the
-    `id_header`, which must be a component. `tolerance_seconds` applies to `created`; 0 disables the check.
+    `components` must be signed; others may be. With `label`, `tag` or `key_id` only that signature counts. `url` is the
+    address as it is registered at the sender; it is required if the sender signs address or path. The event id is in
+    the `id_header`, which must be a component. `tolerance_seconds` applies to `created`; 0 disables the check.
     """
 
     algorithm: Algorithm
     components: Annotated[tuple[Component, ...], Meta(min_length=1, max_length=20, description="a list")] = (DIGEST,)
     label: Label | None = None
     tag: Annotated[str, Meta(min_length=1, max_length=64, description="a tag")] | None = None
+    key_id: KeyId | None = None
     url: Address | None = None
     id_header: HeaderName | None = None
     tolerance_seconds: Tolerance = 300
@@ -129,8 +133,8 @@ class HttpMessageSignatures(Scheme, frozen=True, kw_only=True, tag="http_message
         if self.id_header:
             headers[self.id_header.lower()] = event_id
         listed = " ".join(f'"{name}"' for name in self.components)
-        tag = f';tag="{self.tag}"' if self.tag else ""
-        given = f'({listed});created={int(delivery.received_at)};alg="{self.algorithm}"{tag}'
+        named = "".join(f';{name}="{value}"' for name, value in (("keyid", self.key_id), ("tag", self.tag)) if value)
+        given = f'({listed});created={int(delivery.received_at)};alg="{self.algorithm}"{named}'
         draft = msgspec.structs.replace(delivery, headers=headers)
         base = _signature_base(draft, given, [(name, {}) for name in self.components], self.url)
         if self.algorithm == "hmac-sha256":
@@ -202,6 +206,8 @@ class _Verifier(Struct, frozen=True):
             raise NotVerified(f"The signature has another algorithm. Sign with {scheme.algorithm}.")
         if scheme.tag is not None and unquote(parameters.get("tag", "")) != scheme.tag:
             raise NotVerified(f"The signature has another tag. Sign with the tag {scheme.tag}.")
+        if scheme.key_id is not None and unquote(parameters.get("keyid", "")) != scheme.key_id:
+            raise NotVerified(f"The signature has another key id. Sign with the key {scheme.key_id}.")
         base = _signature_base(delivery, given, components, scheme.url)
         if not self.proof.matches([encoded], base):
             raise NotVerified("The signature does not match the delivery. Check the key.")

@@ -88,7 +88,7 @@ class SignedRequest(Scheme, frozen=True, kw_only=True):
         Raises:
             ConfigError: A key is missing, the template is not valid, or a header and the template contradict.
         """
-        template = self._check_fields(at)
+        template = self.check_fields(at)
         return SignatureVerifier(
             place=self._place_name(),
             header="" if self.member else (self.header or "").lower(),
@@ -101,7 +101,12 @@ class SignedRequest(Scheme, frozen=True, kw_only=True):
             tolerance_seconds=self.tolerance_seconds,
         )
 
-    def _check_fields(self, at: str) -> SignedTemplate:
+    def check_fields(self, at: str) -> SignedTemplate:
+        """Return the parsed template of the signed bytes. `at` is the path of the scheme, for errors.
+
+        Raises:
+            ConfigError: The template is not valid, or two fields contradict.
+        """
         self._check_place(at)
         template = parse_template(self.signed, f"{at}.signed", self.url, BODY_DEPTH_MAX)
         timed = "timestamp_pointer" if self.timestamp_pointer else "timestamp_header"

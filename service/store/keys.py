@@ -18,12 +18,14 @@ With the default prefix `wb:`
     wb:sweep, wb:sweeper         position of the sweep; lease of the worker that sweeps
     wb:rulebook, wb:rulebook:<version>   active version with its author; document of each version (zlib)
     wb:rulebook:history, :retired        all publications, newest first; time at which each version was replaced
-    wb:circuits                  hash of accounts: open until (ms), consecutive failures, consecutive openings
+    wb:circuits                  hash of accounts, and of destinations as `destination:<name>`: open until (ms),
+                                 consecutive failures, consecutive openings; in the keys below an account is either
     wb:order:<record>:<rule>/<action>    events whose effect is unfinished, in event order; absent if none waits
     wb:parked, wb:parked:<account>       accounts with parked jobs; their jobs by time
     wb:recovery:<account>        time and number of the jobs that were freed last
     wb:probe:<account>           token of the call that probes an account whose circuit was open
     wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second
+    wb:pace:<account>            time in ms from which the limit per second admits a call without a burst
     wb:token:<account>:<digest>  access token, shared by all pods; `:fetching` is the lease for fetching it
     wb:futile:<source>           number of waits for a newer record that were in vain; expires after a week
     wb:poll:<source>             hash: counts and cursor of the current pass; `:lock` is the lease of the poll
@@ -33,6 +35,7 @@ With the default prefix `wb:`
                                  `:unverified` the ids of those without a valid signature
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
     wb:install                   installation record (`connection.installation`): state, generation, id
+    wb:audit                     list of the newest changes by operators, newest first, of limited length
     wb:session_key               string; signs the sessions of the console
     wb:tick                      string; written to check that the store accepts durable writes
     wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes

@@ -23,11 +23,11 @@ import uvloop
 from arq.worker import func
 from msgspec import structs
 
+from service.configuration import load_config
 from service.events import Delivery, Fact, RecordRef
 from service.garbage import tune_garbage_collector
 from service.log import configure
 from service.platforms.base import CallContext, FetchedRecord
-from service.platforms.loading import load_config
 from service.settings import load_settings
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from tests.bench.material import decoded_order, order_json

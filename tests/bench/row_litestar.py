@@ -13,12 +13,12 @@ from litestar.routes import ASGIRoute
 from litestar.types import Receive, Scope, Send
 
 from service.config import Config
+from service.configuration import load_config
 from service.garbage import tune_garbage_collector
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.app import WEBHOOKS_PATH, build_app
 from service.log import configure
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats

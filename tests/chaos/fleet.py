@@ -20,7 +20,7 @@ from tests.chaos.tally import FALSE, KEYED, RULE, UNSAFE, Tally
 from tests.chaos.target import PUT_TIMEOUT_SECONDS, FakeTarget
 
 SECRET = "chaos-secret"
-START_TIMEOUT_SECONDS = 20.0
+START_TIMEOUT_SECONDS = 60.0
 LEASE_SECONDS = 2.0
 LANES = 500
 ROOT = Path(__file__).parents[2]
@@ -191,7 +191,15 @@ class Fleet:
             "auth": {"type": "none"},
             "records": {"purchase_order": {"path": "/orders/{id}"}},
         }
-        (self.directory / "waybill.yaml").write_text(json.dumps(CONFIG | {"platforms": {"erp": erp}}))
+        # The target counts by event, so it receives whole keys.
+        destination = {
+            "url": sink,
+            "idempotency": {"form": "full"},
+            "timeouts": {"total_seconds": PUT_TIMEOUT_SECONDS},
+            "allow_private_host": True,
+        }
+        config = CONFIG | {"platforms": {"erp": erp}, "destinations": {"sink": destination}}
+        (self.directory / "waybill.yaml").write_text(json.dumps(config))
         rule: dict[str, object] = {
             "id": RULE,
             "type": "purchase_order",
@@ -201,16 +209,16 @@ class Fleet:
                     "id": KEYED,
                     "do": "http",
                     "method": "PUT",
-                    "url": f"{sink}/{KEYED}",
+                    "destination": "sink",
+                    "path": f"/{KEYED}",
                     "body": {"order": "{id}", "received": "{quantity_received}"},
-                    "timeout_seconds": PUT_TIMEOUT_SECONDS,
                     "ordered": self.ordered,
                 },
                 {"id": UNSAFE, "do": "strike", "url": f"{sink}/{UNSAFE}"},
             ],
         }
         # The received quantity of an order only grows, and no order is deleted: these rules never match.
-        false = {"id": FALSE, "do": "http", "url": f"{sink}/{FALSE}", "body": {"order": "{id}"}}
+        false = {"id": FALSE, "do": "http", "destination": "sink", "path": f"/{FALSE}", "body": {"order": "{id}"}}
         never: dict[str, object] = {
             "decreased": {"field": "quantity_received", "op": "decreased"},
             "gone": {"not": {"field": "status", "op": "exists"}},

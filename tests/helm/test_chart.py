@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from service.actions import load_actions
-from service.platforms.loading import read_config
+from service.configuration import read_config
 from service.rules import read_rule_files
 from service.settings import Settings, load_settings
 from tests.helm.rendering import CASES, Objects, container, environment, helm, pods, render, template

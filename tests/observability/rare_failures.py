@@ -23,7 +23,9 @@ from msgspec import structs
 from service.actions import Action, ActionContext
 from service.config import AdminConfig, AdminToken, Config
 from service.config.loading import OutboundConfig
+from service.config.throttles import ThrottleConfig
 from service.envelopes.envelope import ParsedDelivery
+from service.errors import Deferred, TransientError
 from service.events import Delivery, Fact, RecordRef
 from service.ingestion.sources import Source
 from service.ingress.admin import admin_router
@@ -42,6 +44,7 @@ from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.signatures import Verified
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, open_store
+from service.throttles.throttles import SharedThrottles
 from tests.observability.material import PERSONAL
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.background import run_forever
@@ -108,7 +111,7 @@ class UnreadyStore:
 
 
 async def break_worker(settings: Settings) -> None:
-    """Run an attempt that fails in the platform, and one that fails in an action."""
+    """Run an attempt that fails in the platform, one that fails in an action, and a call that is answered 429."""
     configure("workers", line_bytes_max=LINE_BYTES_MAX)
     async with open_harness(settings) as harness:
         await harness.publish(SINK_RULE)
@@ -120,6 +123,10 @@ async def break_worker(settings: Settings) -> None:
             harness.dependencies = tools
             await harness.send()
             await run(harness)
+        throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).destination("erp", ThrottleConfig())
+        with contextlib.suppress(Deferred):
+            async with throttle.slot(repeatable=True, target="/"):
+                raise TransientError("target_unavailable", "answered 429", http_status=429, retry_after_seconds=1e6)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(run_forever("sweep", break_sweep), 0.1)
 

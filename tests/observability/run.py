@@ -248,7 +248,7 @@ class Scenarios:
         self.worker.wait_for(lambda _: len(self.logged(self.worker, "platform.circuit_closed")) > 1, SECONDS_MAX)
         self._fault({"match": "/_sandbox/sink", "status": 429, "retry_after": 1})
         self._send_and_wait(self._pack("purchase_order.updated", "po-1", "busy"), "matched")
-        self.worker.wait_for(lambda line: line["message"] == "target.circuit_closed", SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "destination.circuit_closed", SECONDS_MAX)
 
     def start_misconfigured_processes(self) -> None:
         """Start a worker without a rulebook, enqueue an unknown job, and start a process that fails."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 

@@ -3,23 +3,24 @@
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 from arq.worker import func
 from structlog.contextvars import merge_contextvars
 from structlog.testing import CapturingLogger, capture_logs
 
 from service.actions import Action, load_actions
+from service.config.throttles import ThrottleConfig
+from service.destinations.http.request import format_key
+from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
+from service.destinations.registry import Destinations, DestinationSetup
 from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.platforms.api import shared_throttle
-from service.platforms.api.shared_throttle import SharedThrottles
-from service.platforms.api.target_throttle import TargetThrottles
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
@@ -29,6 +30,8 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.throttles import shared_throttle, throttles
+from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
@@ -48,17 +51,36 @@ SINK_RULE = """
 """
 
 
+def sent_key(key: str) -> str:
+    """Return the idempotency key that a target receives by default."""
+    return format_key(key, "uuid")
+
+
 class WorkerHarness:
     """Dependencies of one worker on the store and sandbox of a test. `lines` are the log lines of its runs."""
 
     def __init__(
-        self, settings: Settings, store: Store, sandbox: SandboxHandle, dependencies: WorkerDependencies
+        self,
+        settings: Settings,
+        store: Store,
+        sandbox: SandboxHandle,
+        dependencies: WorkerDependencies,
+        setup: DestinationSetup,
     ) -> None:
         self.settings = settings
         self.store = store
         self.sandbox = sandbox
         self.dependencies = dependencies
         self.lines: list[dict[str, Any]] = []
+        self._setup = setup
+
+    def declare(self, **configs: Mapping[str, Any]) -> None:
+        """Replace the destinations. Their kind is http by default."""
+        types = {
+            name: msgspec.convert({"kind": "http", **config}, DESTINATION_TYPE) for name, config in configs.items()
+        }
+        resources = cast("dict[str, Any]", self.dependencies.effects.resources)
+        resources["destinations"] = Destinations(types, self._setup)
 
     async def publish(self, rules: str) -> str:
         """Publish rules. `SINK` is replaced with the URL of the sandbox's sink."""
@@ -93,7 +115,7 @@ class WorkerHarness:
     async def run_worker(self) -> None:
         """Run a worker until the queue is empty, and collect its log lines."""
         worker = self.worker(burst=True)
-        recovery = asyncio.create_task(run_recovery(self.store, self.store, {}))
+        recovery = asyncio.create_task(run_recovery(self.store, self.store, dict))
         with capture_logs(processors=[merge_contextvars]) as lines:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
@@ -130,8 +152,13 @@ class WorkerHarness:
 
 def shorten_circuits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let circuits open for milliseconds, for tests in which they delay other steps."""
-    monkeypatch.setattr(shared_throttle, "OPEN_SECONDS", 0.02)
-    monkeypatch.setattr(shared_throttle, "REFRESH_SECONDS", 0.02)
+    make = shared_throttle.SharedThrottle.__init__
+
+    def make_short(self: Any, context: Any, name: str, key: str, config: ThrottleConfig) -> None:
+        make(self, context, name, key, msgspec.structs.replace(config, open_seconds=0.02))
+
+    monkeypatch.setattr(shared_throttle.SharedThrottle, "__init__", make_short)
+    monkeypatch.setattr(throttles, "REFRESH_SECONDS", 0.02)
     monkeypatch.setattr(shared_throttle, "JITTER_SECONDS", 0.01)
 
 
@@ -146,13 +173,18 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
         )
         pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
         throttles = SharedThrottles(store.limits, store.tokens, settings.fetch_timeout_seconds)
+        setup = DestinationSetup(
+            http_client=outbound,
+            environ={},
+            throttles=throttles,
+            worker_in_flight_max=max(settings.concurrency // 2, 1),
+        )
+        destinations = Destinations({}, setup)
         resources: dict[str, Any] = {
             "outbound": outbound,
-            "targets": TargetThrottles(throttles, max(settings.concurrency // 2, 1)),
+            "destinations": destinations,
             "log": CapturingLogger(),
-            "environ": {},
             "action_timeout_seconds": settings.action_timeout_seconds,
-            "clock": time.time,
             "dedupe_hours": settings.dedupe_hours,
             "emit_depth_max": settings.emit_depth_max,
             "platforms": {"pack": pack},
@@ -167,5 +199,6 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             store,
             sandbox,
             WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
+            setup,
         )
     await store.close()

@@ -17,7 +17,7 @@ from service.settings import load_settings
 from service.store import Job, SettlementWrite
 from tests.service.store.builders import retry_until_stored
 from tests.waiting import PATIENCE_SECONDS, until
-from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, sent_key
 
 pytestmark = [pytest.mark.crash, pytest.mark.store]
 
@@ -96,7 +96,7 @@ async def test_another_worker_takes_over_after_a_kill_during_a_fetch(fleet: Flee
     await fleet.wait_for_end(event_id)
     stored = await fleet.harness.stored_event(event_id)
     assert (stored["outcome"], stored["attempts"]) == ("matched", "2")
-    assert fleet.harness.idempotency_keys() == [f"{event_id}:short-receipt:claim:0"]
+    assert fleet.harness.idempotency_keys() == [sent_key(f"{event_id}:short-receipt:claim:0")]
 
 
 async def test_keyed_effect_runs_again_with_the_same_key_after_a_kill(fleet: Fleet) -> None:
@@ -106,7 +106,7 @@ async def test_keyed_effect_runs_again_with_the_same_key_after_a_kill(fleet: Fle
     await fleet.wait_for_end(event_id)
     await until(lambda: len(fleet.harness.idempotency_keys()) == 2)
     stored = await fleet.harness.stored_event(event_id)
-    assert set(fleet.harness.idempotency_keys()) == {f"{event_id}:short-receipt:claim:0"}
+    assert set(fleet.harness.idempotency_keys()) == {sent_key(f"{event_id}:short-receipt:claim:0")}
     assert [line["entry"] for line in stored["history"]].count("decided") == 1
     assert (stored["outcome"], stored["ledger"]) == ("matched", "d")
 
@@ -145,7 +145,7 @@ async def test_worker_writes_nothing_after_its_lease_expired(fleet: Fleet) -> No
     stopped_worker.process.send_signal(signal.SIGCONT)
     await asyncio.to_thread(stopped_worker.wait_for, lambda line: line.get("message") == "lease.lost", PATIENCE_SECONDS)
     assert await fleet.harness.stored_event(event_id) == before
-    assert fleet.harness.idempotency_keys() == [f"{event_id}:short-receipt:claim:0"]
+    assert fleet.harness.idempotency_keys() == [sent_key(f"{event_id}:short-receipt:claim:0")]
     again = await fleet.harness.send()
     await fleet.wait_for_end(again)
     assert stopped_worker.process.poll() is None
@@ -171,7 +171,7 @@ async def test_worker_and_events_survive_a_restart_of_the_store(
     assert worker.process.poll() is None
     keys = fleet.harness.idempotency_keys()
     matched = {stored["id"] for stored in stored_events if stored["outcome"] == "matched"}
-    assert {key.split(":")[0] for key in keys} == matched
+    assert set(keys) == {sent_key(f"{event_id}:short-receipt:claim:0") for event_id in matched}
 
 
 async def test_outage_longer_than_the_lease_counts_no_attempt_and_no_crash(

@@ -18,6 +18,7 @@ from msgspec import structs
 from service.actions import load_actions
 from service.cli.rule_files import read_configured_rules
 from service.cli.rules_test import DeliveryReader, ResponseReader
+from service.configuration import load_config
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Delivery, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
@@ -25,7 +26,6 @@ from service.ingestion.sources import build_sources
 from service.management.audit_log import Actor
 from service.management.dry_run import Candidate, DryRunOperations
 from service.management.installation import Installation
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.rules import Rulebook, write_document
 from service.rules.compiler.rule import compile_rule
@@ -92,10 +92,12 @@ class Senders:
         delivery = Delivery(source_name, headers, json.dumps(body).encode(), 0.0)
         (fact,) = source.verify_and_parse(delivery).facts
         assert fact.record is not None
-        return await self.process(fact.record, fact.type, fact.change)
+        return await self.process(fact.record, fact.type, fact.change, fact.id)
 
-    async def process(self, record: RecordRef, event_type: str, change: Any) -> str:
-        event = Event(EVENT_VERSION, new_event_id(), "s", event_type, change, record, None, {}, None, b"{}")
+    async def process(self, record: RecordRef, event_type: str, change: Any, sender_id: str | None = None) -> str:
+        event = Event(
+            EVENT_VERSION, new_event_id(), "s", event_type, change, record, None, {}, None, b"{}", sender_id=sender_id
+        )
         await self.harness.store.ingest(event, event.id, 60_000)
         await self.harness.run_worker()
         return event.id
@@ -190,7 +192,7 @@ async def test_products_and_shipments_match_rules_of_their_kinds(senders: Sender
     headers = {"x-hmac-signature": f"hmac-sha256-hex={signature.hexdigest()}", "content-type": "application/json"}
     await senders.deliver("parcel-events", body, headers)
     assert await senders.published("returned") == [
-        {"parcel": "EZ5000000005", "carrier": "UPS", "weight": "17.6", "expected_on": "2014-08-27"}
+        {"parcel": "EZ5000000005", "carrier": "UPS", "weight": "17.6", "expected_on": "2014-08-27", "event": "evt_1"}
     ]
 
 
@@ -219,7 +221,7 @@ def test_the_documented_rule_tests_pass(monkeypatch: pytest.MonkeyPatch) -> None
     written = [rule for file in read_configured_rules(config) for rule in file.rules]
     rulebook = Rulebook.load(write_document(written), load_actions(), config.record_types)
     tests = read_tests(FOLDER / "shop-records.examples.yaml", ResponseReader(), DeliveryReader(), rulebook.records)
-    assert [result.differences for result in run_tests(rulebook, tests)] == [[]] * 4
+    assert [result.differences for result in run_tests(rulebook, tests)] == [[]] * 5
 
 
 @pytest.mark.parametrize(

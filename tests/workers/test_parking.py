@@ -8,8 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.http_client import HttpClient
-from service.platforms.api.retry_after import RETRY_AFTER_SECONDS_MAX
-from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import Platform
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig
@@ -17,8 +15,10 @@ from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.faults import Fault
 from service.secrets import SecretRef
 from service.settings import Settings
+from service.throttles.retry_after import RETRY_AFTER_SECONDS_MAX
+from service.throttles.throttles import SharedThrottles
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
-from workers.recovery import free_parked_jobs, recovery_rates
+from workers.recovery import free_parked_jobs
 
 pytestmark = pytest.mark.store
 
@@ -32,7 +32,7 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
         config = PackCloudConfig(
             organization_id="o", token=SecretRef(env="T"), base_url=opened.sandbox.base_url("pack_cloud")
         )
-        throttle = SharedThrottles(opened.store.limits, opened.store.tokens, 1).throttle("pack", config)
+        throttle = SharedThrottles(opened.store.limits, opened.store.tokens, 1).account("pack", config)
         dependencies = ConnectorDependencies(outbound, {"T": opened.sandbox.token}, throttle)
         cast("dict[str, Platform]", opened.dependencies.platforms)["pack"] = PackCloud("pack", config, dependencies)
         await opened.publish(SINK_RULE)
@@ -112,7 +112,9 @@ async def test_limit_of_the_account_bounds_the_freed_jobs(harness: WorkerHarness
     await park_events(harness)
     await close_circuit(harness)
     config = PackCloudConfig(organization_id="o", token=SecretRef(env="T"), requests_per_minute_max=120)
-    await free_parked_jobs(harness.store, harness.store, recovery_rates({"pack": config}))
+    throttles = SharedThrottles(harness.store.limits, harness.store.tokens, 1)
+    throttles.account("pack", config)
+    await free_parked_jobs(harness.store, harness.store, throttles.rates())
     assert await due(harness) == 2
 
 

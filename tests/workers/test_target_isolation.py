@@ -1,20 +1,22 @@
-"""Isolation of the targets of `http` actions: no target waits for another one that hangs."""
+"""Isolation of destinations: no target waits for another one that hangs."""
 
 import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
 
 import pytest
 from aiohttp import web
 
+from service.config.throttles import ThrottleConfig
+from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import Deferred, TransientError
-from service.platforms.api.shared_throttle import FAILURE_THRESHOLD, SharedThrottles
-from service.platforms.api.target_throttle import TargetThrottles
+from service.http_client import HttpClient
 from service.settings import Settings
 from service.store import Store
+from service.throttles.throttle import Throttle
+from service.throttles.throttles import SharedThrottles
 from tests.waiting import until
 from tests.workers.harness import open_harness
 
@@ -26,11 +28,11 @@ RULES = """
 - id: hanging
   type: purchase_order
   when: {field: id, op: matches, value: "hang.*"}
-  actions: [{id: call, do: http, url: "HANGING/{id}", timeout_seconds: 60}]
+  actions: [{id: call, do: http, destination: hanging, path: "/{id}"}]
 - id: healthy
   type: purchase_order
   when: {field: id, op: matches, value: "fine.*"}
-  actions: [{id: call, do: http, url: "HEALTHY/{id}"}]
+  actions: [{id: call, do: http, destination: healthy, path: "/{id}"}]
 """
 
 
@@ -73,7 +75,9 @@ async def running(*, hangs: bool) -> AsyncGenerator[Target]:
 async def test_target_that_hangs_does_not_delay_another_target(make_settings: Callable[..., Settings]) -> None:
     settings = make_settings(concurrency=CONCURRENCY, action_timeout_seconds=60.0, attempt_timeout_seconds=120.0)
     async with running(hangs=True) as hanging, running(hangs=False) as healthy, open_harness(settings) as harness:
-        await harness.publish(RULES.replace("HANGING", hanging.url).replace("HEALTHY", healthy.url))
+        timeouts = {"total_seconds": 60}
+        harness.declare(hanging={"url": hanging.url, "timeouts": timeouts}, healthy={"url": healthy.url})
+        await harness.publish(RULES)
         for number in range(EVENTS):
             await harness.send(f"hang-{number}")
         working = asyncio.create_task(harness.run_worker())
@@ -91,61 +95,76 @@ async def test_target_that_hangs_does_not_delay_another_target(make_settings: Ca
 
 
 @pytest.fixture
-def targets(store: Store) -> TargetThrottles:
-    return TargetThrottles(SharedThrottles(store.limits, store.tokens, 1.0, chance=lambda: 0.0), 2)
+def throttles(store: Store) -> SharedThrottles:
+    return SharedThrottles(store.limits, store.tokens, 1.0, chance=lambda: 0.0)
 
 
-async def fail(targets: TargetThrottles, url: str, error: TransientError) -> None:
-    async with targets.throttle(url).slot(url):
+async def fail(throttle: Throttle, path: str, error: TransientError) -> None:
+    async with throttle.slot(repeatable=True, target=path):
         raise error
 
 
-async def test_failures_in_a_row_open_the_circuit_of_one_host_only(targets: TargetThrottles, store: Store) -> None:
-    for _ in range(FAILURE_THRESHOLD - 1):
+async def test_failures_in_a_row_open_the_circuit_of_one_destination_only(
+    throttles: SharedThrottles, store: Store
+) -> None:
+    erp, crm = (throttles.destination(name, ThrottleConfig(failures_max=3)) for name in ("erp", "crm"))
+    for _ in range(2):
         with pytest.raises(TransientError):
-            await fail(targets, "http://a.test/1", TransientError("timeout", "no answer"))
-    with pytest.raises(Deferred):
-        await fail(targets, "http://a.test/2", TransientError("timeout", "no answer"))
+            await fail(erp, "/1", TransientError("timeout", "no answer"))
+    with pytest.raises(Deferred) as opened:
+        await fail(erp, "/2", TransientError("timeout", "no answer"))
+    assert opened.value.account == "destination:erp"
     with pytest.raises(Deferred) as raised:
-        async with targets.throttle("http://a.test:80/3").slot("http://a.test:80/3"):
+        async with erp.slot(repeatable=True, target="/3"):
             pass
     assert raised.value.kind == "circuit_open"
-    for other in ("https://a.test/", "http://a.test:81/", "http://b.test/"):
-        async with targets.throttle(other).slot(other):
-            pass
-    assert set(await store.limits.open_circuits()) == {"target:a.test:80"}
+    async with crm.slot(repeatable=True, target="/"):
+        pass
+    assert set(await store.limits.open_circuits()) == {"destination:erp"}
+
+
+async def test_plain_urls_share_the_destination_of_their_host_and_port() -> None:
+    async with HttpClient(Settings()) as client:
+        destinations = Destinations({}, DestinationSetup(http_client=client, environ={}))
+        urls = ("http://a.test/1", "http://a.test:80/2?x", "https://a.test/", "http://a.test:81/", "http://[::1]/")
+        names = [destinations.host(url).name for url in urls]
+    assert names == ["a.test:80", "a.test:80", "a.test:443", "a.test:81", "::1:80"]
 
 
 @pytest.mark.parametrize(("status", "opens"), [(429, True), (503, True), (500, False), (409, False)])
 async def test_statuses_that_concern_the_host_open_its_circuit(
-    targets: TargetThrottles, store: Store, status: int, *, opens: bool
+    throttles: SharedThrottles, store: Store, status: int, *, opens: bool
 ) -> None:
     error = TransientError("target_unavailable", "no", http_status=status, retry_after_seconds=7)
     with contextlib.suppress(Deferred, TransientError):
-        await fail(targets, "http://a.test/", error)
+        await fail(throttles.destination("erp", ThrottleConfig()), "/", error)
     assert bool(await store.limits.open_circuits()) is opens
 
 
-async def test_calls_above_the_limit_of_a_host_are_deferred_without_a_call(targets: TargetThrottles) -> None:
-    throttle = targets.throttle("http://a.test/")
-    async with throttle.slot("http://a.test/1"), throttle.slot("http://a.test/2"):
+async def test_calls_above_the_limit_of_a_process_are_deferred_without_a_call(throttles: SharedThrottles) -> None:
+    erp = throttles.destination("erp", ThrottleConfig(worker_in_flight_max=2))
+    async with erp.slot(repeatable=True, target="/1"), erp.slot(repeatable=True, target="/2"):
         with pytest.raises(Deferred) as raised:
-            async with throttle.slot("http://a.test/3"):
+            async with erp.slot(repeatable=True, target="/3"):
                 pass
-        assert (raised.value.kind, raised.value.seconds) == ("target_throttled", 1.0)
-    async with throttle.slot("http://a.test/4"):
+        assert raised.value.kind == "destination_throttled"
+    async with erp.slot(repeatable=True, target="/4"):
         pass
 
 
 async def test_action_whose_host_has_an_open_circuit_is_not_called(make_settings: Callable[..., Settings]) -> None:
     async with running(hangs=False) as healthy, open_harness(make_settings()) as harness:
-        throttles = cast("Any", harness.dependencies.effects.resources)["targets"]
+        harness.declare(hanging={"url": healthy.url}, healthy={"url": healthy.url})
         with contextlib.suppress(Deferred):
-            error = TransientError("target_unavailable", "no", http_status=429, retry_after_seconds=1)
-            await fail(throttles, healthy.url, error)
-        await harness.publish(RULES.replace("HANGING", healthy.url).replace("HEALTHY", healthy.url))
+            error = TransientError("target_unavailable", "no", http_status=429, retry_after_seconds=3600)
+            other_process = SharedThrottles(harness.store.limits, harness.store.tokens, 1.0)
+            await fail(other_process.destination("healthy", ThrottleConfig()), "/", error)
+        await harness.publish(RULES)
         event_id = await harness.send("fine-1")
+        await harness.run_until_idle(harness.worker("parker"))
+        assert (await harness.stored_event(event_id))["waiting_for"] == "circuit_open"
+        assert not healthy.calls
+        assert await harness.store.parking.resume("destination:healthy")
         await harness.run_worker()
         stored = await harness.stored_event(event_id)
         assert (stored["outcome"], stored["attempts"], len(healthy.calls)) == ("matched", "1", 1)
-        assert harness.log_lines("attempt.finished")[0]["outcome"] == "deferred"

@@ -11,7 +11,6 @@ import pytest
 from service.actions import Action, ActionContext
 from service.errors import Deferred, TransientError
 from service.http_client import HttpClient
-from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import Platform
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig
@@ -19,6 +18,7 @@ from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.faults import Fault
 from service.secrets import SecretRef
 from service.settings import Settings
+from service.throttles.throttles import SharedThrottles
 from tests.waiting import until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, shorten_circuits
 from workers.actions.log import Log
@@ -42,7 +42,7 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
         config = PackCloudConfig(
             organization_id="o", token=SecretRef(env="T"), base_url=opened.sandbox.base_url("pack_cloud")
         )
-        throttle = SharedThrottles(opened.store.limits, opened.store.tokens, 1).throttle("pack", config)
+        throttle = SharedThrottles(opened.store.limits, opened.store.tokens, 1).account("pack", config)
         dependencies = ConnectorDependencies(outbound, {"T": opened.sandbox.token}, throttle)
         cast("dict[str, Platform]", opened.dependencies.platforms)["pack"] = PackCloud("pack", config, dependencies)
         yield opened
@@ -88,7 +88,7 @@ async def test_events_wait_for_new_credentials_in_a_file(
         config = PackCloudConfig(
             organization_id="o", token=SecretRef(file=str(file)), base_url=harness.sandbox.base_url("pack_cloud")
         )
-        throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).throttle("pack", config)
+        throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).account("pack", config)
         connector = PackCloud("pack", config, ConnectorDependencies(outbound, {}, throttle))
         cast("dict[str, Platform]", harness.dependencies.platforms)["pack"] = connector
         await harness.publish(SINK_RULE)

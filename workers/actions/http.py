@@ -1,58 +1,77 @@
-"""`do: http`: send one HTTP request with a JSON body to another system.
+"""`do: http`: send one HTTP request to a destination of waybill.yaml, or to a URL without credentials.
 
-The request carries an idempotency key that is the same on every repetition, the trace of the delivery and, if a secret
-is set, a Standard Webhooks signature. Private addresses are blocked unless waybill.yaml allows the host. Redirects are
-not followed.
+Rules contain no secret: credentials, signature and limits belong to the destination. The request carries an idempotency
+key that is the same on every repetition, and the trace of the delivery. Redirects are not followed.
 """
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta, field
 
-from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
-from service.config.platforms import Status
-from service.errors import ConfigError, PermanentError, TransientError
-from service.http_client import HttpClient, HttpResponse
-from service.platforms.api.responses import describe_failure, is_transient, retry_after_seconds
-from service.platforms.api.target_throttle import TargetThrottles, target_name
-from service.secrets import SecretRef
-from service.signatures.standard_webhooks import StandardWebhooks
-
-ANSWER_BYTES_MAX = 65_536
-CONFLICT = 409
-"""Response to a repeated request while the first one with the same idempotency key is in progress."""
+from service.actions import (
+    JSON_STYLES,
+    Action,
+    ActionContext,
+    CompileTemplate,
+    JsonNumbers,
+    RetrySafety,
+    TemplateRenderer,
+)
+from service.destinations.http import HttpDestination
+from service.destinations.http.config import RESERVED_HEADERS
+from service.destinations.http.request import OutgoingRequest, SendContext
+from service.destinations.http.secret_names import find_secret_in_header, find_secret_in_url
+from service.destinations.registry import Destinations
+from service.errors import ConfigError
 
 _FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
-_RESERVED = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "idempotency-key", "traceparent",
-     "webhook-id", "webhook-timestamp", "webhook-signature"}
-)  # fmt: skip
+_DESTINATION_FIX = "declare a destination in waybill.yaml with auth:, or with url: {env: NAME}, and name it here"
+
+FORMS = {
+    "body": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "text": "text/plain; charset=utf-8",
+    "xml": "application/xml; charset=utf-8",
+}
+"""Fields with the content of a request, and the content types of the latter."""
 
 
 class Http(Action, frozen=True, kw_only=True, tag="http"):
-    """`url`, the values of `headers` and all texts of `body` are templates; `timeout_seconds` bounds the whole call.
+    """Either `destination` with a `path`, or `url`. Only one of `body` (JSON), `form`, `text` and `xml`.
 
-    `transient` lists further statuses that a retry may fix.
+    Path, query, headers and content are templates. `content_type` replaces that of the content. `repeat: unsafe` is for
+    a target that would perform a repeated request twice.
     """
 
     repeat: ClassVar[RetrySafety] = "keyed"
-    summary: ClassVar[str] = "Sends an HTTP request with a JSON body to another system."
+    summary: ClassVar[str] = "Sends an HTTP request to another system."
 
-    url: Annotated[str, Meta(min_length=1, max_length=2_000)]
-    method: Literal["POST", "PUT", "PATCH", "DELETE", "GET"] = "POST"
+    destination: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")] | None = None
+    path: Annotated[str, Meta(max_length=2_000)] = ""
+    url: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
+    query: dict[str, str] = field(default_factory=dict[str, str])
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "MERGE"] = "POST"
     headers: dict[str, str] = field(default_factory=dict[str, str])
     body: Any = None
-    secret: SecretRef | None = None
-    timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 10.0
-    transient: tuple[Status, ...] = ()
+    json: JsonNumbers = "number"
+    form: dict[str, str] | None = None
+    text: str | None = None
+    xml: str | None = None
+    content_type: Annotated[str, Meta(pattern=r"^[!-~][ -~]{0,199}\Z")] | None = None
+    safety: RetrySafety = field(name="repeat", default="keyed")
+
+    @property
+    def retry_safety(self) -> RetrySafety:
+        """Retry safety that the rule declares."""
+        return self.safety
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
-        """Compile the templates of URL, headers and body. The inputs refer to the secret only.
+        """Compile the templates of address, headers and content.
 
         Args:
             compile_template: Compiles one template.
@@ -60,23 +79,35 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         Returns:
             A renderer of the inputs of `run`.
         """
-        _check_url(self.url)
-        _check_headers(self.headers)
-        url = compile_template("url", self.url, "url")
-        body = None if self.body is None else compile_template("body", self.body)
         headers = {name: compile_template(f"headers.{name}", value, "header") for name, value in self.headers.items()}
-        constant: dict[str, Any] = {
-            "method": self.method,
-            "secret": None if self.secret is None else msgspec.to_builtins(self.secret),
-            "timeout_seconds": self.timeout_seconds,
-            **({"transient": list(self.transient)} if self.transient else {}),
-        }
+        query = {name: compile_template(f"query.{name}", value) for name, value in self.query.items()}
+        content_name, content = self._compile_content(compile_template)
+        # Last, so that the mistakes of the templates are reported as well.
+        address = _compile_address(self, compile_template)
+        _check_headers(self.headers)
+        _check_query(self.query)
+        constant: dict[str, Any] = {"method": self.method}
+        if self.destination is not None:
+            constant["destination"] = self.destination
+        if self.content_type is not None:
+            constant["content_type"] = self.content_type
         return lambda scope: {
             **constant,
-            "url": url(scope),
+            address[0]: address[1](scope),
             "headers": {name: render(scope) for name, render in headers.items()},
-            "body": None if body is None else body(scope),
+            **({"query": {name: render(scope) for name, render in query.items()}} if query else {}),
+            **({content_name: content(scope)} if content else {}),
         }
+
+    def _compile_content(self, compile_template: CompileTemplate) -> tuple[str, TemplateRenderer | None]:
+        written = [name for name in FORMS if getattr(self, name) is not None]
+        if len(written) > 1:
+            raise ConfigError(written[1], f"contradicts {written[0]}", "write one of body, form, text and xml")
+        if not written:
+            return "", None
+        name = written[0]
+        style = JSON_STYLES[self.json] if name == "body" else "xml" if name == "xml" else "json_text"
+        return name, compile_template(name, getattr(self, name), style)
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
@@ -89,29 +120,57 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         Returns:
             `http_status` and `duration_ms`.
         """
-        outbound: HttpClient = context.resource("outbound")
-        body = None if inputs["body"] is None else msgspec.json.encode(inputs["body"])
-        headers = _headers(inputs, body or b"", context)
-        transient = {*inputs.get("transient", ()), *((CONFLICT,) if context.is_repeated else ())}
-        targets: TargetThrottles = context.resource("targets")
-        async with targets.throttle(inputs["url"]).slot(inputs["url"]):
-            answer = await outbound.request(
-                inputs["method"],
-                inputs["url"],
-                headers=headers,
-                body=body,
-                seconds_max=min(inputs["timeout_seconds"], context.resource("action_timeout_seconds")),
-                bytes_max=ANSWER_BYTES_MAX,
-                guarded=True,
-                body_needed=False,
+        destinations: Destinations = context.resource("destinations")
+        destination, path = _find_destination(destinations, inputs)
+        content_type, body = _content(inputs)
+        request = OutgoingRequest(
+            method=inputs["method"],
+            path=path,
+            query=_query(inputs.get("query", {})),
+            headers=inputs["headers"],
+            body=body,
+            content_type=inputs.get("content_type", content_type),
+        )
+        answer = await destination.send(
+            request,
+            SendContext(
+                idempotency_key=context.idempotency_key,
+                is_repeated=context.is_repeated,
+                traceparent=context.traceparent,
+                seconds_max=context.resource("action_timeout_seconds"),
                 exchange=context.exchange,
-            )
-            _check_status(answer, transient, context)
+            ),
+        )
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
 
 
+def _compile_address(action: Http, compile_template: CompileTemplate) -> tuple[str, TemplateRenderer]:
+    """Return the name of the input with the address, and its renderer."""
+    if (action.destination is None) == (action.url is None):
+        reason = "is missing" if action.url is None else "contradicts url"
+        raise ConfigError(
+            "destination", reason, "name a destination of waybill.yaml, or write a url without credentials"
+        )
+    if action.url is not None:
+        if action.path:
+            raise ConfigError("path", "requires destination", "write the path into url")
+        _check_url(action.url)
+        return "url", compile_template("url", action.url, "url")
+    if action.path and not action.path.startswith("/"):
+        raise ConfigError("path", "does not start with /", 'write a path such as "/orders/{id}"')
+    if re.search(r"[\s\\#]", action.path):
+        raise ConfigError("path", "contains a blank, # or a backslash", "percent-encode it")
+    found = find_secret_in_url(f"https://host{action.path}")
+    if found:
+        raise ConfigError("path", f"contains {found}", _DESTINATION_FIX)
+    return "path", compile_template("path", action.path, "url")
+
+
 def _check_url(url: str) -> None:
-    # Text from outside must not decide who is sent what a rule sends, signature and all.
+    found = find_secret_in_url(url)
+    if found:
+        raise ConfigError("url", f"contains {found}", _DESTINATION_FIX)
+    # Text from outside must not decide who is sent what a rule sends.
     if not _FIXED_HOST.fullmatch(url):
         fix = "begin with https:// and the host as it is, placeholders only after it: https://erp.example.com/{id}"
         raise ConfigError("url", "does not name its host", fix)
@@ -123,46 +182,50 @@ def _check_url(url: str) -> None:
 
 def _check_headers(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
-        if not _HEADER.fullmatch(name) or name.lower() in _RESERVED:
+        if not _HEADER.fullmatch(name) or name.lower() in RESERVED_HEADERS:
             raise ConfigError(f"headers.{name[:100]}", "cannot be set", "remove it; waybill sets such headers itself")
         if not value.isascii() or not value.isprintable():
             raise ConfigError(f"headers.{name}", "is not printable ASCII on one line", "write it so")
+        found = find_secret_in_header(name, value)
+        if found:
+            raise ConfigError(f"headers.{name}", f"contains {found}", _DESTINATION_FIX)
 
 
-def _headers(inputs: Mapping[str, Any], body: bytes, context: ActionContext) -> dict[str, str]:
-    key = context.idempotency_key
-    headers = {"Idempotency-Key": key, **inputs["headers"]}
-    if inputs["body"] is not None:
-        headers.setdefault("Content-Type", "application/json")
-    if context.traceparent:
-        headers["traceparent"] = context.traceparent
-    if inputs["secret"] is not None:
-        headers |= _sign(body, msgspec.convert(inputs["secret"], SecretRef), key, context)
-    return headers
+def _check_query(query: Mapping[str, str]) -> None:
+    for name, value in query.items():
+        if find_secret_in_url(f"https://host/?{urlencode({name: value}, safe='{}')}"):
+            raise ConfigError(f"query.{name[:100]}", "contains a value that looks like a secret", _DESTINATION_FIX)
 
 
-def _sign(body: bytes, ref: SecretRef, key: str, context: ActionContext) -> dict[str, str]:
-    """Sign the request as Standard Webhooks; a secret that cannot be read is a permanent error."""
-    try:
-        secret = ref.resolve(context.resource("environ"), "secret")
-        scheme = StandardWebhooks(secrets=(ref,))
-        return scheme.sign(body, secret, key, int(context.resource("clock")()))
-    except ConfigError as error:
-        raise PermanentError("secret_unusable", error.reason) from error
+def _find_destination(destinations: Destinations, inputs: Mapping[str, Any]) -> tuple[HttpDestination, str]:
+    """Return the destination of rendered inputs, and the path below its URL."""
+    if "destination" in inputs:
+        return destinations.http(inputs["destination"]), inputs["path"]
+    url: str = inputs["url"]
+    parts = urlsplit(url)
+    path = url[len(f"{parts.scheme}://{parts.netloc}") :].partition("#")[0]
+    return destinations.host(url), path
 
 
-def _check_status(answer: HttpResponse, transient: Container[int], context: ActionContext) -> None:
-    """Classify a response that is not successful. The error has the target's own words.
+def _query(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Return the parameters with a value; numbers and booleans as JSON writes them."""
+    return [(name, _text(value)) for name, value in values.items() if value is not None]
 
-    Raises:
-        TransientError: 408, 425, 429, 5xx, a 4xx with Retry-After, or a `transient` status.
-        PermanentError: Any other status outside 200 to 299.
-    """
-    status = answer.status
-    if 200 <= status < 300:
-        return
-    wait = retry_after_seconds(answer.headers.get("retry-after"), context.resource("clock")())
-    reason = describe_failure(target_name(context.exchange.url), answer, context.exchange.known_secrets())
-    if is_transient(status, wait) or status in transient:
-        raise TransientError("target_unavailable", reason, http_status=status, retry_after_seconds=wait)
-    raise PermanentError("target_rejected", reason, http_status=status)
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _content(inputs: Mapping[str, Any]) -> tuple[str | None, bytes | None]:
+    """Return content type and content of the request."""
+    for name, content_type in FORMS.items():
+        if inputs.get(name) is not None:
+            value = inputs[name]
+            match name:
+                case "body":
+                    return content_type, msgspec.json.encode(value)
+                case "form":
+                    return content_type, urlencode(list(_query(value))).encode()
+                case _:
+                    return content_type, _text(value).encode()
+    return None, None

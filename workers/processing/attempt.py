@@ -74,9 +74,10 @@ class Attempt:
         """Seconds since the event was received."""
         return self.log.age_seconds
 
-    def is_exhausted(self, *, counts: bool = True) -> bool:
+    def is_exhausted(self, *, counts: bool = True, retry_for_seconds: float | None = None) -> bool:
         """Return whether no further attempt is allowed. With `counts=False` only the age of the event counts."""
-        return attempts_exhausted(self._settings, self.head.attempts if counts else 0, self.age_seconds)
+        attempts = self.head.attempts if counts else 0
+        return attempts_exhausted(self._settings, attempts, self.age_seconds, retry_for_seconds)
 
     def effect_context(self, event: Event) -> EffectContext:
         """Return the context for the effects of this attempt."""

@@ -1,6 +1,7 @@
 """Decisions: evaluate the rules on an event and its fetched record, and build the entry to store. Pure."""
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from msgspec import UNSET, Struct, structs
 from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
 from service.records import Record
-from service.rules import Evidence, Rulebook, Subject
+from service.rules import Evidence, PlannedEffect, Rulebook, Subject
 from service.settings import Settings
 from service.store import IngestRequest, LastState
 from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult
@@ -32,12 +33,19 @@ class Decision(Struct, frozen=True):
 
 
 def decide(
-    rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int, *, stale: bool
+    rulebook: Rulebook,
+    event: Event,
+    fetched: FetchedRecord,
+    last: LastState,
+    attempt: int,
+    *,
+    stale: bool,
+    unordered: Collection[str] = (),
 ) -> Decision:
     """Evaluate the rules on the fetched state, or return `unchanged` if this change was decided on this state before.
 
     For a deleted record, the rules see its id and its last known state under `previous`. `stale` marks a decision on a
-    stale read.
+    stale read. `unordered` are the names of destinations whose effects have no order.
     """
     # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
@@ -52,18 +60,7 @@ def decide(
         StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, evidence_by_rule.get(verdict.rule_id, UNSET))
         for verdict in evaluation.verdicts
     ]
-    effects = [
-        StoredEffect(
-            effect.rule_id,
-            effect.action_id,
-            effect.action_type,
-            effect.repeat,
-            effect.inputs,
-            effect.ordered,
-            effect.latest_only,
-        )
-        for effect in evaluation.effects
-    ]
+    effects = [_stored_effect(effect, unordered) for effect in evaluation.effects]
     entry = structs.replace(_entry(rulebook, fetched, last, attempt, stale=stale), verdicts=verdicts, effects=effects)
     matched = sum(verdict.result == "matched" for verdict in verdicts)
     log_fields: dict[str, Any] = {
@@ -78,6 +75,20 @@ def decide(
     # A deleted record keeps its last known fields.
     fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields
     return Decision(entry, "matched" if matched else "unmatched", fields, log_fields)
+
+
+def _stored_effect(effect: PlannedEffect, unordered: Collection[str]) -> StoredEffect:
+    destination = effect.inputs.get("destination")
+    is_ordered = effect.ordered and not (isinstance(destination, str) and destination in unordered)
+    return StoredEffect(
+        effect.rule_id,
+        effect.action_id,
+        effect.action_type,
+        effect.repeat,
+        effect.inputs,
+        is_ordered,
+        effect.latest_only and is_ordered,
+    )
 
 
 def _previous(last: LastState) -> dict[str, Any] | None:

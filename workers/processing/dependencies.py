@@ -23,3 +23,5 @@ class WorkerDependencies(Struct, frozen=True):
     intake: Store | Shards
     """Receives derived events: with several shards, each event goes to the shard of its record."""
     stale_reads: StaleReadPolicy
+    unordered: frozenset[str] = frozenset()
+    """Names of the destinations whose effects have no order."""

@@ -153,7 +153,10 @@ class LaneRun:
         if stale and stale.kind == "before_last_state":
             # Rules would see a transition back that never happened.
             return await attempt.finish("stale", stale.error(last))
-        evaluate = partial(decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts)
+        unordered = self._dependencies.unordered
+        evaluate = partial(
+            decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, unordered=unordered
+        )
         decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, fetched.body_bytes)
         del evaluate
         del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
@@ -204,7 +207,10 @@ class LaneRun:
         if error is None:
             return await attempt.finish("matched")
         # A limit or an open circuit uses up no attempt, but the age of the event still counts.
-        if not outcome.has_deferred or attempt.is_exhausted(counts=not outcome.is_deferred):
+        exhausted = attempt.is_exhausted(
+            counts=not outcome.is_deferred, retry_for_seconds=outcome.retry_for_seconds or None
+        )
+        if not outcome.has_deferred or exhausted:
             return await attempt.dead_letter(error)
         if isinstance(error, Deferred):
             return await attempt.wait(error.kind, outcome.deferred_seconds, error)

@@ -15,9 +15,15 @@ def delay_seconds(settings: Settings, attempt: int, chance: float, retry_after_s
     return max(bound * chance, retry_after_seconds or 0.0)
 
 
-def attempts_exhausted(settings: Settings, attempt: int, age_seconds: float) -> bool:
-    """Return whether no further attempt is allowed, by the number of attempts or the age of the event."""
-    return attempt >= settings.attempts_max or age_seconds >= settings.event_age_seconds_max
+def attempts_exhausted(
+    settings: Settings, attempt: int, age_seconds: float, retry_for_seconds: float | None = None
+) -> bool:
+    """Return whether no further attempt is allowed, by the number of attempts or the age of the event.
+
+    `retry_for_seconds` is the longest age if the failure is one of a destination.
+    """
+    age_seconds_max = settings.event_age_seconds_max if retry_for_seconds is None else retry_for_seconds
+    return attempt >= settings.attempts_max or age_seconds >= age_seconds_max
 
 
 def stale_read_wait_seconds(settings: Settings, age_seconds: float) -> float:

@@ -2,8 +2,8 @@
 
 from service.errors import Deferred, TransientError
 
-NOT_SENT_KINDS = frozenset({"connect", "tls", "unknown_action", "unknown_platform"})
-"""Errors before the request is sent: no connection, a failed TLS handshake, no action, no account."""
+NOT_SENT_KINDS = frozenset({"connect", "tls", "unknown_action", "unknown_destination", "unknown_platform"})
+"""Errors before the request is sent: no connection, a failed TLS handshake, no action, no destination, no account."""
 NOT_PERFORMED_STATUSES = frozenset({425, 429})
 """Statuses of requests that the target did not process. 503 is one only with `Retry-After`."""
 
@@ -18,6 +18,8 @@ def is_not_performed(failure: TransientError | Deferred) -> bool:
         first = first.__cause__
     if isinstance(first, Deferred) or not first.is_sent:  # a limit, an open circuit or no token
         return True
+    if first.is_performed is not None:  # the configuration of the destination decides
+        return not first.is_performed
     if first.http_status is None:
         return first.kind in NOT_SENT_KINDS
     return first.http_status in NOT_PERFORMED_STATUSES or (

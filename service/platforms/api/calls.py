@@ -22,9 +22,9 @@ from service.platforms.api.responses import (
     PlatformResponse,
     classify_response,
 )
-from service.platforms.api.throttle import NO_THROTTLE, Throttle
 from service.platforms.base import CallContext, FetchedRecord
 from service.records import Record, Timestamp
+from service.throttles.throttle import NO_THROTTLE, Throttle
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 

@@ -10,17 +10,19 @@ import math
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, assert_never
 from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
 
+from service.config.auth import Auth, BasicAuth, BearerAuth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.errors import ConfigError, PermanentError
 from service.events import JsonValue
 from service.http_client import HttpClient, HttpResponse
 from service.platforms.api.responses import RETRYABLE_STATUSES, classify_response
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
+from service.secrets import SecretRef
 
 EXPIRY_MARGIN_SECONDS = 30.0
 LIFETIME_SECONDS = 60.0
@@ -193,6 +195,56 @@ class ClientCredentials:
             bytes_max=settings.fetch_bytes_max,
             guarded=False,
         )
+
+
+def build_credentials(
+    auth: Auth,
+    owner: str,
+    outbound: HttpClient,
+    read_secret: Callable[[SecretRef, str], str],
+    *,
+    token_cache: TokenCache = NO_TOKEN_CACHE,
+    static: Callable[[Callable[[], Mapping[str, str]]], Credentials] = StaticHeaders,
+) -> Credentials:
+    """Build the credentials that `auth` of waybill.yaml declares.
+
+    Args:
+        auth: The declaration.
+        owner: The name of the account or destination, for errors and for the token cache.
+        outbound: The HTTP client for the token server.
+        read_secret: Reads a secret; the second argument is the name of its field in `auth`.
+        token_cache: The tokens of all pods.
+        static: Builds the credentials whose headers change with their secret only.
+
+    Returns:
+        The credentials.
+
+    Raises:
+        ConfigError: A secret cannot be read.
+    """
+    match auth:
+        case BearerAuth():
+            return static(lambda: {"Authorization": f"Bearer {read_secret(auth.token, 'token')}"})
+        case HeaderAuth():
+            return static(lambda: {auth.name: read_secret(auth.value, "value")})
+        case BasicAuth():
+            return static(lambda: basic_auth(auth.username, read_secret(auth.password, "password")))
+        case ClientCredentialsAuth():
+            return ClientCredentials(
+                owner,
+                outbound,
+                token_url=auth.token_url,
+                read_secrets=lambda: (
+                    read_secret(auth.client_id, "client_id"),
+                    read_secret(auth.client_secret, "client_secret"),
+                ),
+                scope=auth.scope,
+                token_cache=token_cache,
+            )
+        case NoAuth():
+            return static(dict)
+        case _:
+            assert_never(auth)
 
 
 def basic_auth(username: str, password: str) -> Mapping[str, str]:

@@ -6,51 +6,13 @@ from typing import Annotated, ClassVar
 from msgspec import Meta, Struct
 
 from service.bodies.pointers import Pointer
+from service.config.auth import Auth
 from service.config.decoding import did_you_mean
-from service.config.platforms import BaseUrl, HeaderName, PlatformConfig
+from service.config.platforms import BaseUrl, PlatformConfig
 from service.config.record_maps import FieldPointers
 from service.errors import ConfigError
 from service.platforms.api.field_map import FieldMap
 from service.records import KnownRecords
-from service.secrets import SecretRef
-
-
-class BearerAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
-    """`Authorization: Bearer <token>`."""
-
-    token: SecretRef
-
-
-class HeaderAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="header"):
-    """Header with a secret value."""
-
-    name: HeaderName
-    value: SecretRef
-
-
-class BasicAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="basic"):
-    """HTTP Basic (RFC 7617)."""
-
-    username: str
-    password: SecretRef
-
-
-class ClientCredentialsAuth(
-    Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="oauth2_client_credentials"
-):
-    """Bearer token by the client credentials grant (RFC 6749, section 4.4)."""
-
-    token_url: BaseUrl
-    client_id: SecretRef
-    client_secret: SecretRef
-    scope: str | None = None
-
-
-class NoAuth(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="none"):
-    """No credentials."""
-
-
-Auth = BearerAuth | HeaderAuth | BasicAuth | ClientCredentialsAuth | NoAuth
 
 
 class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,33 +3,24 @@
 A custom platform has no envelope of its own, so its sources name one. It has no hints: events name their records.
 """
 
-from typing import assert_never, cast
+from typing import cast
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
+from service.compute_thread import run_in_thread
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, fetch_one, read_as, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject
-from service.platforms.api.credentials import ClientCredentials, Credentials, StaticHeaders, basic_auth
+from service.platforms.api.credentials import build_credentials
 from service.platforms.api.decoding import record_id
 from service.platforms.api.field_map import FieldMap, missing_required
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext, FetchedRecord, RecordPage
 from service.platforms.custom.client import CustomClient
-from service.platforms.custom.config import (
-    Auth,
-    BasicAuth,
-    BearerAuth,
-    ClientCredentialsAuth,
-    CustomConfig,
-    CustomRecordConfig,
-    HeaderAuth,
-    NoAuth,
-)
+from service.platforms.custom.config import CustomConfig, CustomRecordConfig
 from service.platforms.custom.paging import page_path, read_listing
 from service.platforms.kind import ConnectorDependencies
 from service.records import Record, RecordTypes, Timestamp
-from service.secrets import SecretRef
 
 
 class Custom:
@@ -48,7 +39,13 @@ class Custom:
             account,
             config.base_url,
             dependencies.http_client,
-            _credentials(config.auth, account, dependencies),
+            build_credentials(
+                config.auth,
+                account,
+                dependencies.http_client,
+                lambda reference, field: dependencies.secret(reference, f"platforms.{account}.auth.{field}"),
+                token_cache=dependencies.token_cache,
+            ),
             errors=config.errors,
             throttle=dependencies.throttle,
         )
@@ -98,7 +95,11 @@ class Custom:
             raise PermanentError("unknown_kind", reason)
         operation, fields = f"custom.{kind}.list", self._fields[kind]
         reply = await self._calls.get(operation, page_path(place, cursor), context)
-        return read_as(operation, lambda answer: read_listing(place, answer, cursor, fields), reply)
+
+        def read(answer: PlatformResponse) -> RecordPage:
+            return read_listing(place, answer, cursor, fields)
+
+        return await run_in_thread(read_as, operation, read, reply)
 
 
 def read_answer(
@@ -137,29 +138,3 @@ def compile_fields(account: str, kind: str, place: CustomRecordConfig, records: 
     if kind not in records:
         raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(records))}")
     return FieldMap(records[kind], place.map, f"{path}.map")
-
-
-def _credentials(auth: Auth, account: str, dependencies: ConnectorDependencies) -> Credentials:
-    def secret(reference: SecretRef, field: str) -> str:
-        return dependencies.secret(reference, f"platforms.{account}.auth.{field}")
-
-    match auth:
-        case BearerAuth():
-            return StaticHeaders(lambda: {"Authorization": f"Bearer {secret(auth.token, 'token')}"})
-        case HeaderAuth():
-            return StaticHeaders(lambda: {auth.name: secret(auth.value, "value")})
-        case BasicAuth():
-            return StaticHeaders(lambda: basic_auth(auth.username, secret(auth.password, "password")))
-        case ClientCredentialsAuth():
-            return ClientCredentials(
-                account,
-                dependencies.http_client,
-                token_url=auth.token_url,
-                read_secrets=lambda: (secret(auth.client_id, "client_id"), secret(auth.client_secret, "client_secret")),
-                scope=auth.scope,
-                token_cache=dependencies.token_cache,
-            )
-        case NoAuth():
-            return StaticHeaders(dict)
-        case _:
-            assert_never(auth)

@@ -115,7 +115,9 @@ def _compile_templates(action: Action, action_type: str, fields: FieldScope, at:
     with mistakes.collect():
         render = action.compile(Template(fields, mistakes))
         if not mistakes.found:
-            return CompiledAction(action.id, action_type, action.repeat, render, action.ordered, action.latest_only)
+            return CompiledAction(
+                action.id, action_type, action.retry_safety, render, action.ordered, action.latest_only
+            )
     raise ConfigErrors([ConfigError(f"{at}.{each.path}", each.reason, each.fix) for each in mistakes.found])
 
 

@@ -1,4 +1,7 @@
-"""Throttle of a platform account, shared by all pods: concurrent calls, calls per minute, circuit breaker."""
+"""Throttle of an account or destination, shared by all pods: concurrent calls, calls per time, circuit breaker.
+
+A destination is stored under a name with the prefix `destination:`, an account under its own name.
+"""
 
 from typing import Literal, cast
 
@@ -34,15 +37,25 @@ class CircuitChange(Struct, frozen=True):
 
 
 class ThrottleStore:
-    """Throttles of all accounts."""
+    """Throttles of all accounts and destinations."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def acquire(
-        self, account: str, token: str, lease_seconds: float, in_flight_max: int, per_minute_max: int
+        self,
+        account: str,
+        token: str,
+        lease_seconds: float,
+        in_flight_max: int,
+        per_minute_max: int,
+        *,
+        per_second_max: float = 0.0,
+        burst_max: int = 1,
     ) -> ThrottlePermit:
         """Acquire a permit for one call; 0 is no limit. Its slot is freed after `lease_seconds` at the latest.
+
+        `per_second_max` spaces the calls evenly, and admits `burst_max` calls at once after a time without calls.
 
         Returns:
             The permit, or the reason and time to wait.
@@ -51,7 +64,8 @@ class ThrottleStore:
             StoreUnavailable: The store does not answer; safe to repeat with the same token.
         """
         limits = (int(lease_seconds * 1000), in_flight_max, per_minute_max, int(PROBE_TIMEOUT_SECONDS * 1000))
-        status, *rest = await self._client.call(THROTTLE_ACQUIRE, (account, token, *limits), seconds_max=1)
+        arguments = (account, token, *limits, per_second_max, burst_max)
+        status, *rest = await self._client.call(THROTTLE_ACQUIRE, arguments, seconds_max=1)
         if status == b"granted":
             return ThrottlePermit()
         return ThrottlePermit(cast("WaitReason", cast("bytes", status).decode()), rest[0] / 1000)
@@ -83,7 +97,7 @@ class ThrottleStore:
         return CircuitChange(state.decode(), float(ms) / 1000)
 
     async def open_circuits(self) -> dict[str, float]:
-        """Return the accounts with recent failures, each with the seconds until its next probe (0: closed).
+        """Return the names with recent failures, each with the seconds until the next probe (0: closed).
 
         Raises:
             StoreUnavailable: The store does not answer.

@@ -1,11 +1,14 @@
 #!lua flags=allow-oom
--- Acquire a permit for one call to a platform account. ARGV: prefix, queue, account, token of the call, lease_ms,
--- in_flight_max, per_minute_max (0: no limit), probe_ms. A repeated call with the same token takes no second slot.
+-- Acquire a permit for one call to an account or destination. ARGV: prefix, queue, account, token of the call, lease_ms,
+-- in_flight_max, per_minute_max (0: no limit), probe_ms, per_second_max (0: no limit), burst_max. A repeated call with
+-- the same token takes no second slot.
 -- Returns {'granted'}, or the reason to wait and its time: {'circuit_open', ms}, {'in_flight', ms} or {'rate', ms}.
 local account, token, lease_ms = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local in_flight_max, per_minute_max = tonumber(ARGV[6]), tonumber(ARGV[7])
+local per_second_max, burst_max = tonumber(ARGV[9]), tonumber(ARGV[10])
 local flight, rate, probe = prefix .. 'flight:' .. account, prefix .. 'rate:' .. account, prefix .. 'probe:' .. account
-local RETRY_MS, WINDOW_SECONDS = 50, 60
+local pace = prefix .. 'pace:' .. account
+local RETRY_MS, PACE_RETRY_MS, WINDOW_SECONDS = 50, 10, 60
 
 -- Once the time of an open circuit is over, one call is let through as a probe. All others wait for its result.
 local circuit = redis.call('HGET', prefix .. 'circuits', account)
@@ -22,6 +25,18 @@ if in_flight_max > 0 then
   redis.call('ZREMRANGEBYSCORE', flight, '-inf', now)
   if redis.call('ZCARD', flight) >= in_flight_max and not redis.call('ZSCORE', flight, token) then
     return {'in_flight', RETRY_MS}
+  end
+end
+
+-- Generic cell rate algorithm: `pace` holds the time in ms at which the calls so far would be over if they were spaced
+-- evenly. A call may start before that time by the spacing of burst_max - 1 calls.
+local paced_at, spacing = nil, nil
+if per_second_max > 0 then
+  spacing = 1000 / per_second_max
+  paced_at = math.max(tonumber(redis.call('GET', pace) or 0), now)
+  local early = paced_at - (burst_max - 1) * spacing - now
+  if early > 0 then
+    return {'rate', math.ceil(math.max(early, PACE_RETRY_MS))}
   end
 end
 
@@ -46,6 +61,9 @@ if per_minute_max > 0 then
   redis.call('EXPIRE', rate, WINDOW_SECONDS + 2)
 end
 
+if paced_at then
+  redis.call('SET', pace, string.format('%.3f', paced_at + spacing), 'PX', math.ceil(paced_at + spacing - now) + 1)
+end
 if in_flight_max > 0 then
   redis.call('ZADD', flight, now + lease_ms, token)
   redis.call('PEXPIRE', flight, lease_ms)

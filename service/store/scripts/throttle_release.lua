@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Release the permit of a call to a platform account, and update its circuit breaker. ARGV: prefix, queue, account,
+-- Release the permit of a call to an account or destination, and update its circuit breaker. ARGV: prefix, queue, account,
 -- token, outcome, retry_after_ms (0: none), failures_max, first open time in ms, longest open time in ms.
 -- Outcomes: ok; rejected (an error response of a working platform); failed (no response, or a server error);
 -- rate_limited (429, or a Retry-After); unknown. Consecutive failures, or one rate_limited, open the circuit for all

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli.main import waybill
+from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.app import build_app
 from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.log import configure
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store, open_store

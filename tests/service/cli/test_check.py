@@ -18,6 +18,8 @@ ENVIRON = {
     "PACK_SECRET": "new",
     "PACK_SECRET_OLD": "old",
     "ERP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "CLAIMS_TOKEN": "t",
+    "CLAIMS_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "FLOW_PASSWORD": "p",
     "ENGAGE_TOKEN": "0123456789abcdef",
     "OFN_WEBHOOK_TOKEN": "fedcba9876543210",

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from service.actions import load_actions
 from service.config import AdminConfig, AdminToken, Role
+from service.configuration import load_config
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
@@ -24,7 +25,6 @@ from service.ingress.app import build_admin_app
 from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.management.installation import Installation
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import CALLER_NAMES, Settings, load_settings

@@ -10,18 +10,12 @@ import pytest
 import yaml
 
 from service.config import Config
+from service.config.auth import BasicAuth, BearerAuth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.config.decoding import decode_config
+from service.configuration import load_config, read_config
 from service.envelopes import CustomEnvelope, PlatformEnvelope
 from service.errors import ConfigError
-from service.platforms.custom.config import (
-    BasicAuth,
-    BearerAuth,
-    ClientCredentialsAuth,
-    CustomConfig,
-    HeaderAuth,
-    NoAuth,
-)
-from service.platforms.loading import load_config, read_config
+from service.platforms.custom.config import CustomConfig
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.registry import KINDS
@@ -39,6 +33,8 @@ ENVIRON = {
     "PACK_SECRET_OLD": "old",
     "NOT_BASE64": "not base64!",
     "ERP_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "CLAIMS_TOKEN": "t",
+    "CLAIMS_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "FLOW_PASSWORD": "p",
     "ENGAGE_TOKEN": "0123456789abcdef",
     "OFN_WEBHOOK_TOKEN": "fedcba9876543210",
@@ -465,6 +461,8 @@ def test_all_missing_secrets_are_reported() -> None:
     found = {mistake.path for mistake in read_config(EXAMPLE, {}).mistakes}
     assert found == {
         "platforms.pack.token",
+        "destinations.claims.auth.token",
+        "destinations.claims.signature.secrets[0]",
         "platforms.engage.client_id",
         "platforms.engage.client_secret",
         "platforms.ofn.token",

@@ -11,13 +11,13 @@ from msgspec import structs
 
 from service.config import Config
 from service.config.presets import PresetSample, load_preset, preset_names
+from service.configuration import load_config
 from service.envelopes import CustomEnvelope
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.ingestion.headers import check_content_type
 from service.ingestion.sources import Source, build_sources
 from service.ingress.http.responses import accepted_response
-from service.platforms.loading import load_config
 from service.settings import Settings
 from service.signatures import Hmac, PublicKeySignature, Scheme, SchemeConfig, StandardWebhooks
 from tests.service.signatures.schemes import HEX, NOW, P256, P256_PUBLIC, PRIVATE, PUBLIC, RSA, RSA_PUBLIC, WHSEC

@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 from service.config.loading import load_record_types
 from service.config.record_kinds import DEPTH_MAX, FIELDS_MAX, KINDS_MAX, RecordKindConfig, build_record_types
+from service.configuration import read_config
 from service.errors import ConfigError
-from service.platforms.loading import read_config
 from service.records import RECORDS
 from service.rules.fields import describe_fields
 

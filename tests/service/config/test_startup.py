@@ -11,8 +11,8 @@ from msgspec import structs
 
 from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
+from service.configuration import load_config
 from service.log import configure
-from service.platforms.loading import load_config
 from service.settings import Settings
 
 PACK = {"kind": "pack_cloud", "organization_id": "org_1", "token": {"env": "T"}}

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from litestar.plugins import InitPlugin
 
+from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.event_store import EventStore
 from service.ingestion.sources import Source, build_sources
@@ -24,7 +25,6 @@ from service.ingress.app import build_app
 from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.log import configure
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from tests.waiting import PATIENCE_SECONDS

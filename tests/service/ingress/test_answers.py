@@ -9,13 +9,13 @@ import pytest
 import yaml
 from msgspec import structs
 
+from service.configuration import load_config
 from service.errors import ConfigError
 from service.http_client import HttpClient
 from service.ingestion.reverification import ingest, reverify
 from service.ingestion.sources import build_sources
 from service.management.event_view import Visibility, view_event
 from service.metrics.families import DIFFERING_DUPLICATES
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.store import Store

@@ -10,13 +10,13 @@ import aiohttp
 import msgspec
 import pytest
 
+from service.configuration import load_config
 from service.envelopes import ParsedDelivery
 from service.errors import StoreFull, StoreUnavailable
 from service.events import Delivery
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
 from service.ingress.http.openapi import REJECTIONS
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import Settings

@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
+from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 from service.store import Store

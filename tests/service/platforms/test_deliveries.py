@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.config.auth import NoAuth
 from service.errors import Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.http_client import HttpClient
 from service.platforms import Platform
-from service.platforms.custom.config import CustomConfig, NoAuth
+from service.platforms.custom.config import CustomConfig
 from service.platforms.custom.connector import Custom
 from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.connector import FlowRetail

@@ -430,7 +430,7 @@ def test_all_mistakes_in_keys_that_cannot_be_decoded_are_reported_at_once(tmp_pa
         f"{any_}[1].field", f"{any_}[3].where.ref",
         f"{any_}[2].where.fild", f"{any_}[2].where.not.any[0].op", f"{any_}[2].where.not.any[1]", f"{any_}[3].where.op",
         f"{any_}[4].op", f"{any_}[4].value", f"{any_}[5]", f"{any_}[5].all[0].op", f"{any_}[5].any[0].op",
-        "rules[0].actions[0].id", "rules[0].actions[0].level", "rules[0].actions[1].url", "rules[0].actions[1].mehtod",
+        "rules[0].actions[0].id", "rules[0].actions[0].level", "rules[0].actions[1].mehtod",
         "rules[0].actions[1].headers.x", "rules[0].actions[1].headers.y", "rules[0].actions[1].body.n",
         "rules[0].actions[0].message", "rules[0].actions[2]",
         "rules[1].id", "rules[1].sort", "rules[1].when.all[0].field", "rules[1].when.all[0].op",

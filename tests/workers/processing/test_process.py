@@ -9,7 +9,7 @@ import pytest
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store import NextEvent, SettlementWrite
-from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, sent_key
 
 pytestmark = pytest.mark.store
 
@@ -26,7 +26,7 @@ async def test_matching_order_runs_its_action_once(harness: WorkerHarness) -> No
     event_id = await harness.send()
     await harness.run_worker()
     assert harness.sink_bodies() == [{"order": "po-1"}]
-    assert harness.idempotency_keys() == [f"{event_id}:short-receipt:claim:0"]
+    assert harness.idempotency_keys() == [sent_key(f"{event_id}:short-receipt:claim:0")]
     stored = await harness.stored_event(event_id)
     assert (stored["state"], stored["outcome"], stored["ledger"]) == ("ended", "matched", "d")
     assert [line["entry"] for line in stored["history"]] == ["received", "decided", "effect", "attempt"]
@@ -101,7 +101,7 @@ async def test_burst_on_one_record_needs_one_fetch_and_keeps_the_order(harness: 
     await harness.run_worker()
     assert len(harness.log_lines("record.fetched")) == 1
     assert [line["event_id"] for line in harness.log_lines("attempt.finished")] == ids
-    assert harness.idempotency_keys() == [f"{event_id}:short-receipt:claim:0" for event_id in ids]
+    assert harness.idempotency_keys() == [sent_key(f"{event_id}:short-receipt:claim:0") for event_id in ids]
 
 
 async def test_failed_effect_leaves_its_lane_and_its_event_is_not_decided_again(harness: WorkerHarness) -> None:
@@ -118,7 +118,7 @@ async def test_failed_effect_leaves_its_lane_and_its_event_is_not_decided_again(
         (second, "matched"),
     ]  # `second` waits behind `first`
     assert sorted(harness.idempotency_keys()) == sorted(
-        f"{event_id}:short-receipt:claim:0" for event_id in (first, second)
+        sent_key(f"{event_id}:short-receipt:claim:0") for event_id in (first, second)
     )
     stored = await harness.stored_event(first)
     assert [line["entry"] for line in stored["history"]].count("decided") == 1
@@ -134,7 +134,7 @@ async def test_rejected_effect_makes_a_dead_letter_and_other_rules_still_run(
     await harness.run_worker()
     stored = await harness.stored_event(event_id)
     assert (stored["state"], sorted(stored["ledger"])) == ("dead", ["d", "f"])
-    assert harness.idempotency_keys() == [f"{event_id}:other:claim:0"]
+    assert harness.idempotency_keys() == [sent_key(f"{event_id}:other:claim:0")]
 
 
 async def test_effects_after_a_failed_effect_of_the_same_rule_do_not_run(harness: WorkerHarness) -> None:

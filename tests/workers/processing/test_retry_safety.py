@@ -12,13 +12,13 @@ from service.errors import Deferred, TransientError
 from service.http_client import HttpClient
 from service.platforms.api.calls import ApiClient
 from service.platforms.api.credentials import ClientCredentials
-from service.platforms.api.shared_throttle import SharedThrottles
 from service.platforms.base import CallContext
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
 from service.secrets import SecretRef
 from service.settings import Settings
+from service.throttles.throttles import SharedThrottles
 from tests.service.http_responses import UNREADABLE, server_of
 from tests.workers.harness import WorkerHarness, open_harness
 from workers.processing.retry_safety import is_not_performed
@@ -83,7 +83,7 @@ def write_to(harness: WorkerHarness, url: str) -> None:
     """Let actions write to a platform at `url`, with the throttle of production. Records come from the sandbox."""
     resources = harness.dependencies.effects.resources
     config = PackCloudConfig(organization_id="org_1", token=SecretRef(env="T"), base_url=url)
-    throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).throttle("pack", config)
+    throttle = SharedThrottles(harness.store.limits, harness.store.tokens, 1).account("pack", config)
     dependencies = ConnectorDependencies(resources["outbound"], {"T": "t"}, throttle)
     resources["platforms"]["pack"] = PackCloud("pack", config, dependencies)
 

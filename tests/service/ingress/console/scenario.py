@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from service.actions import load_actions
+from service.configuration import load_config
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
@@ -18,7 +19,6 @@ from service.ingress.console import console_router
 from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.management.installation import Installation
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.settings import Settings

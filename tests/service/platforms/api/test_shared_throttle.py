@@ -9,12 +9,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from service.config.throttles import FAILURE_THRESHOLD
 from service.errors import Deferred, PermanentError, StoreUnavailable, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, FetchedRecord
-from service.platforms.api.shared_throttle import FAILURE_THRESHOLD, SharedThrottles
-from service.platforms.api.throttle import Throttle
 from service.platforms.kind import ConnectorDependencies
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.connector import PackCloud
@@ -25,6 +24,8 @@ from service.sandbox.server import SandboxHandle
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
+from service.throttles.throttle import Throttle
+from service.throttles.throttles import SharedThrottles
 from tests.platform_accounts import pexip_token_url
 from tests.service.http_responses import UNREADABLE, server_of
 
@@ -47,7 +48,7 @@ async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], P
     async with HttpClient(Settings(fetch_timeout_seconds=10)) as outbound:
 
         def make() -> PackCloud:
-            throttle = throttles(store).throttle("pack", PACK)
+            throttle = throttles(store).account("pack", PACK)
             base_url = box.base_url("pack_cloud")
             return PackCloud(
                 "pack",
@@ -76,6 +77,17 @@ async def test_retry_after_opens_the_circuit_for_every_process(
         await fetch(pack())
     assert (raised.value.kind, raised.value.http_status) == ("circuit_open", None)
     assert 1 < raised.value.seconds <= 7
+
+
+async def test_first_calls_of_a_process_wait_for_the_open_circuits(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=429, retry_after=30))
+    with capture_logs(), pytest.raises(Deferred):
+        await fetch(pack())
+    process = pack()
+    results = await asyncio.gather(*(fetch(process, f"po-{number}") for number in range(20)), return_exceptions=True)
+    assert [getattr(result, "kind", result) for result in results] == ["circuit_open"] * 20
 
 
 async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
@@ -162,7 +174,7 @@ async def test_the_concurrency_limit_holds_over_all_processes(
             return held.kind
         return "done"
 
-    account_throttles = [throttles(store).throttle("engage", ENGAGE) for _ in range(3)]
+    account_throttles = [throttles(store).account("engage", ENGAGE) for _ in range(3)]
     ends = await asyncio.gather(*(call(account_throttles[n % 3]) for n in range(30)))
     assert most == 4
     assert ends.count("done") > 4
@@ -170,7 +182,7 @@ async def test_the_concurrency_limit_holds_over_all_processes(
 
 
 async def test_deferred_calls_are_spaced_by_the_rate(store: Store) -> None:
-    throttle = throttles(store).throttle("engage", ENGAGE)
+    throttle = throttles(store).account("engage", ENGAGE)
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(4):
             await stack.enter_async_context(throttle.slot(repeatable=True, target="/1"))
@@ -184,7 +196,7 @@ async def test_deferred_calls_are_spaced_by_the_rate(store: Store) -> None:
 
 
 async def test_a_cancelled_call_releases_its_slot(store: Store) -> None:
-    throttle = throttles(store).throttle("engage", ENGAGE)
+    throttle = throttles(store).account("engage", ENGAGE)
 
     async def hang() -> None:
         async with throttle.slot(repeatable=True, target="/1"):
@@ -195,7 +207,7 @@ async def test_a_cancelled_call_releases_its_slot(store: Store) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with throttles(store).throttle("engage", ENGAGE).slot(repeatable=True, target="/1"):
+    async with throttles(store).account("engage", ENGAGE).slot(repeatable=True, target="/1"):
         pass
 
 
@@ -283,7 +295,7 @@ async def test_too_large_header_of_one_record_does_not_open_the_circuit(store: S
         server_of(UNREADABLE["header of 40,000 bytes"]("200 OK")) as (url, _),
         HttpClient(Settings(fetch_timeout_seconds=10)) as outbound,
     ):
-        dependencies = ConnectorDependencies(outbound, {"TOKEN": "t"}, throttles(store).throttle("pack", PACK))
+        dependencies = ConnectorDependencies(outbound, {"TOKEN": "t"}, throttles(store).account("pack", PACK))
         config = PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=url)
         process = PackCloud("pack", config, dependencies)
         for _ in range(FAILURE_THRESHOLD + 1):
@@ -309,10 +321,10 @@ async def test_without_the_store_only_unlimited_accounts_are_called(
 ) -> None:
     away = throttles(Store(make_settings(redis_url="unix:///nowhere.sock")))
     with pytest.raises(StoreUnavailable):
-        async with away.throttle("engage", ENGAGE).slot(repeatable=True, target="/1"):
+        async with away.account("engage", ENGAGE).slot(repeatable=True, target="/1"):
             pass
     async with HttpClient(Settings()) as outbound:
-        base_url, throttle = box.base_url("pack_cloud"), away.throttle("pack", PACK)
+        base_url, throttle = box.base_url("pack_cloud"), away.account("pack", PACK)
         platform = PackCloud(
             "pack",
             PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=base_url),
@@ -335,7 +347,7 @@ async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> Non
                 base_url=box.base_url("pexip_engage"),
                 token_url=pexip_token_url(box),
             )
-            throttle = shared.throttle("engage", ENGAGE)
+            throttle = shared.account("engage", ENGAGE)
             dependencies = ConnectorDependencies(outbound, {"TOKEN": box.token}, throttle, shared.token_cache)
             return PexipEngage("engage", config, dependencies)
 

@@ -15,12 +15,12 @@ import pytest
 from aiohttp import web
 
 from service.config import Config
+from service.configuration import load_config
 from service.errors import PermanentError, Rejection, TransientError
 from service.events import Delivery, RecordRef
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.platforms import CallContext, Platform
-from service.platforms.loading import load_config
 from service.platforms.registry import build_platforms
 from service.records import Customer, Money, PurchaseOrder
 from service.settings import Settings

@@ -1,36 +1,25 @@
-"""Rate limit, concurrency limit and circuit breaker of each account, shared by all pods through the store.
+"""Rate limit, concurrency limit and circuit breaker of an account or destination, shared by all pods.
 
 A 429, a 503 or several failures in a row open the circuit for all pods until one call, the probe, succeeds. A call that
 has to wait raises Deferred and uses no attempt of its event; short waits happen in place.
 
-An account without limits costs no store call while its circuit is closed: each process reads the open circuits once a
+Without limits a call costs no store call while the circuit is closed: each process reads the open circuits once a
 second.
 """
 
 import asyncio
-import contextlib
 import os
-import random
-import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from typing import ClassVar, Protocol
 
-import structlog
-
-from service.config.platforms import PlatformConfig
+from service.config.throttles import OPEN_SECONDS_MAX, ThrottleConfig
 from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
-from service.platforms.api.retry_after import cap_retry_after, log_capped
-from service.platforms.api.throttle import Throttle
-from service.platforms.api.token_cache import TokenCache
 from service.store.platforms.throttle import CallOutcome, CircuitChange, ThrottlePermit, ThrottleStore
+from service.throttles.retry_after import RETRY_AFTER_SECONDS_MAX, cap_retry_after
 
 WAIT_SECONDS_MAX = 0.25
 """Limit of a wait in place. A longer wait releases the job, so that waiting calls do not fill a worker."""
-REFRESH_SECONDS = 1.0
-FAILURE_THRESHOLD = 5
-"""Failures in a row, of all pods, that open the circuit of an account."""
-OPEN_SECONDS = 1.0
-OPEN_SECONDS_MAX = 60.0
 JITTER_SECONDS = 0.5
 """Waiting calls are spread over this time."""
 QUEUE_SECONDS_MAX = 30.0
@@ -47,82 +36,69 @@ UNAVAILABLE = frozenset({502, 504})
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 FORBIDDEN = 403
 
-NO_QUEUE = contextlib.nullcontext()
+NO_QUEUE = nullcontext()
 
 
-class SharedThrottles:
-    """Throttles of all accounts of a process. `clock` is monotonic, in seconds."""
+class ThrottleContext(Protocol):
+    """State that the throttles of a process share. `clock` is monotonic, in seconds."""
 
-    def __init__(
-        self,
-        limits: ThrottleStore,
-        token_cache: TokenCache,
-        call_seconds_max: float,
-        clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, no secret
-    ) -> None:
-        self.token_cache = token_cache
-        self.limits = limits
-        self.lease_seconds = 3 * call_seconds_max
-        """A call may wait for a token, fetch one, and then use its whole timeout."""
-        self.clock = clock
-        self.chance = chance
-        self._account_throttles: dict[str, AccountThrottle] = {}
-        self._refreshed_at = float("-inf")
-        self._refreshing = asyncio.Lock()
-
-    def throttle(self, account: str, config: PlatformConfig) -> Throttle:
-        """Return an account's throttle."""
-        throttle = AccountThrottle(
-            self, account, config.requests_in_flight_max or 0, config.requests_per_minute_max or 0
-        )
-        self.register(throttle)
-        return throttle
-
-    def register(self, throttle: "AccountThrottle") -> None:
-        """Update the circuit of a throttle with those of the store."""
-        self._account_throttles[throttle.account] = throttle
+    limits: ThrottleStore
+    lease_seconds: float
+    clock: Callable[[], float]
+    chance: Callable[[], float]
 
     async def refresh_circuits(self) -> None:
-        """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
-        if self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked():
-            return
-        async with self._refreshing:
-            self._refreshed_at = self.clock()
-            with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-                open_circuits = await self.limits.open_circuits()
-                for account, throttle in self._account_throttles.items():
-                    throttle.set_circuit(open_circuits.get(account))
+        """Read the open circuits from the store, if the last reading is old."""
+        ...
 
 
-class AccountThrottle:
-    """Throttle of one account. `troubled` is True while its circuit is open or calls failed recently."""
+class SharedThrottle:
+    """Throttle of one account or destination; a subclass writes the log lines of its kind.
 
-    def __init__(self, throttles: SharedThrottles, account: str, in_flight_max: int, per_minute_max: int) -> None:
-        self._throttles = throttles
-        self.account = account
-        self._in_flight_max = in_flight_max
-        self._per_minute_max = per_minute_max
-        self._slots = asyncio.Semaphore(in_flight_max) if in_flight_max else None
+    `troubled` is True while the circuit is open or calls failed recently. `key` names the throttle in the store.
+    """
+
+    limit_kind: ClassVar[str]
+    """Error code of a call that waits for a limit."""
+
+    def __init__(self, context: ThrottleContext, name: str, key: str, config: ThrottleConfig) -> None:
+        self._context = context
+        self.name = name
+        self.key = key
+        self.config = config
+        slots = config.process_in_flight_max
+        self._slots = asyncio.Semaphore(slots) if slots else None
+        self._slot_changed_at = float("-inf")
         self._open_until = 0.0
         self._call_seconds = 0.2
         self._next_at = 0.0
         self._unreadable = ""
-        self._log = structlog.get_logger()
         self.troubled = False
+
+    def log_opened(self, seconds: float, error_kind: str, http_status: int | None) -> None:
+        """Log that this process opened the circuit."""
+        raise NotImplementedError
+
+    def log_closed(self) -> None:
+        """Log that a probe of this process closed the circuit."""
+        raise NotImplementedError
+
+    def log_capped(self, requested_seconds: float) -> None:
+        """Log that a response requested a longer open time than is allowed."""
+        raise NotImplementedError
 
     def set_circuit(self, open_seconds: float | None) -> None:
         """Set the state from the store: open for that many seconds, recent failures (0), or closed (None)."""
         self.troubled = open_seconds is not None
-        self._open_until = self._throttles.clock() + (open_seconds or 0.0)
+        self._open_until = self._context.clock() + (open_seconds or 0.0)
 
     @asynccontextmanager
     async def slot(self, *, repeatable: bool, target: str) -> AsyncGenerator[None]:
         """Limit one call, as `Throttle.slot`."""
-        deadline = self._throttles.clock() + WAIT_SECONDS_MAX
+        deadline = self._context.clock() + WAIT_SECONDS_MAX
         async with NO_QUEUE if self._slots is None else self._own_slot(self._slots, deadline):
             token = await self._enter(deadline)
-            began = self._throttles.clock()
+            began = self._context.clock()
             try:
                 yield
             except TransientError as error:
@@ -135,20 +111,28 @@ class AccountThrottle:
                 await self._leave(token, "unknown")
                 raise
             # A moving average of about ten calls: the distance between waiting calls.
-            self._call_seconds += 0.1 * (self._throttles.clock() - began - self._call_seconds)
+            self._call_seconds += 0.1 * (self._context.clock() - began - self._call_seconds)
             await self._leave(token, "ok")
 
     @asynccontextmanager
     async def _own_slot(self, slots: asyncio.Semaphore, deadline: float) -> AsyncGenerator[None]:
-        """Acquire a slot within this process first, without a call to the store."""
+        """Acquire a slot within this process first, without a call to the store.
+
+        While no call starts or ends, the target does not answer: waiting in place would only fill the worker.
+        """
+        until = min(deadline, self._slot_changed_at + WAIT_SECONDS_MAX)
+        if slots.locked() and until <= self._context.clock():
+            raise self._deferred(ThrottlePermit("in_flight"))
         try:
-            async with asyncio.timeout(max(deadline - self._throttles.clock(), 0.001)):
+            async with asyncio.timeout(max(until - self._context.clock(), 0.001)):
                 await slots.acquire()
         except TimeoutError:
             raise self._deferred(ThrottlePermit("in_flight")) from None
+        self._slot_changed_at = self._context.clock()
         try:
             yield
         finally:
+            self._slot_changed_at = self._context.clock()
             slots.release()
 
     async def _enter(self, deadline: float) -> str:
@@ -156,27 +140,32 @@ class AccountThrottle:
         token = ""
         while True:
             # An operator can close a circuit early. An open one needs no store call of its own.
-            await self._throttles.refresh_circuits()
+            await self._context.refresh_circuits()
             permit = self._known_open()
             if permit is None:
-                if not (self.troubled or self._in_flight_max or self._per_minute_max):
+                if not (self.troubled or self.config.is_limited):
                     return ""
                 token = token or os.urandom(8).hex()
                 permit = await self._acquire(token)
             if permit.wait is None:
                 return token
-            if permit.seconds > deadline - self._throttles.clock():
+            if permit.seconds > deadline - self._context.clock():
                 raise self._deferred(permit)
             await asyncio.sleep(permit.seconds)
 
     def _known_open(self) -> ThrottlePermit | None:
-        seconds = self._open_until - self._throttles.clock()
+        seconds = self._open_until - self._context.clock()
         return ThrottlePermit("circuit_open", seconds) if seconds > 0 else None
 
     async def _acquire(self, token: str) -> ThrottlePermit:
-        lease = self._throttles.lease_seconds
-        permit = await self._throttles.limits.acquire(
-            self.account, token, lease, self._in_flight_max, self._per_minute_max
+        permit = await self._context.limits.acquire(
+            self.key,
+            token,
+            self._context.lease_seconds,
+            self.config.in_flight_max,
+            self.config.per_minute_max,
+            per_second_max=self.config.per_second_max,
+            burst_max=self.config.burst_max,
         )
         if permit.wait == "circuit_open":
             self.troubled = True
@@ -184,17 +173,19 @@ class AccountThrottle:
 
     def _deferred(self, permit: ThrottlePermit) -> Deferred:
         if permit.wait == "circuit_open":
-            seconds = min(permit.seconds, OPEN_SECONDS_MAX) + JITTER_SECONDS * self._throttles.chance()
-            return Deferred("circuit_open", f"the circuit of {self.account} is open", seconds, account=self.account)
+            seconds = min(permit.seconds, OPEN_SECONDS_MAX) + JITTER_SECONDS * self._context.chance()
+            return Deferred("circuit_open", f"the circuit of {self.name} is open", seconds, account=self.key)
         seconds = permit.seconds + self._queue_seconds()
-        account = self.account if seconds >= PARK_SECONDS_MIN else ""
-        return Deferred("account_throttled", f"the limit of {self.account} is reached", seconds, account=account)
+        key = self.key if seconds >= PARK_SECONDS_MIN else ""
+        return Deferred(self.limit_kind, f"the limit of {self.name} is reached", seconds, account=key)
 
     def _queue_seconds(self) -> float:
-        """Space waiting calls by the rate of the account."""
-        apart = self._call_seconds / self._in_flight_max if self._in_flight_max else 0.0
-        apart = max(apart, 60 / self._per_minute_max if self._per_minute_max else 0.0)
-        now = self._throttles.clock()
+        """Space waiting calls by the rate that the limits admit."""
+        config, slots = self.config, self.config.process_in_flight_max
+        apart = self._call_seconds / slots if slots else 0.0
+        apart = max(apart, 60 / config.per_minute_max if config.per_minute_max else 0.0)
+        apart = max(apart, 1 / config.per_second_max if config.per_second_max else 0.0)
+        now = self._context.clock()
         self._next_at = min(max(self._next_at, now) + apart, now + QUEUE_SECONDS_MAX)
         return self._next_at - now
 
@@ -208,7 +199,7 @@ class AccountThrottle:
         if error.kind not in CREDENTIAL_KINDS:
             await self._leave(token, "rejected" if error.http_status else "unknown")
             return
-        failures_max = FAILURE_THRESHOLD if error.kind == "config_forbidden" else 1
+        failures_max = self.config.failures_max if error.kind == "config_forbidden" else 1
         after = await self._leave(token, "failed", failures_max=failures_max)
         may_wait = repeatable or not error.is_sent
         self._follow(after, error, CREDENTIALS_REJECTED, defer=may_wait)
@@ -249,32 +240,30 @@ class AccountThrottle:
         if after is None or after.state not in {"opened", "open"}:
             return
         if after.state == "opened":
-            self._log_opened(round(after.seconds, 3), kind, error.http_status)
-            log_capped(self.account, getattr(error, "retry_after_seconds", None))
+            self.log_opened(round(after.seconds, 3), kind, error.http_status)
+            requested = error.retry_after_seconds if isinstance(error, TransientError) else None
+            if requested is not None and requested > RETRY_AFTER_SECONDS_MAX:
+                self.log_capped(round(requested, 3))
         self.set_circuit(after.seconds)
         if defer:
-            seconds = after.seconds + JITTER_SECONDS * self._throttles.chance()
-            raise Deferred(kind, str(error), seconds, http_status=error.http_status, account=self.account) from error
+            seconds = after.seconds + JITTER_SECONDS * self._context.chance()
+            raise Deferred(kind, str(error), seconds, http_status=error.http_status, account=self.key) from error
 
     async def _leave(
-        self,
-        token: str,
-        outcome: CallOutcome,
-        retry_after_seconds: float = 0.0,
-        failures_max: int = FAILURE_THRESHOLD,
+        self, token: str, outcome: CallOutcome, retry_after_seconds: float = 0.0, failures_max: int | None = None
     ) -> CircuitChange | None:
         """Report the end of a call, if necessary; return None without a report or without an answer of the store."""
         if not token and outcome in {"ok", "rejected", "unknown"}:
             return None
         try:
-            after = await self._throttles.limits.release(
-                self.account,
+            after = await self._context.limits.release(
+                self.key,
                 token,
                 outcome,
                 retry_after_seconds=retry_after_seconds,
-                failures_max=failures_max,
-                open_seconds=OPEN_SECONDS,
-                open_seconds_max=OPEN_SECONDS_MAX,
+                failures_max=failures_max or self.config.failures_max,
+                open_seconds=self.config.open_seconds,
+                open_seconds_max=self.config.open_seconds_max,
             )
         except (StoreUnavailable, StoreNotDurable):
             return None
@@ -283,17 +272,5 @@ class AccountThrottle:
         if outcome == "ok" and after.state != "open":
             self.troubled = False
         if after.state == "closed":
-            self._log_closed()
+            self.log_closed()
         return after
-
-    def _log_opened(self, seconds: float, error_kind: str, http_status: int | None) -> None:
-        self._log.warning(
-            "platform.circuit_opened",
-            platform=self.account,
-            seconds=seconds,
-            error_kind=error_kind,
-            http_status=http_status,
-        )
-
-    def _log_closed(self) -> None:
-        self._log.info("platform.circuit_closed", platform=self.account)

@@ -1,4 +1,4 @@
-"""Interface of an account's throttle, and a throttle without limits. The shared one is in `shared_throttle`."""
+"""Interface of a throttle, and a throttle without limits. The shared one is in `shared_throttle`."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Throttle(Protocol):
-    """Throttle of one account."""
+    """Throttle of one account or destination."""
 
     def slot(self, *, repeatable: bool, target: str) -> AbstractAsyncContextManager[None]:
         """Limit one call: acquire a slot on entry, report success or failure on exit.

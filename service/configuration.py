@@ -1,10 +1,13 @@
-"""Loading of waybill.yaml with the platforms of the registry."""
+"""Loading of waybill.yaml with the platforms and destinations of the registries."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.config.loading import Config, ConfigReport, check_config
-from service.platforms.registry import CONFIG_TYPE
+from service.config.loading import Config, ConfigReport, KindTypes, check_config
+from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
+from service.platforms.registry import CONFIG_TYPE as PLATFORM_TYPE
+
+KIND_TYPES = KindTypes(PLATFORM_TYPE, DESTINATION_TYPE)
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -36,4 +39,4 @@ def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReport:
     Returns:
         The configuration, or every mistake that was found.
     """
-    return check_config(path, environ, CONFIG_TYPE)
+    return check_config(path, environ, KIND_TYPES)

@@ -1,0 +1,1 @@
+"""Destinations: where actions send. One folder for each kind, which `registry` lists."""

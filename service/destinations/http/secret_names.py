@@ -1,0 +1,66 @@
+"""Detection of secrets that are written in clear: headers, query parameters and well-known URLs. Pure."""
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+SECRET_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "x-functions-key", "ocp-apim-subscription-key"}
+)
+SECRET_WORDS = frozenset(
+    {"token", "secret", "password", "passwd", "apikey", "signature", "sig", "credential", "credentials"}
+)
+"""Words of a name whose value is a secret. `key` counts only beside another word, such as `api` or `access`."""
+KEY_WORDS = frozenset({"api", "access", "auth", "app", "client", "private", "secret", "subscription", "functions"})
+SECRET_PARAMETERS = frozenset({"key", "code", "auth", "pwd"})
+"""Query parameters that are secrets if their value is long; `code` is that of Azure Functions."""
+LONG_CHARACTERS = 16
+
+_WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+_SECRET_VALUES = re.compile(
+    r"(?i:\A(bearer|basic|token|apikey)\s+\S{8,})"
+    r"|\b(sk|pk|rk)_(live|test)_[A-Za-z0-9]{8,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[abprs]-\S{8,}"
+    r"|\bwhsec_[A-Za-z0-9+/=]{8,}|\bAKIA[A-Z0-9]{12,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\."
+)
+_SECRET_URLS = re.compile(
+    r"(?i)\Ahttps?://("
+    r"hooks\.slack(-gov)?\.com/(services|workflows|triggers)/\w"
+    r"|([a-z]+\.)?discord(app)?\.com/api/webhooks/\d"
+    r"|[a-z0-9.-]*webhook\.office\.com/webhook"
+    r"|chat\.googleapis\.com/v1/spaces/.*[?&]key="
+    r"|hooks\.zapier\.com/hooks/catch/\d"
+    r"|api\.telegram\.org/bot\d"
+    r"|maker\.ifttt\.com/.*/key/)"
+)
+
+
+def find_secret_in_header(name: str, value: str) -> str:
+    """Return what makes a header look like a secret, empty if nothing does."""
+    if name.lower() in SECRET_HEADERS or _is_secret_name(name):
+        return f"a credential in the header {name}"
+    return "a value that looks like a secret" if _SECRET_VALUES.search(value) else ""
+
+
+def find_secret_in_url(url: str) -> str:
+    """Return what makes a URL or its template look like a secret, empty if nothing does.
+
+    The value of a parameter that consists of placeholders is data of the event, and no secret of the operator.
+    """
+    if _SECRET_URLS.match(url):
+        return "a path that is a secret"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if "@" in parts.netloc:
+        return "a user name or password"
+    for name, value in parse_qsl(parts.query.replace("{", "%7B").replace("}", "%7D")):
+        literal = re.sub(r"\{[^{}]*\}", "", value)
+        is_long = name.lower() in SECRET_PARAMETERS and len(literal) >= LONG_CHARACTERS
+        if literal and (is_long or _is_secret_name(name) or _SECRET_VALUES.search(literal)):
+            return f"a secret in the query parameter {name[:64]}"
+    return "a value that looks like a secret" if _SECRET_VALUES.search(parts.path) else ""
+
+
+def _is_secret_name(name: str) -> bool:
+    words = {word.lower() for word in _WORDS.split(name) if word}
+    return bool(words & SECRET_WORDS) or ("key" in words and bool(words & KEY_WORDS))

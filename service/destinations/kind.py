@@ -1,0 +1,82 @@
+"""Kinds of destination: the parts that the folder of a kind offers to the registry."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from service.config.destinations import DestinationConfig
+from service.http_client import HttpClient
+from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
+from service.throttles.throttle import NO_THROTTLE, Throttle
+
+
+class DestinationDependencies(Struct, frozen=True, kw_only=True):
+    """Resources of one destination. `clock` returns seconds since the epoch."""
+
+    http_client: HttpClient
+    environ: Mapping[str, str]
+    throttle: Throttle = NO_THROTTLE
+    token_cache: TokenCache = NO_TOKEN_CACHE
+    clock: Callable[[], float] = time.time
+
+
+class ShownRequest(Struct, frozen=True, kw_only=True):
+    """Request as it may be shown and stored: without secrets."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: str
+
+
+class Probe(Struct, frozen=True, kw_only=True):
+    """Result of a test call: the request, and the answer or the error."""
+
+    request: ShownRequest
+    status: int | None = None
+    headers: Mapping[str, str] = {}
+    body: str = ""
+    duration_ms: float = 0.0
+    error: str | None = None
+
+
+class Destination(Protocol):
+    """Destination of one kind. Actions of the same name as the kind call its further methods."""
+
+    @property
+    def name(self) -> str:
+        """The name in waybill.yaml."""
+        ...
+
+    @property
+    def config(self) -> DestinationConfig:
+        """The configuration."""
+        ...
+
+    @property
+    def shown_url(self) -> str:
+        """Address of the target without secrets."""
+        ...
+
+    async def probe(self, method: str, path: str) -> Probe:
+        """Send a test request without limits and retries."""
+        ...
+
+
+class DestinationKind(Struct, frozen=True):
+    """One kind of destination.
+
+    Attributes:
+        config: The struct of a destination in waybill.yaml; its tag is the name of the kind.
+        destination: Class or function that builds a destination from name, configuration and dependencies.
+    """
+
+    config: type[DestinationConfig]
+    destination: Callable[[str, Any, DestinationDependencies], Destination]
+
+    @property
+    def name(self) -> str:
+        """The name of the kind: the value of `kind` in waybill.yaml, and of `do` in a rule."""
+        return str(self.config.__struct_config__.tag)

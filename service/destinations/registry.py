@@ -1,0 +1,120 @@
+"""Registry of destinations: the one list of kinds, and the destinations built from waybill.yaml."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Union
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from service.config.destinations import DestinationConfig
+from service.destinations.http import HTTP, HttpConfig, HttpDestination
+from service.destinations.kind import Destination, DestinationDependencies, DestinationKind
+from service.errors import PermanentError, TransientError
+from service.http_client import HttpClient
+from service.throttles.throttles import SharedThrottles
+
+KINDS = (HTTP,)
+"""Every kind of destination. A new kind is added here."""
+
+DESTINATION_KINDS: Mapping[str, DestinationKind] = {kind.name: kind for kind in KINDS}
+CONFIG_TYPE: Any = Union[tuple(kind.config for kind in KINDS)]  # noqa: UP007 - built from a list
+"""The type of a destination in waybill.yaml: the union of the structs of all kinds."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HOSTS_MAX = 10_000
+"""Hosts of plain URLs that are kept. Their number is that of the rules: no template contains a host."""
+
+
+class DestinationSetup(Struct, frozen=True, kw_only=True):
+    """Resources of all destinations. `worker_in_flight_max` limits the calls of this process to one destination.
+
+    `clock` returns seconds since the epoch.
+    """
+
+    http_client: HttpClient
+    environ: Mapping[str, str]
+    throttles: SharedThrottles | None = None
+    worker_in_flight_max: int = 0
+    clock: Callable[[], float] = time.time
+
+
+class Destinations:
+    """Destinations of a process: those of waybill.yaml by name, and one for each host of a plain URL.
+
+    Raises:
+        ConfigError: A secret or a certificate of a destination cannot be read.
+    """
+
+    def __init__(self, configs: Mapping[str, DestinationConfig], setup: DestinationSetup) -> None:
+        self._setup = setup
+        self._by_host: dict[str, HttpDestination] = {}
+        self.by_name: Mapping[str, Destination] = {name: self._build(name, config) for name, config in configs.items()}
+
+    def named(self, name: str) -> Destination:
+        """Return a destination of waybill.yaml.
+
+        Raises:
+            TransientError: `unknown_destination`: in a rolling deployment a newer worker may have it.
+        """
+        if name not in self.by_name:
+            fix = "add it to destinations: of waybill.yaml, or correct the rule"
+            raise TransientError("unknown_destination", f"no destination {name!r} is configured here; {fix}")
+        return self.by_name[name]
+
+    def http(self, name: str) -> HttpDestination:
+        """Return an HTTP destination of waybill.yaml.
+
+        Raises:
+            TransientError: As `named`.
+            PermanentError: `wrong_destination`: the destination is of another kind.
+        """
+        found = self.named(name)
+        if not isinstance(found, HttpDestination):
+            kind = found.config.__struct_config__.tag
+            raise PermanentError("wrong_destination", f"{name} is a destination of kind {kind}; use `do: {kind}`")
+        return found
+
+    def host(self, url: str) -> HttpDestination:
+        """Return the destination of the host of a plain URL, with default limits.
+
+        Raises:
+            PermanentError: `invalid_url`: the URL has no valid host and port.
+        """
+        name, base = _host_of(url)
+        if name not in self._by_host:
+            if len(self._by_host) >= HOSTS_MAX:
+                self._by_host.clear()
+            self._by_host[name] = HttpDestination(
+                name, HttpConfig(url=base), self._dependencies(name, HttpConfig(url=base))
+            )
+        return self._by_host[name]
+
+    def unordered(self) -> frozenset[str]:
+        """Return the names of the destinations whose effects have no order."""
+        return frozenset(name for name, destination in self.by_name.items() if not destination.config.ordered)
+
+    def _build(self, name: str, config: DestinationConfig) -> Destination:
+        kind = DESTINATION_KINDS[str(config.__struct_config__.tag)]
+        return kind.destination(name, config, self._dependencies(name, config))
+
+    def _dependencies(self, name: str, config: DestinationConfig) -> DestinationDependencies:
+        setup = self._setup
+        if setup.throttles is None:
+            return DestinationDependencies(http_client=setup.http_client, environ=setup.environ, clock=setup.clock)
+        return DestinationDependencies(
+            http_client=setup.http_client,
+            environ=setup.environ,
+            throttle=setup.throttles.destination(name, config.throttle_config(setup.worker_in_flight_max)),
+            token_cache=setup.throttles.token_cache,
+            clock=setup.clock,
+        )
+
+
+def _host_of(url: str) -> tuple[str, str]:
+    """Return host and port of a URL, and the URL without path."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    except ValueError:
+        raise PermanentError("invalid_url", "the host of the URL is malformed: check the rule") from None
+    return f"{parts.hostname}:{port}", f"{parts.scheme}://{parts.netloc}"
