@@ -50,4 +50,4 @@ def check_request_head(version: str, headers: Iterable[tuple[bytes, bytes]]) -> 
 
 def is_ambiguous(path: bytes) -> bool:
     """Return whether proxies read a path in different ways: encoded slashes, or empty segments."""
-    return _AMBIGUOUS_PATH.search(path) is not None
+    return (b"//" in path or b"%" in path) and _AMBIGUOUS_PATH.search(path) is not None
