@@ -102,6 +102,7 @@ class SharedThrottles:
         self._by_key: dict[str, SharedThrottle] = {}
         self._refreshed_at = float("-inf")
         self._refreshing = asyncio.Lock()
+        self._is_read = False
 
     def account(self, account: str, config: PlatformConfig) -> AccountThrottle:
         """Return the throttle of an account."""
@@ -123,12 +124,18 @@ class SharedThrottles:
         return throttle
 
     async def refresh_circuits(self) -> None:
-        """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
-        if self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked():
+        """Read the open circuits, at most once a second. If the store does not answer, the state is unknown.
+
+        The first calls of a process wait for the first answer: a circuit may be open, or paused by hand.
+        """
+        if self._is_read and (self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked()):
             return
         async with self._refreshing:
+            if self.clock() < self._refreshed_at + REFRESH_SECONDS:
+                return
             self._refreshed_at = self.clock()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):
                 open_circuits = await self.limits.open_circuits()
                 for key, throttle in self._by_key.items():
                     throttle.set_circuit(open_circuits.get(key))
+            self._is_read = True
