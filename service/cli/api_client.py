@@ -12,7 +12,9 @@ from service.cli.api_responses import PublicationPage, RulebookResponse
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient
+from service.destinations.kind import Probe
 from service.management.circuits import CircuitView
+from service.management.destinations import DestinationDetails, DestinationView
 from service.management.dry_run import Candidate, DryRun, RulebookComparison
 from service.management.erasure import ErasureReport
 from service.management.event_filter import EventFilter
@@ -133,6 +135,26 @@ class AdminApiClient:
     async def resume_account(self, account: str) -> CircuitView:
         """Close the circuit of an account."""
         return await self._post(f"/circuits/{_segment(account)}/resume", CircuitView, {})
+
+    async def list_destinations(self) -> Sequence[DestinationView]:
+        """List the destinations with their circuits."""
+        return await self._get("/destinations", list[DestinationView])
+
+    async def get_destination(self, name: str) -> DestinationDetails:
+        """Return one destination with its configuration."""
+        return await self._get(f"/destinations/{_segment(name)}", DestinationDetails)
+
+    async def pause_destination(self, name: str) -> DestinationView:
+        """Open the circuit of a destination until it is resumed."""
+        return await self._post(f"/destinations/{_segment(name)}/pause", DestinationView, {})
+
+    async def resume_destination(self, name: str) -> DestinationView:
+        """Close the circuit of a destination."""
+        return await self._post(f"/destinations/{_segment(name)}/resume", DestinationView, {})
+
+    async def test_destination(self, name: str, method: str, path: str) -> Probe:
+        """Send a test request to a destination."""
+        return await self._post(f"/destinations/{_segment(name)}/test", Probe, {"method": method, "path": path})
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of a platform account."""

@@ -71,6 +71,7 @@ def local_installation(
         config=lambda: parts().config,
         platforms=lambda: parts().platforms,
         sources=lambda: parts().sources,
+        destinations=lambda: parts().destinations,
         actions=load_actions,
         is_configured=Path(settings.config).exists(),
     )

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.config import Config
+from service.destinations.registry import Destinations
 from service.ingestion.sources import Source
 from service.management.audit_log import Actor
 from service.management.stores import NamedStores, name_stores
@@ -14,7 +15,7 @@ from service.store import Shards, Store
 
 
 class Installation(Struct, frozen=True, kw_only=True):
-    """Stores, configuration, platforms, sources and actions of an installation.
+    """Stores, configuration, platforms, sources, destinations and actions of an installation.
 
     Each part is a function, called on use, because most operations need few parts. `is_configured` is False without a
     waybill.yaml; event search and erasure work without one.
@@ -25,6 +26,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     platforms: Callable[[], Mapping[str, Platform]]
     sources: Callable[[], Mapping[str, Source]]
     actions: Callable[[], Sequence[type[Action]]]
+    destinations: Callable[[], Destinations]
     is_configured: bool = True
 
     @property
