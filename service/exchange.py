@@ -47,10 +47,16 @@ class Exchange(Struct):
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes | None = None
     status: int = 0
-    response_headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    response_headers: dict[str, str] = field(default_factory=dict[str, str])
     response_body: bytes = b""
     duration_ms: float = 0.0
     connection: ConnectionFacts = ConnectionFacts()
+
+    def begin(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> None:
+        """Note the request before it is sent, in place of an earlier call."""
+        self.method, self.url, self.headers, self.body = method, url, headers, body
+        self.status, self.response_headers, self.response_body = 0, {}, b""
+        self.connection = ConnectionFacts()
 
     def known_secrets(self) -> list[str]:
         """Return the secrets of the request: `secrets`, and the values of headers whose name is that of a secret."""

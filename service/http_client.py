@@ -1,47 +1,37 @@
 """HTTP client for all calls to platforms and for `http` actions.
 
 Each call has a deadline, a connect timeout and a limit of response bytes, counted after decompression while reading.
-Redirects are not followed, cookies not stored, proxy variables not used. Errors are raised as TransientError or
-PermanentError. Guarded calls (`service.ssrf_guard`) use a separate connection pool, so that none of them reuses a
-connection that was opened without the check.
+Redirects are not followed, and cookies not stored. Proxy and certificate authorities are those of the settings
+(`service.egress`). Errors are raised as TransientError or PermanentError. Guarded calls (`service.ssrf_guard`) use a
+separate connection pool, so that none of them reuses a connection that was opened without the check.
 """
 
 import asyncio
+import contextlib
 import functools
-import re
+import os
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
+from contextlib import AbstractAsyncContextManager
 from io import BytesIO
 from socket import AddressFamily
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Struct
 from yarl import URL
 
+from service.egress import build_proxies, tls_context
 from service.errors import PermanentError, TransientError
-from service.exchange import ConnectionFacts, Exchange, connection_facts
+from service.exchange import Exchange
+from service.http_connections import GuardedResolver, current_exchange, open_session
 from service.name_resolver import NameResolver
 from service.settings import Settings
 from service.ssrf_guard import SsrfGuard
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-KEEPALIVE_SECONDS = 30.0
-USER_AGENT = "waybill"
-HEADER_BYTES_MAX = 32_768
-"""Longest status line, and longest header, of a response."""
-HEADERS_MAX = 256
-
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([2-5][0-9]{2})")
-_STATUS_LINE_BYTES = 12
-
-_current_exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class HttpResponse(Struct, frozen=True):
@@ -56,6 +46,16 @@ class HttpResponse(Struct, frozen=True):
     duration_ms: float
 
 
+class ConnectionOptions(Struct, frozen=True):
+    """Options of the connection of one call. `tls` replaces the default context, for a client certificate."""
+
+    connect_seconds_max: float = CONNECT_TIMEOUT_SECONDS
+    tls: ssl.SSLContext | None = None
+
+
+DEFAULT_CONNECTION = ConnectionOptions()
+
+
 class HttpClient:
     """A pair of connection pools. Create it inside a running event loop, and close it.
 
@@ -67,8 +67,11 @@ class HttpClient:
         self._guard = SsrfGuard(allow_private_hosts)
         # A job makes one call at a time, unless several of its actions run concurrently.
         connections_max = 2 * settings.concurrency
-        self._plain = _open_session(NameResolver(), connections_max)
-        self._guarded = _open_session(GuardedResolver(self._guard), connections_max)
+        self._proxies = build_proxies(settings, os.environ)
+        tls = tls_context(settings)
+        self._guarded_resolver = GuardedResolver(self._guard)
+        self._plain = open_session(NameResolver(), connections_max, tls)
+        self._guarded = open_session(self._guarded_resolver, connections_max, tls)
 
     async def request(
         self,
@@ -81,9 +84,8 @@ class HttpClient:
         bytes_max: int,
         guarded: bool,
         body_needed: bool = True,
-        connect_seconds_max: float = CONNECT_TIMEOUT_SECONDS,
-        tls: ssl.SSLContext | None = None,
         exchange: Exchange | None = None,
+        connection: ConnectionOptions = DEFAULT_CONNECTION,
     ) -> HttpResponse:
         """Send one request and read the complete response. Every status is a response, not an error.
 
@@ -93,8 +95,7 @@ class HttpClient:
         cannot be read is then no error. Errors after the status line have `http_status`.
 
         If a reused connection was closed by the server, idempotent methods (RFC 9110, 9.2.2) are sent again on a new
-        connection, within the same deadline. Other methods are not. `tls` replaces the default context: certificate
-        authorities and client certificate.
+        connection, within the same deadline. Other methods are not.
 
         Returns:
             The response.
@@ -104,40 +105,53 @@ class HttpClient:
             PermanentError: `response_too_large`, `invalid_url`, `invalid_request`, `address_blocked` (only if guarded).
         """
         target = _parse_url(url)
-        if guarded:
-            self._guard.check_literal(target.raw_host or "")
-        session = self._guarded if guarded else self._plain
-        timeout = _timeout(seconds_max, connect_seconds_max)
-        if exchange is not None:
-            exchange.method, exchange.url, exchange.headers, exchange.body = method, url, headers, body
-            _current_exchange.set(exchange)
-        status, names, chunks = 0, dict[str, str](), list[bytes]()
+        session, proxy = await self._route(target, guarded=guarded)
+        timeout = _timeout(seconds_max, connection.connect_seconds_max)
+        exchange = exchange or Exchange()
+        exchange.begin(method, url, headers, body)
+        current_exchange.set(exchange)
         started = time.perf_counter()
         try:
-            async with session.request(
+            call = session.request(
                 method,
                 target,
                 headers=headers,
                 data=_payload(body),
                 timeout=timeout,
                 allow_redirects=False,
-                ssl=True if tls is None else tls,
-            ) as response:
-                status = response.status
-                names = {name.lower(): value for name, value in response.headers.items()}
-                await _read(response, bytes_max, chunks)
+                proxy=proxy,
+                ssl=connection.tls or True,
+            )
+            await _receive(call, bytes_max, exchange)
         except (aiohttp.ClientError, OSError, ValueError, _BodyTooLargeError) as error:
             # aiohttp raises ValueError for a method or header that cannot be sent.
-            if isinstance(error, aiohttp.ClientResponseError):
-                status = status or error.status
-            if not _status_decides(status, body_needed=body_needed):
-                raise _classify(error, target, status or None, bytes_max) from error
+            exchange.status = exchange.status or _status_of(error)
+            if not _status_decides(exchange.status, body_needed=body_needed):
+                raise _classify(error, target, proxy, exchange.status or None, bytes_max) from error
         finally:
-            if exchange is not None:
-                _current_exchange.set(None)
-                exchange.status, exchange.response_headers, exchange.response_body = status, names, b"".join(chunks)
-                exchange.duration_ms = (time.perf_counter() - started) * 1000
-        return HttpResponse(status, names, b"".join(chunks), (time.perf_counter() - started) * 1000)
+            current_exchange.set(None)
+            exchange.duration_ms = (time.perf_counter() - started) * 1000
+        return HttpResponse(exchange.status, exchange.response_headers, exchange.response_body, exchange.duration_ms)
+
+    async def _route(self, target: URL, *, guarded: bool) -> tuple[aiohttp.ClientSession, URL | None]:
+        """Return the connection pool and the proxy of a call.
+
+        The pool of guarded calls checks the addresses of names. Through a proxy they are checked here, if the name can
+        be resolved: a proxy may know names that this process does not.
+
+        Raises:
+            PermanentError: `address_blocked`.
+        """
+        proxy = self._proxies.find(target)
+        if not guarded:
+            return self._plain, proxy
+        host = target.raw_host or ""
+        self._guard.check_literal(host)
+        if proxy is None:
+            return self._guarded, None
+        with contextlib.suppress(OSError):
+            await self._guarded_resolver.resolve(host, target.port or 0, AddressFamily.AF_UNSPEC)
+        return self._plain, proxy
 
     async def close(self) -> None:
         """Close both pools. Running calls fail."""
@@ -150,85 +164,6 @@ class HttpClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-class GuardedResolver(AbstractResolver):
-    """Resolves host names and checks every IP address before a connection is opened."""
-
-    def __init__(self, guard: SsrfGuard) -> None:
-        self._guard = guard
-        self._inner = NameResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the IP addresses of `host`.
-
-        Raises:
-            PermanentError: `address_blocked`: one of the addresses is private.
-        """
-        found = await self._inner.resolve(host, port, family)
-        self._guard.check_resolved(host, [item["host"] for item in found])
-        return found
-
-    async def close(self) -> None:
-        """Close the resolver."""
-        await self._inner.close()
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Connector whose connections keep the status of a response that cannot be parsed."""
-
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the options of aiohttp
-        super().__init__(**options)  # pyright: ignore[reportUnknownMemberType] - one option has a partly unknown type
-        self._factory = functools.partial(_ResponseProtocol, loop=asyncio.get_running_loop())
-
-
-class _ResponseProtocol(ResponseHandler):
-    """Protocol of a connection. An error of the parser gets the status of the response as its `code`, 0 if unknown.
-
-    aiohttp drops a complete head if the bytes after it are not valid HTTP or their encoding is unknown. The facts of
-    the connection are read once, for the first call that keeps its exchange.
-    """
-
-    _status_line = b""
-    _facts: ConnectionFacts | None = None
-
-    def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - the parameters of aiohttp
-        """Prepare the connection for the next response. aiohttp calls it in the task of the call."""
-        self._status_line = b""
-        exchange = _current_exchange.get()
-        if exchange is not None and self.transport is not None:
-            self._facts = exchange.connection = self._facts or connection_facts(self.transport)
-        super().set_response_params(**params)
-
-    def data_received(self, data: bytes) -> None:
-        """Keep the first bytes of the response, parse all, and put the status into an error of the parser."""
-        if len(self._status_line) < _STATUS_LINE_BYTES:
-            self._status_line = (self._status_line + data)[:_STATUS_LINE_BYTES]
-        super().data_received(data)
-        error = self.exception()
-        if isinstance(error, HttpProcessingError):
-            found = _STATUS_LINE.match(self._status_line)
-            error.code = int(found[1]) if found else 0
-
-
-def _open_session(resolver: AbstractResolver, connections_max: int) -> aiohttp.ClientSession:
-    connector = _Connector(
-        resolver=resolver, limit=connections_max, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=10
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": USER_AGENT},
-        trust_env=False,
-        raise_for_status=False,
-        max_line_size=HEADER_BYTES_MAX,
-        max_field_size=HEADER_BYTES_MAX,
-        max_headers=HEADERS_MAX,
-        # Responses are decompressed in chunks while reading, so that the limit in _read stops decompression bombs.
-        auto_decompress=True,
-    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -255,19 +190,35 @@ class _BodyTooLargeError(Exception):
     """The body is larger than the limit of the call."""
 
 
-async def _read(response: aiohttp.ClientResponse, bytes_max: int, chunks: list[bytes]) -> None:
-    """Append the body to `chunks`, in parts. After an error they have what was read."""
-    size = 0
-    content = response.content
-    while not content.at_eof():
-        chunk = await content.readany()  # empty at the end
-        size += len(chunk)
-        if size > bytes_max:
-            response.close()
-            raise _BodyTooLargeError
-        chunks.append(chunk)
-    if (error := content.exception()) is not None:  # decompression failed at the end of the response
-        raise error
+async def _receive(
+    call: AbstractAsyncContextManager[aiohttp.ClientResponse], bytes_max: int, exchange: Exchange
+) -> None:
+    """Make a call, and put the response into `exchange`: after an error the parts that were received."""
+    chunks: list[bytes] = []
+    try:
+        async with call as response:
+            exchange.status = response.status
+            exchange.response_headers = {name.lower(): value for name, value in response.headers.items()}
+            size = 0
+            content = response.content
+            while not content.at_eof():
+                chunk = await content.readany()  # empty at the end
+                size += len(chunk)
+                if size > bytes_max:
+                    response.close()
+                    raise _BodyTooLargeError
+                chunks.append(chunk)
+            if (error := content.exception()) is not None:  # decompression failed at the end of the response
+                raise error
+    finally:
+        exchange.response_body = b"".join(chunks)
+
+
+def _status_of(error: Exception) -> int:
+    """Return the status of the target in an error, 0 if there is none. A proxy's answer to CONNECT is none."""
+    if isinstance(error, aiohttp.ClientHttpProxyError) or not isinstance(error, aiohttp.ClientResponseError):
+        return 0
+    return error.status
 
 
 def _status_decides(status: int, *, body_needed: bool) -> bool:
@@ -276,16 +227,23 @@ def _status_decides(status: int, *, body_needed: bool) -> bool:
 
 
 def _classify(
-    error: Exception, target: URL, http_status: int | None, bytes_max: int
+    error: Exception, target: URL, proxy: URL | None, http_status: int | None, bytes_max: int
 ) -> TransientError | PermanentError:
     """Return the error for an exception of aiohttp. Its text has host and port only: the URL may contain secrets."""
     error_class, kind, reason = next(
         (error_class, kind, reason) for raised, error_class, kind, reason in _ERRORS if isinstance(error, raised)
     )
-    host = target.raw_host if target.is_default_port() else f"{target.raw_host}:{target.port}"
+    host, via = _authority(target), _authority(proxy or target)
     if "decode content-encoding" in str(error.__cause__):  # aiohttp has no class for this error
         return TransientError("protocol", f"the response of {host} cannot be decompressed", http_status=http_status)
-    return error_class(kind, reason.format(host=host, bytes_max=bytes_max), http_status=http_status)
+    status = getattr(error, "status", "")
+    return error_class(
+        kind, reason.format(host=host, proxy=via, status=status, bytes_max=bytes_max), http_status=http_status
+    )
+
+
+def _authority(url: URL) -> str:
+    return f"{url.raw_host}" if url.is_default_port() else f"{url.raw_host}:{url.port}"
 
 
 _ERRORS: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError], str, str], ...] = (
@@ -297,6 +255,18 @@ _ERRORS: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError
         "the response of {host} is larger than {bytes_max} bytes",
     ),
     (aiohttp.ClientSSLError, TransientError, "tls", "TLS handshake with {host} failed: check its certificate"),
+    (
+        aiohttp.ClientProxyConnectionError,
+        TransientError,
+        "connect",
+        "cannot connect to the proxy {proxy}: check WAYBILL_OUTBOUND_PROXY_URL",
+    ),
+    (
+        aiohttp.ClientHttpProxyError,
+        TransientError,
+        "connect",
+        "the proxy {proxy} answered {status} to CONNECT {host}: check WAYBILL_OUTBOUND_PROXY_URL and its rules",
+    ),
     (aiohttp.ConnectionTimeoutError, TransientError, "connect", "connecting to {host} timed out"),
     (aiohttp.ClientConnectorError, TransientError, "connect", "cannot connect to {host}"),
     (TimeoutError, TransientError, "timeout", "{host} did not answer in time"),

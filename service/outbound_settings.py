@@ -26,3 +26,18 @@ class OutboundSettings(Struct, frozen=True, kw_only=True):
     exchange_response_bytes_max: Annotated[
         int, Meta(ge=0, le=65_536, description="stored bytes of the headers, and of the body, of an effect's response")
     ] = 2_048
+    outbound_proxy_url: Annotated[
+        str, Meta(description="HTTP proxy for calls to platforms and targets, such as http://proxy:3128; empty: none")
+    ] = ""
+    outbound_no_proxy: Annotated[
+        str,
+        Meta(
+            description="hosts, domains, addresses and networks that are called without the proxy, separated by commas"
+        ),
+    ] = ""
+    outbound_proxy_variables: Annotated[
+        bool, Meta(description="use HTTPS_PROXY, http_proxy and NO_PROXY if WAYBILL_OUTBOUND_PROXY_URL is empty")
+    ] = False
+    outbound_ca_file: Annotated[
+        str, Meta(description="PEM file of certificate authorities that are trusted in addition to the system's")
+    ] = ""

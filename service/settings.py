@@ -17,7 +17,9 @@ from service.secrets import SecretRef
 
 PREFIX = "WAYBILL_"
 
-FILE_SETTINGS = frozenset({"redis_url", "redis_username", "redis_password", "redis_sentinel_password"})
+FILE_SETTINGS = frozenset(
+    {"redis_url", "redis_username", "redis_password", "redis_sentinel_password", "outbound_proxy_url"}
+)
 """Settings that can be in a file instead: `WAYBILL_<FIELD>_FILE` is its path."""
 
 CALLER_NAMES = frozenset({"WAYBILL_ADMIN_URL", "WAYBILL_ADMIN_TOKEN", "WAYBILL_ADMIN_TOKEN_FILE"})
@@ -57,7 +59,7 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
         str, Meta(description="PEM file of the CA for rediss://; empty: the system's certificates")
     ] = ""
     config: Annotated[str, Meta(description="path of waybill.yaml")] = "waybill.yaml"
-    host: Annotated[str, Meta(description="IP address that the ports below listen on")] = "0.0.0.0"  # noqa: S104 - all interfaces of the pod
+    host: Annotated[str, Meta(description="IP address of the ports below; `::` also has IPv4, if possible")] = "0.0.0.0"  # noqa: S104 - all interfaces of the pod
     port: Annotated[int, Meta(ge=0, le=65535, description="port for webhooks")] = 8080
     admin_port: Annotated[
         int, Meta(ge=0, le=65535, description="port for the admin API, the console, metrics and health checks")

@@ -91,6 +91,14 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def parse_network(text: str) -> Network | None:
+    """Return an IP network, or that of a single address; None for other text."""
+    try:
+        return ip_network(text.removeprefix("[").removesuffix("]"), strict=False)
+    except ValueError:
+        return None
+
+
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Return whether an IP address is public. Also checks IPv4 addresses embedded in IPv6."""
     if isinstance(address, IPv4Address):

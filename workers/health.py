@@ -5,12 +5,12 @@ A worker without a rulebook is ready. In a cluster, `waybill rules apply` may wa
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import AsyncGenerator, Callable
 
 from aiohttp import web
 
-from service.errors import ConfigError, WaybillError
+from service.errors import WaybillError
+from service.listening_socket import bind
 from service.metrics.page import CONTENT_TYPE, MetricsPage
 from service.settings import Settings
 from service.store import Store
@@ -62,12 +62,6 @@ async def not_ready_reason(store: Store) -> str | None:
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:
-    try:
-        await web.TCPSite(runner, settings.host, settings.admin_port).start()
-    except OSError as error:
-        reason = (
-            f"cannot listen on {settings.host}:{settings.admin_port} ({errno.errorcode.get(error.errno or 0, error)})"
-        )
-        fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
-        raise ConfigError("WAYBILL_ADMIN_PORT", reason, fix) from error
+    fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
+    await web.SockSite(runner, bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT", fix)).start()
     return int(runner.addresses[0][1])

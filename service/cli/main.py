@@ -37,7 +37,7 @@ SUMMARIES = {
     "rules": "Check, test, publish and show rules.",
     "sandbox": "Run a mock of the supported platforms.",
     "send": "Send signed test deliveries to a source.",
-    "serve": "Run the service: webhooks, health checks and the admin API.",
+    "serve": "Run the service: webhooks, health checks, the admin API and the console.",
     "sources": "List the configured sources, or the presets of well-known senders.",
     "store": "Show the status of each store; accept a lost store.",
     "worker": "Run a worker: fetch records, evaluate rules, run actions.",

@@ -17,6 +17,7 @@ INGEST_TIMEOUT_SECONDS = 8.0
 """Default of WAYBILL_INGEST_TIMEOUT_SECONDS."""
 STRICT_SECONDS_MAX = 5.0
 """Time budget from which a sender is strict."""
+PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _PLACEHOLDER = re.compile(
     r"(?i)\A(change[_-]?me|secret|password|todo|x{3,}|your[_-].*|<.*>|\$\{.*\}|.*(\.\.\.|\u2026))\Z"
 )
@@ -84,6 +85,13 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
     if isinstance(source.verify, Unverified) and not source.allow_unverified:
         fix = "verify the sender, or write allow_unverified: true beside verify to accept that anyone may send"
         yield ConfigError(f"{at}.verify", "scheme none accepts deliveries from anyone", fix)
+
+
+def environ_warnings(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the warnings about variables that other programs read and Waybill does not."""
+    for name in PROXY_VARIABLES:
+        if any(environ.get(spelling) for spelling in (name, name.lower())):
+            yield f"{name}: is ignored, all calls to platforms and targets are direct; permit them in the firewall"
 
 
 def platform_warnings(at: str, platform: PlatformConfig) -> Iterator[str]:

@@ -9,7 +9,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.config.admin import AdminConfig, check_admin
-from service.config.checks import check_platform, check_source, platform_warnings, source_warnings
+from service.config.checks import (
+    check_platform,
+    check_source,
+    environ_warnings,
+    platform_warnings,
+    redelivery_hours,
+    source_warnings,
+)
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.destinations import DestinationConfig
 from service.config.platforms import PlatformConfig
@@ -57,6 +64,15 @@ class Config(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     destinations: dict[str, DestinationConfig] = {}
 
+    @property
+    def dedupe_days(self) -> float:
+        """Longest dedupe window of all sources, 0 if each has the default."""
+        windows = (
+            source.dedupe_hours or redelivery_hours(source, self.platforms[source.platform])
+            for source in self.sources.values()
+        )
+        return max(windows, default=0.0) / 24
+
 
 class ConfigReport(Struct, frozen=True):
     """Result of reading a file: a Config, or all mistakes.
@@ -93,6 +109,7 @@ def check_config(path: Path, environ: Mapping[str, str], kinds: KindTypes) -> Co
     if mistakes:
         return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")))
     found = [
+        environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(
             source_warnings(f"sources.{name}", source, platforms[source.platform], environ)

@@ -2,7 +2,6 @@
 
 from msgspec import structs
 
-from service.config.checks import redelivery_hours
 from service.config.loading import Config
 from service.log import get_logger
 from service.settings import Settings
@@ -20,9 +19,5 @@ def extend_retention_to_dedupe_windows(settings: Settings, config: Config) -> Se
 
     Without the ledger, a redelivery or a replay inside the dedupe window would not find the effects that are done.
     """
-    windows = [
-        source.dedupe_hours or redelivery_hours(source, config.platforms[source.platform])
-        for source in config.sources.values()
-    ]
-    days = max(settings.dedupe_hours, *windows, 0.0) / 24
+    days = max(settings.dedupe_hours / 24, config.dedupe_days)
     return structs.replace(settings, decision_retention_days=max(settings.decision_retention_days, days))

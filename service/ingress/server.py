@@ -19,7 +19,6 @@ from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp
 from msgspec import structs
 
-from service.errors import ConfigError
 from service.garbage import tune_garbage_collector
 from service.ingestion.sources import Source
 from service.ingress.app import build_admin_app, build_app
@@ -28,33 +27,17 @@ from service.ingress.http.connection_table import connections_within_files
 from service.ingress.http.health import Readiness
 from service.ingress.http.idle_timeouts import ConnectionTimeouts, IdleTimeouts
 from service.ingress.store_monitor import StoreMonitor
+from service.listening_socket import bind
 from service.log import get_logger
 from service.metrics.event_loop import measure_event_loop_lag
 from service.settings import Settings
 
 START_POLL_SECONDS = 0.01
-BACKLOG = 2_048
 TICKS_PER_TIMEOUT_CHECK = 10
 """uvicorn ticks ten times a second."""
 
 ADMIN_REQUEST_SECONDS_MAX = 120.0
 """Timeout of bodies and responses on the admin port, both of which may be large. The commands use the same timeout."""
-
-
-def bind(host: str, port: int, variable: str) -> socket.socket:
-    """Bind a listening socket; port 0 selects a free port.
-
-    Raises:
-        ConfigError: the address is not available; `variable` is the setting to name.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = f"cannot listen on {host}:{port} ({error.strerror or error})"
-        raise ConfigError(variable, reason, "set a free port, and an address of this machine") from error
-    listener.setblocking(False)  # noqa: FBT003 - the standard library has no name for it
-    return listener
 
 
 class Listener(uvicorn.Server):

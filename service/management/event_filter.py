@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from service.errors import Rejection
 from service.store.management.events import EventSummary, Index
+from service.timestamps import parse_iso_time
 
 State = Literal["queued", "decided", "dead", "ended"]
 
@@ -22,7 +23,8 @@ EVENT_OUTCOMES = (
 
 _AGE = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_CURSOR = re.compile(r"(\d{1,15})-([0-9A-Za-z_-]{1,64})", re.ASCII)
+CURSOR_PATTERN = r"^([0-9]{1,15})-([0-9A-Za-z_-]{1,64})$"
+_CURSOR = re.compile(CURSOR_PATTERN)
 _INDEXES: dict[State | None, tuple[Index, ...]] = {
     None: ("open", "dead", "ended"),
     "queued": ("open",),
@@ -121,7 +123,7 @@ def parse_time_filter(text: str) -> datetime:
     try:
         if age is not None:
             return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        timestamp = datetime.fromisoformat(text)
+        timestamp = parse_iso_time(text)
     except (ValueError, OverflowError):
         detail = f"{text[:64]!r} is not valid. Give a timestamp such as 2026-11-20T08:15, or an age such as 2h."
         raise ValueError(detail) from None

@@ -5,15 +5,16 @@ Replayed events have left the index or are in progress, so that no event is repl
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from service.errors import Rejection
+from service.errors import ConfigError, Rejection
 from service.management.audit_log import Actor, log_admin_change, to_completion
-from service.management.event_filter import Cursor, EventFilter
+from service.management.event_filter import CURSOR_PATTERN, Cursor, EventFilter
 from service.management.event_search import EventHit, find_events
 from service.management.event_view import locate_event
 from service.management.installation import InstallationOperations
@@ -36,6 +37,7 @@ NOT_REPLAYED: dict[str, tuple[ReplayResult, str]] = {
 """Result and reason by the store's answer for an event that was not replayed."""
 
 PageLimit = Annotated[int, Meta(ge=1, le=PAGE_EVENTS_MAX, description="events of one page")]
+CursorText = Annotated[str, Meta(pattern=CURSOR_PATTERN, description="the `next` of the previous page")]
 Rate = Annotated[float, Meta(ge=0.1, le=1_000, description="events a second, at most")]
 Reason = Annotated[str, Meta(min_length=1, max_length=REASON_CHARACTERS_MAX, description="why; stored with the event")]
 
@@ -69,7 +71,7 @@ class BulkRequest(Struct, frozen=True, kw_only=True):
     dry_run: bool = True
     limit: PageLimit = 50
     rate: Rate = 50.0
-    after: str | None = None
+    after: CursorText | None = None
 
 
 class ReplayOperations(InstallationOperations):
@@ -97,7 +99,7 @@ class ReplayOperations(InstallationOperations):
             raise Rejection(
                 409, "not_a_dead_letter", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
             )
-        return await _discard(named, self.actor, event_id, reason, dry_run=False)
+        return await _discard(named, self.actor, event_id, reason, self._days_min())
 
     async def replay_page(self, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
         """Replay a page of dead or ended events.
@@ -126,10 +128,20 @@ class ReplayOperations(InstallationOperations):
         if bulk.filter.state != "dead":
             raise Rejection(422, "invalid", "Only dead letters can be discarded. Set filter.state to dead.")
 
-        def change(hit: EventHit) -> Awaitable[EventChange]:
-            return _discard(hit.store, self.actor, hit.summary.id, reason, dry_run=bulk.dry_run)
+        days_min = self._days_min()
+
+        async def change(hit: EventHit) -> EventChange:
+            if bulk.dry_run:
+                return EventChange(hit.summary.id, hit.store.name, "planned")
+            return await _discard(hit.store, self.actor, hit.summary.id, reason, days_min)
 
         return await _change_page(self.stores, bulk, change)
+
+    def _days_min(self) -> float:
+        """Return the longest dedupe window. Commands have the settings, and not the longer retention of the pods."""
+        with contextlib.suppress(ConfigError):  # secrets of waybill.yaml may be missing on the machine of a command
+            return self.installation.config().dedupe_days if self.installation.is_configured else 0.0
+        return 0.0
 
 
 async def _change_page(
@@ -143,11 +155,10 @@ async def _change_page(
     started = time.monotonic()
     for hit in hits:
         items.append(await change(hit))
-        elapsed = time.monotonic() - started
         if not bulk.dry_run:
             # The time of the store's calls counts, so that a slow store does not reduce the rate further.
-            await asyncio.sleep(len(items) / bulk.rate - elapsed)
-        if elapsed >= PAGE_SECONDS_MAX and len(items) < len(hits):
+            await asyncio.sleep(len(items) / bulk.rate - (time.monotonic() - started))
+        if time.monotonic() - started >= PAGE_SECONDS_MAX and len(items) < len(hits):
             cursor = hit.cursor
             break
     return EventChangePage(items, cursor and cursor.format())
@@ -174,10 +185,8 @@ async def _replay(named: NamedStore, actor: Actor, event_id: str, *, rerun_done:
 
 
 @to_completion
-async def _discard(named: NamedStore, actor: Actor, event_id: str, reason: str, *, dry_run: bool) -> EventChange:
-    if dry_run:
-        return EventChange(event_id, named.name, "planned")
-    if not await named.store.replays.discard([event_id], reason):
+async def _discard(named: NamedStore, actor: Actor, event_id: str, reason: str, days_min: float) -> EventChange:
+    if not await named.store.replays.discard([event_id], reason, days_min):
         return EventChange(event_id, named.name, "gone", reason="the event is not a dead letter any more")
     log_admin_change(actor, "dead_letter.discarded", event_id)
     return EventChange(event_id, named.name, "discarded")

@@ -6,6 +6,7 @@ from typing import Literal
 
 from service.errors import Rejection
 from service.signatures.scheme import NotVerified
+from service.timestamps import parse_iso_time
 
 TimestampFormat = Literal["seconds", "milliseconds", "date"]
 """Format of a timestamp. A `date` is ISO 8601 with a time zone, or an HTTP date (RFC 9110, 5.6.7)."""
@@ -71,7 +72,7 @@ def _parse_date(text: str) -> float | None:
     match = _HTTP_DATE.fullmatch(text)
     try:
         if match is None:
-            moment = datetime.fromisoformat(text)
+            moment = parse_iso_time(text)
             return moment.timestamp() if moment.tzinfo is not None else None
         day, month, year, *clock = match.groups()
         numbers = [int(part) for part in clock]

@@ -30,8 +30,9 @@ from service.events import Delivery, Fact, RecordRef
 from service.ingestion.sources import Source
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app, build_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
 from service.ingress.store_monitor import StoreMonitor
+from service.listening_socket import bind
 from service.log import configure
 from service.log_writer import BUFFER_BYTES_MAX, BufferedLineWriter
 from service.management.audit_log import Actor, log_admin_change

@@ -46,8 +46,7 @@ class EffectsOutcome(Struct):
     retry_after_seconds: float | None = None
     deferred_seconds: float = 0.0
     """Longest wait for a rate limit or an open circuit."""
-    retry_for_seconds: float | None = None
-    """Longest age of the event up to which the destinations of the failed effects are retried."""
+    retry_for_seconds: float = 0.0  # longest `retry.for` of the destinations of failed effects; 0 is none
     is_behind: bool = False
     """Whether an effect waits for an effect of an earlier event."""
 
@@ -200,15 +199,11 @@ class EffectsRun:
             self._ledger[index] = DONE
         except (TransientError, Deferred) as failure:
             error = failure
-            if failure.retry_for_seconds is not None:
-                self.outcome.retry_for_seconds = max(self.outcome.retry_for_seconds or 0, failure.retry_for_seconds)
+            self.outcome.retry_for_seconds = max(self.outcome.retry_for_seconds, failure.retry_for_seconds or 0.0)
             # A response can open the circuit, and so defer a call that was sent.
             if effect.repeat == "unsafe" and not is_not_performed(failure):
-                error = PermanentError(
-                    "outcome_unknown",
-                    f"the target may have performed the effect: {failure}",
-                    http_status=failure.http_status,
-                )
+                reason = f"the target may have performed the effect: {failure}"
+                error = PermanentError("outcome_unknown", reason, http_status=failure.http_status)
             if isinstance(error, Deferred):
                 self._defer(index, error)
             else:

@@ -208,7 +208,9 @@ class LaneRun:
         if error is None:
             return await attempt.finish("matched")
         # A limit or an open circuit uses up no attempt, but the age of the event still counts.
-        exhausted = attempt.is_exhausted(counts=not outcome.is_deferred, retry_for_seconds=outcome.retry_for_seconds)
+        exhausted = attempt.is_exhausted(
+            counts=not outcome.is_deferred, retry_for_seconds=outcome.retry_for_seconds or None
+        )
         if not outcome.has_deferred or exhausted:
             return await attempt.dead_letter(error)
         if isinstance(error, Deferred):

@@ -25,6 +25,7 @@ from service.platforms.base import FetchedRecord
 from service.settings import Settings
 from service.store import LastState
 from service.store.queue.futile_waits import FutileWaits
+from service.timestamps import parse_iso_time
 from workers.processing.missing_records import MissingRecords
 from workers.processing.retries import stale_read_wait_seconds
 
@@ -129,7 +130,7 @@ def is_within_tolerance(event: Event, fetched: FetchedRecord) -> bool:
 def _parse_time(text: str | None) -> datetime | None:
     """Return a time with an offset from UTC. Without one it is not comparable."""
     try:
-        time = datetime.fromisoformat(text) if text else None
+        time = parse_iso_time(text) if text else None
     except ValueError:
         return None
     return time if time is not None and time.tzinfo is not None else None

@@ -178,6 +178,13 @@ METRICS = (
         "The admin API denies many calls: missing or unknown token, or insufficient role.",
     ),
     Alert(
+        "WaybillConnectionsExhausted",
+        "sum by (namespace, reason) (increase(waybill_connections_closed_total{$scope}[10m])) > 0",
+        "0m",
+        "warning",
+        "A port has WAYBILL_CONNECTIONS_MAX connections: others are closed, or new ones rejected.",
+    ),
+    Alert(
         "WaybillFetchesFail",
         _half_fail("waybill_fetches_total", "namespace, platform"),
         "10m",

@@ -50,7 +50,8 @@ class IdempotencyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """TLS: client certificate for mutual TLS, and certificate authorities of the target, as PEM files.
 
-    The files are read again when they change. `ca_file` replaces the authorities of the system.
+    The files are read again when they change. `ca_file` replaces the authorities of the system and those of
+    WAYBILL_OUTBOUND_CA_FILE.
     """
 
     certificate_file: FilePath | None = None

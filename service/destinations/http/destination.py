@@ -24,7 +24,7 @@ from service.destinations.kind import DestinationDependencies, Probe, ShownReque
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, TransientError
 from service.events import new_event_id
 from service.exchange import Exchange
-from service.http_client import HttpResponse
+from service.http_client import ConnectionOptions, HttpResponse
 from service.platforms.api.credentials import build_credentials
 from service.platforms.api.error_messages import scrub_secrets
 from service.platforms.api.responses import CREDENTIAL_STATUSES, describe_failure, is_transient, retry_after_seconds
@@ -50,7 +50,8 @@ class HttpDestination:
         self._dependencies = dependencies
         self._at = f"destinations.{name}"
         self._secrets = SecretReader(dependencies.environ)
-        self._tls = TlsFiles(config.tls, f"{self._at}.tls") if config.tls else None
+        settings = dependencies.http_client.settings
+        self._tls = TlsFiles(config.tls, settings, f"{self._at}.tls") if config.tls else None
         self._credentials = build_credentials(
             config.auth,
             DESTINATION_PREFIX + name,
@@ -167,12 +168,13 @@ class HttpDestination:
             headers=prepared.headers,
             body=prepared.body,
             seconds_max=seconds_max,
-            connect_seconds_max=self.config.timeouts.connect_seconds,
             bytes_max=ANSWER_BYTES_MAX,
             guarded=not self.config.allow_private_host,
             body_needed=body_needed,
             exchange=exchange,
-            tls=self._tls.context() if self._tls else None,
+            connection=ConnectionOptions(
+                self.config.timeouts.connect_seconds, self._tls.context() if self._tls else None
+            ),
         )
 
     def _check_status(self, answer: HttpResponse, context: SendContext) -> None:

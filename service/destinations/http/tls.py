@@ -6,19 +6,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.destinations.http.config import TlsConfig
+from service.egress import tls_context
 from service.errors import ConfigError
+from service.outbound_settings import OutboundSettings
 from service.secrets import RECHECK_SECONDS
 
 
 class TlsFiles:
-    """TLS context from the files of `config`. `at` is the path in waybill.yaml. `clock` is monotonic, in seconds."""
+    """TLS context from the files of `config`. `at` is the path in waybill.yaml. `clock` is monotonic, in seconds.
 
-    def __init__(self, config: TlsConfig, at: str, clock: Callable[[], float] = time.monotonic) -> None:
+    Without `ca_file` the certificate authorities are those of `settings`.
+    """
+
+    def __init__(
+        self, config: TlsConfig, settings: OutboundSettings, at: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._config = config
+        self._settings = settings
         self._at = at
         self._clock = clock
         self._state = self._file_state()
-        self._context = _load(config, at)
+        self._context = self._load()
         self._checked_at = clock()
 
     def context(self) -> ssl.SSLContext:
@@ -28,7 +36,7 @@ class TlsFiles:
             state = self._file_state()
             if state != self._state:
                 try:
-                    self._context = _load(self._config, self._at)
+                    self._context = self._load()
                 except ConfigError:  # the files are being replaced, one after the other
                     return self._context
                 self._state = state
@@ -44,20 +52,21 @@ class TlsFiles:
             found.append((state.st_ino, state.st_mtime_ns) if state else (0, 0))
         return tuple(found)
 
-
-def _load(config: TlsConfig, at: str) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file)
-    except OSError as error:
-        fix = "write the certificates of the authorities as PEM"
-        raise ConfigError(f"{at}.ca_file", f"cannot be read as certificates: {_reason(error)}", fix) from None
-    if config.certificate_file:
+    def _load(self) -> ssl.SSLContext:
+        config = self._config
+        shared = None if config.ca_file else tls_context(self._settings)
         try:
-            context.load_cert_chain(config.certificate_file, config.key_file)
+            context = shared or ssl.create_default_context(cafile=config.ca_file)
         except OSError as error:
-            fix = "write certificate and key as PEM, the key without passphrase, and check that they belong together"
-            raise ConfigError(f"{at}.certificate_file", f"cannot be used: {_reason(error)}", fix) from None
-    return context
+            fix = "write the certificates of the authorities as PEM"
+            raise ConfigError(f"{self._at}.ca_file", f"cannot be read as certificates: {_reason(error)}", fix) from None
+        if config.certificate_file:
+            try:
+                context.load_cert_chain(config.certificate_file, config.key_file)
+            except OSError as error:
+                fix = "write certificate and key as PEM, the key without passphrase; they must belong together"
+                raise ConfigError(f"{self._at}.certificate_file", f"cannot be used: {_reason(error)}", fix) from None
+        return context
 
 
 def _reason(error: OSError) -> str:

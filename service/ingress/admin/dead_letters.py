@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 from service.ingress.admin.dependencies import Operations, RawParameter
 from service.ingress.admin.events import BulkReplayRequest, FilterParameters, ReplayRequest
 from service.ingress.admin.paging import After, LimitParameter
+from service.ingress.admin.problems import FieldError, ValidationProblem
 from service.management.dead_letter_groups import DeadLetterGroups
 from service.management.event_search import EventPage
 from service.management.event_view import EventView
@@ -80,4 +81,11 @@ class DeadLetters(Controller):
 
 
 def _dead_only(data: BulkRequest) -> BulkRequest:
+    """Return the request for dead letters.
+
+    Raises:
+        Rejection: 422 `invalid`: The filter has another state.
+    """
+    if data.filter.state not in {None, "dead"}:
+        raise ValidationProblem([FieldError("/filter/state", "is not dead", "remove it, or use /events/replay")])
     return structs.replace(data, filter=structs.replace(data.filter, state="dead"))

@@ -4,16 +4,20 @@ Litestar generates the document from the routes. The error responses of an opera
 have the schema of `problems`.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
 from litestar import Request
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from service.ingress.http.openapi import describe_health
 from service.ingress.http.problems import MEDIA_TYPE, problem_schema
+from service.management.event_filter import EventFilter
 
 _ALWAYS = {
     "400": "the query or the path is malformed",
@@ -35,6 +39,40 @@ _MATCHED = {
     "412": "the item was changed since it was read",
     "422": _BODY["422"],
     "428": "If-Match is required",
+}
+
+API = "/api/"
+
+_REFERENCE = re.compile(r"#/components/schemas/([^\"]+)")
+_STRICT = {"additionalProperties": False}
+
+
+def _with(name: str) -> dict[str, Any]:
+    """Return the rule that a property is present and not null."""
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
+def _bulk(*states: str | None) -> dict[str, Any]:
+    """Return the rule of a bulk request: the states of its events, and a filter unless it is for all of them."""
+    fields = [name for name in EventFilter.__struct_fields__ if name != "state"]
+    every = {"required": ["all"], "properties": {"all": {"const": True}}}
+    some = {"properties": {"filter": {"anyOf": [_with(name) for name in fields]}}}
+    return {"anyOf": [every, some], "allOf": [{"properties": {"filter": {"properties": {"state": {"enum": states}}}}}]}
+
+
+_RULES: Mapping[str, Mapping[str, Any]] = {
+    "DryRunRequest": {"oneOf": [_with(name) for name in ("event", "fetch", "post")]},
+    "BulkReplayRequest": _bulk("dead", "ended", None),
+    "BulkDiscardRequest": _bulk("dead", None),
+}
+"""Rules between the properties of a request, by the name of its schema."""
+
+_METRICS = {
+    "get": {
+        "operationId": "metrics",
+        "summary": "Metrics in the text format of Prometheus",
+        "responses": {"200": {"description": "metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    }
 }
 
 PROBLEM = problem_schema(
@@ -68,10 +106,25 @@ def with_error_codes(document: Mapping[str, Any]) -> dict[str, Any]:
     paths = {
         path: {method: _operation(path, found) for method, found in item.items()}
         for path, item in document["paths"].items()
+        if path.startswith(API)
     }
-    components = {**document["components"]}
-    components["schemas"] = {**components.get("schemas", {}), "Problem": PROBLEM}
-    return {**document, "paths": paths, "components": components}
+    # Patterns of OpenAPI are those of ECMA-262, which has no \Z.
+    schemas = msgspec.json.decode(msgspec.json.encode(document["components"]["schemas"]).replace(rb"\\Z", b"$"))
+    of_requests = {name: {**schemas[name], **_STRICT, **_RULES.get(name, {})} for name in _request_schemas(document)}
+    components = {**document["components"], "schemas": {**schemas, **of_requests, "Problem": PROBLEM}}
+    return {**document, "paths": {**paths, **describe_health(), "/metrics": _METRICS}, "components": components}
+
+
+def _request_schemas(document: Mapping[str, Any]) -> set[str]:
+    """Return the names of the schemas of objects in request bodies. All of them reject unknown keys."""
+    schemas: Mapping[str, Any] = document["components"]["schemas"]
+    bodies = [found.get("requestBody") for item in document["paths"].values() for found in item.values()]
+    names, read = set[str](), list[object](bodies)
+    while read:
+        new = set(_REFERENCE.findall(msgspec.json.encode(read.pop()).decode())) - names
+        names |= new
+        read += [schemas[name] for name in new]
+    return {name for name in names if schemas[name].get("type") == "object"}
 
 
 def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +132,14 @@ def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     errors = sorted(_error_statuses(path, operation).items())
     problems = {status: {"description": meaning, "content": content} for status, meaning in errors}
     others = {status: found for status, found in operation["responses"].items() if status not in problems}
-    return {**operation, "responses": {**others, **problems}}
+    parameters = [
+        {**each, "required": each["required"] or each["name"] == "If-Match"} for each in _parameters(operation)
+    ]
+    return {**operation, "parameters": parameters, "responses": {**others, **problems}}
+
+
+def _parameters(operation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return operation.get("parameters", ())
 
 
 def _error_statuses(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
@@ -89,7 +149,7 @@ def _error_statuses(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
         statuses |= _BODY | _NAMED
     if "{" in path or path.endswith(("/rulebook", "/diff")):
         statuses |= _NAMED
-    parameters = operation.get("parameters", ())
+    parameters = _parameters(operation)
     names = {parameter["name"] for parameter in parameters}
     if any(parameter["in"] == "query" for parameter in parameters):
         statuses["422"] = _BODY["422"]

@@ -75,6 +75,13 @@ def invalid(error: ConfigError, prefix: str = "", at: str = "") -> ValidationPro
     )
 
 
+def body_problem(error: msgspec.ValidationError) -> ValidationProblem:
+    """Return a 422 for a body that does not match its type."""
+    message, _, path = str(error).partition(" - at `$")
+    fault = _fault({"source": "body", "key": path.removeprefix(".").removesuffix("`"), "message": message})
+    return ValidationProblem([fault], "The request does not match the schema.")
+
+
 def pointer_of(path: str) -> str:
     """Return the JSON pointer of a path: `/when/all/1/field` for `when.all[1].field`."""
     steps = [found[1] or found[2] for found in _PATH_STEP.finditer(path)]

@@ -16,7 +16,6 @@ from service.ingress.admin.destinations import Destinations
 from service.ingress.admin.dry_runs import DryRuns
 from service.ingress.admin.erasure import Erasure
 from service.ingress.admin.events import Events, event_filter
-from service.ingress.admin.paging import reject_unknown_query_parameters
 from service.ingress.admin.problems import (
     handle_admin_http_error,
     handle_config_error,
@@ -24,6 +23,7 @@ from service.ingress.admin.problems import (
     handle_store_error,
 )
 from service.ingress.admin.quarantine import QuarantinedDeliveries
+from service.ingress.admin.request_checks import check_request_body, check_request_query
 from service.ingress.admin.rule_actions import RuleActions
 from service.ingress.admin.rule_changes import rule_edit
 from service.ingress.admin.rule_types import RuleTypes
@@ -84,7 +84,8 @@ def admin_router(installation: Installation, environ: Mapping[str, str]) -> Rout
     return Router(
         PATH,
         route_handlers=CONTROLLERS,
-        guards=[tokens.authorize, reject_unknown_query_parameters],
+        guards=[tokens.authorize, check_request_query],
+        before_request=check_request_body,
         dependencies={
             "operations": Provide(operations_of, sync_to_thread=False),
             "accounts": Provide(accounts_of, sync_to_thread=False),

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
+from service.exchange_text import format_exchange
 from service.ingress.console.assets import asset_url
 from service.plurals import count_noun
 from service.rules.trace import Step
@@ -105,6 +106,10 @@ def _format_trace(steps: Sequence[Step]) -> str:
     return "\n".join(format_steps(steps))
 
 
+def _format_exchange(exchange: Mapping[str, Any]) -> str:
+    return "\n".join(format_exchange(exchange))
+
+
 def _with_spaces(text: object) -> str:
     return str(text).replace("_", " ")
 
@@ -115,6 +120,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "bytes": format_bytes,
     "count": count_noun,
     "pretty": format_json,
+    "exchange": _format_exchange,
     "value": format_value,
     "spaced": _with_spaces,
     "short": short_id,

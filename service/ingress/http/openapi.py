@@ -59,8 +59,7 @@ def openapi_document() -> bytes:
                 "post": _deliver("deliverWithToken"),
                 "options": _handshake("handshakeWithToken"),
             },
-            "/healthz": _health("healthz", "the process is alive", {}),
-            "/readyz": _health("readyz", "events can be stored durably", {"503": "events cannot be stored durably"}),
+            **describe_health(),
         },
         "components": {"schemas": {"Outcome": _OUTCOME, "Problem": _PROBLEM}},
     }
@@ -111,6 +110,14 @@ def _handshake(name: str) -> dict[str, Any]:
 def _rejection(status: int) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": " or ".join(REJECTIONS[status]), "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+def describe_health() -> dict[str, Any]:
+    """Return the path items of the health endpoints, which both ports have."""
+    return {
+        "/healthz": _health("healthz", "the process is alive", {}),
+        "/readyz": _health("readyz", "events can be stored durably", {"503": "events cannot be stored durably"}),
+    }
 
 
 def _health(name: str, meaning: str, others: Mapping[str, str]) -> dict[str, Any]:

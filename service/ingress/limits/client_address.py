@@ -8,12 +8,14 @@ from service.ssrf_guard import Network
 
 HOPS_MAX = 10
 HOP_CHARACTERS_MAX = 64
+MAPPED_PREFIX = "::ffff:"
 IPV6_PREFIX_BITS = 64
 """An IPv6 sender usually controls a /64, so all its addresses count as one."""
 
 
 def client_address(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> str:
     """Return the last untrusted address of X-Forwarded-For. Entries left of it can be forged."""
+    peer = _unmapped(peer)
     if not trusted or not is_trusted(peer, trusted):
         return peer
     for hop in reversed(headers.get("x-forwarded-for", "").rsplit(",", HOPS_MAX)[-HOPS_MAX:]):
@@ -44,7 +46,12 @@ def address_block(address: str) -> str:
 @lru_cache(maxsize=4_096)
 def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
     """Return true if the address is in one of the networks."""
-    return _is_address(address) and any(ip_address(address) in network for network in trusted)
+    return _is_address(address) and any(ip_address(_unmapped(address)) in network for network in trusted)
+
+
+def _unmapped(address: str) -> str:
+    """Return the IPv4 address of an IPv4-mapped one, which a socket for both families has for IPv4 clients."""
+    return address[len(MAPPED_PREFIX) :] if address.startswith(MAPPED_PREFIX) and "." in address else address
 
 
 def _parse_hop(hop: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from msgspec import UNSET, UnsetType
 
 from service.records import Money, Quantity, Text, Timestamp
+from service.timestamps import parse_iso_time
 
 JsonObject = Mapping[str, Any]
 """A decoded JSON object."""
@@ -56,7 +57,7 @@ def as_timestamp(value: object) -> Timestamp:
     if not isinstance(value, str):
         return UNSET
     try:
-        moment = datetime.fromisoformat(value)
+        moment = parse_iso_time(value)
     except ValueError:
         return UNSET
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

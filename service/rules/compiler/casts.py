@@ -15,6 +15,7 @@ from service.rules.compiler.literals import is_number, kind_name, read_literal
 from service.rules.fields import Field, FieldKind, FieldReader
 from service.rules.scope import Value
 from service.rules.syntax import Cast
+from service.timestamps import parse_iso_time
 
 SECONDS_MAX = 10**11
 """A larger number of a moment is in milliseconds; in seconds it would be a year after 5000."""
@@ -77,7 +78,7 @@ def _moment(value: Value) -> Value:
     """Convert ISO 8601 text, in UTC if it has no offset, or the seconds or milliseconds since 1970."""
     try:
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
+            moment = parse_iso_time(value)
             return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         if type(value) in {int, Decimal}:
             seconds = value if abs(value) < SECONDS_MAX else value / 1_000

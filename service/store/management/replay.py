@@ -90,8 +90,8 @@ class Replays:
         results: list[bytes] = await self._client.call(REPLAY, arguments, seconds_max=CALL_SECONDS_MAX)
         return [cast("Replayed", result.decode()) for result in results]
 
-    async def discard(self, event_ids: Sequence[str], reason: str) -> int:
-        """Discard dead letters.
+    async def discard(self, event_ids: Sequence[str], reason: str, days_min: float = 0.0) -> int:
+        """Discard dead letters. They are kept as other ended events, and for `days_min` at least.
 
         Returns:
             The number of ids that were dead letters.
@@ -99,5 +99,6 @@ class Replays:
         Raises:
             StoreUnavailable: The dead letters may not be discarded; safe to repeat.
         """
-        arguments = ("discarded", reason, self._retention_ms, self._body_ms, *event_ids)
+        retention_ms = max(self._retention_ms, int(days_min * 86_400_000))
+        arguments = ("discarded", reason, retention_ms, self._body_ms, *event_ids)
         return await self._client.call(DISCARD, arguments, seconds_max=CALL_SECONDS_MAX)

@@ -15,7 +15,8 @@ from service.configuration import load_config
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.app import build_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.log import configure
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings

@@ -22,7 +22,8 @@ from service.ingestion.dedupe_keys import dedupe_key_of_id
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.management.installation import Installation
 from service.platforms.registry import build_platforms
 from service.secrets import SecretRef

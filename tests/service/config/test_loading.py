@@ -527,6 +527,16 @@ def test_custom_platform_supports_all_kinds_of_auth(tmp_path: Path, auth: dict[s
     assert isinstance(erp.auth, kind)
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_ignored_proxy_is_a_warning(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, change("platforms/pack/kind", "pack_cloud"))
+    without = load_config(path, {**ENVIRON, name: ""}).warnings
+    warning, *others = load_config(path, {**ENVIRON, name: "http://user:hush@proxy:3128"}).warnings
+    assert tuple(others) == without
+    assert warning.startswith(f"{name.upper()}: is ignored")
+    assert "hush" not in warning
+
+
 def test_allowed_unverified_source_is_a_warning(tmp_path: Path) -> None:
     source = {"platform": "ofn", "verify": NONE, "allow_unverified": True}
     config = load(tmp_path, "sources/ofn-payments", source)

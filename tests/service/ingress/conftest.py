@@ -22,7 +22,8 @@ from service.http_client import HttpClient
 from service.ingestion.event_store import EventStore
 from service.ingestion.sources import Source, build_sources
 from service.ingress.app import build_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.log import configure
 from service.platforms.registry import build_platforms
 from service.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import ConfigError
-from service.ingress.server import bind
+from service.listening_socket import bind
 from tests.service.ingress.conftest import Order, Start, encode, signed
 
 

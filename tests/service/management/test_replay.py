@@ -7,12 +7,14 @@ import time
 import pytest
 from msgspec import structs
 
+from service.config.sources import SourceConfig
 from service.errors import Rejection
 from service.management.event_filter import EventFilter
 from service.management.operations import AdminOperations
 from service.management.replay import BulkRequest, EventChange
 from service.sandbox.faults import Fault
-from tests.service.management.conftest import make_dead_letters
+from tests.service.ingress.admin.conftest import CONFIG, installation_of
+from tests.service.management.conftest import ANN, make_dead_letters
 from tests.workers.harness import WorkerHarness, sent_key
 
 pytestmark = pytest.mark.store
@@ -89,6 +91,19 @@ async def test_every_change_is_logged_with_actor_and_client_host(
         ("dead_letter.discarded", second, "ann", "command", "host-7"),
     ]
     assert (await harness.stored_event(second))["reason"] == "sent by mistake"
+
+
+@pytest.mark.parametrize(("hours", "days"), [(24.0, 14), (24.0 * 40, 40)])
+async def test_a_discarded_event_is_kept_as_long_as_the_longest_dedupe_window(
+    harness: WorkerHarness, hours: float, days: int
+) -> None:
+    """Commands have the settings of the environment, which do not know the windows of the sources."""
+    [event_id] = await make_dead_letters(harness)
+    config = structs.replace(CONFIG, sources={"shop": SourceConfig(platform="pack", dedupe_hours=hours)})
+    installation = installation_of(lambda: harness.store, config)
+    await AdminOperations(installation, ANN).discard_event(event_id, "why")
+    kept_ms: int = await harness.store.client.command("PTTL", f"wb:history:{event_id}")
+    assert round(kept_ms / 86_400_000, 1) == days
 
 
 async def test_an_event_in_progress_is_not_replayed(

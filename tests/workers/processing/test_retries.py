@@ -1,5 +1,7 @@
 """Backoff and limits of attempts, for any attempt, random number and Retry-After."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +35,16 @@ def test_longest_backoff_doubles_with_each_attempt_up_to_its_limit(attempt: int,
 def test_attempts_are_exhausted_at_either_limit(attempt: int, age: float) -> None:
     expected = attempt >= SETTINGS.attempts_max or age >= SETTINGS.event_age_seconds_max
     assert attempts_exhausted(SETTINGS, attempt, age) == expected
+
+
+@given(st.integers(0, 2**32))
+def test_age_ends_the_retries_of_an_outage_before_the_number_of_attempts_does(seed: int) -> None:
+    rng, age, attempt = random.Random(seed), 0.0, 1
+    while not attempts_exhausted(SETTINGS, attempt, age):
+        age += delay_seconds(SETTINGS, attempt, rng.random())
+        attempt += 1
+    assert age >= SETTINGS.event_age_seconds_max == 72 * 3_600
+    assert attempt < SETTINGS.attempts_max / 2
 
 
 @given(st.floats(0, 1e6))

@@ -16,7 +16,8 @@ from service.config import AdminConfig, AdminToken, Config, Role
 from service.config.loading import OutboundConfig
 from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.log import configure
 from service.management.installation import Installation
 from service.secrets import SecretRef

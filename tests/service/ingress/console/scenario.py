@@ -16,7 +16,8 @@ from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.app import build_admin_app
 from service.ingress.console import console_router
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.management.installation import Installation
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault

@@ -96,13 +96,14 @@ async def test_each_tab_of_an_event_shows_its_part(browser: Browser, filled: Sce
         "delivery": "user-agent pack/1",
         "record": "status = received received",
         "rules": "true: element 0 quantity_received < quantity_ordered was 10 against 40",
-        "effects": "target_rejected: answered 422",
+        "effects": " answered 422",
         "related": "purchase_order.updated",
     }
     assert set(expected) == set(TABS)
     for tab, text in expected.items():
         page = (await browser.get(f"/events/{filled.dead}?tab={tab}")).page
         assert text in page.text, tab
+        assert (" -> 422 after " in page.text) == (tab == "effects")
         for other in (filled.matched, filled.queued):
             assert (await browser.get(f"/events/{other}?tab={tab}")).status == 200
     assert (await browser.get(f"/events/{filled.dead}?tab=nothing")).status == 404

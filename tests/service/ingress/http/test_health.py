@@ -10,8 +10,9 @@ from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import StoreFull, StoreNotDurable, StoreUnavailable, WaybillError
 from service.ingress.app import build_admin_app
 from service.ingress.http.health import Readiness
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
 from service.ingress.store_monitor import StoreMonitor
+from service.listening_socket import bind
 from service.settings import Settings
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Store, open_store
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed

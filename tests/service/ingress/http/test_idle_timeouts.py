@@ -11,7 +11,8 @@ import pytest
 from service.ingestion.sources import Source
 from service.ingress.app import build_app
 from service.ingress.http.idle_timeouts import ConnectionTimeouts
-from service.ingress.server import Listener, bind
+from service.ingress.server import Listener
+from service.listening_socket import bind
 from service.settings import Settings
 from service.store import Store
 from tests.service.ingress.conftest import Order, Serve, encode, signed
