@@ -9,10 +9,10 @@ import msgspec
 from msgspec import structs
 
 from service.cli.api_responses import PublicationPage, RulebookResponse
+from service.destinations.kind import Probe
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient
-from service.destinations.kind import Probe
 from service.management.circuits import CircuitView
 from service.management.destinations import DestinationDetails, DestinationView
 from service.management.dry_run import Candidate, DryRun, RulebookComparison

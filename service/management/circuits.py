@@ -91,9 +91,7 @@ class CircuitFields(TypedDict):
     parked_age_seconds: float
 
 
-def read_circuit(
-    key: str, circuits: Mapping[str, float], parked: Sequence[Mapping[str, ParkedJobs]]
-) -> CircuitFields:
+def read_circuit(key: str, circuits: Mapping[str, float], parked: Sequence[Mapping[str, ParkedJobs]]) -> CircuitFields:
     """Return the state of the circuit of an account or destination. `key` is its name in the store."""
     seconds = circuits.get(key)
     here = [jobs[key] for jobs in parked if key in jobs]

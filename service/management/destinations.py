@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.destinations.kind import Probe
-from service.errors import ConfigError, Rejection
+from service.errors import Rejection
 from service.management.audit_log import log_admin_change, to_completion
 from service.management.circuits import read_circuit
 from service.management.installation import InstallationOperations
@@ -106,7 +106,9 @@ class DestinationOperations(InstallationOperations):
             TransientError, PermanentError: The request could not be built.
         """
         if method not in TEST_METHODS:
-            raise Rejection(422, "invalid", f"method {method[:20]} is not supported. Use one of {', '.join(TEST_METHODS)}.")
+            raise Rejection(
+                422, "invalid", f"method {method[:20]} is not supported. Use one of {', '.join(TEST_METHODS)}."
+            )
         if path and not path.startswith("/"):
             raise Rejection(422, "invalid", "path does not start with /. Write a path such as /health.")
         destinations = self.installation.destinations()
@@ -127,9 +129,7 @@ class DestinationOperations(InstallationOperations):
         known = ", ".join(self.installation.config().destinations) or "none is configured"
         return Rejection(404, "not_found", f"destination {name[:64]} not found. Use one of: {known}.")
 
-    def _view(
-        self, name: str, circuits: Mapping[str, float], parked: list[dict[str, ParkedJobs]]
-    ) -> DestinationView:
+    def _view(self, name: str, circuits: Mapping[str, float], parked: list[dict[str, ParkedJobs]]) -> DestinationView:
         config = self.installation.config().destinations.get(name)
         return DestinationView(
             name=name,

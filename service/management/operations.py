@@ -2,7 +2,6 @@
 
 from service.management import erasure
 from service.management.dead_letter_groups import DeadLetterGroupOperations
-from service.management.destinations import DestinationOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
 from service.management.event_search import EventOperations
