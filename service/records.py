@@ -1,14 +1,18 @@
-"""Records: purchase order and customer, independent of the platform. Connectors decode responses into these types.
+"""Records: purchase order and customer, independent of the platform, and the base of declared records.
+
+Connectors decode responses into these types. `service.config.record_kinds` builds the types of declared kinds.
 
 An absent field is UNSET, a null field is None. Money is a Decimal with a currency, timestamps are aware datetimes, ids
 are text, quantities are integers or Decimals. Rules can read other fields of the response under `raw.`.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, field
 
 Quantity = int | Decimal
 Text = str | UnsetType | None
@@ -73,8 +77,19 @@ class Supplier(Struct, frozen=True, kw_only=True):
     reference: Text = UNSET
 
 
+class OrderCustomer(Struct, frozen=True, kw_only=True):
+    """Customer that an order names. Only `customer` of a `map` sets it."""
+
+    id: Text = UNSET
+    name: Text = UNSET
+    reference: Text = UNSET
+
+
 class PurchaseOrder(Struct, frozen=True, kw_only=True):
-    """Order placed with a supplier."""
+    """Order placed with a supplier.
+
+    A total or quantity is the platform's own if `map` has a pointer for it. Otherwise it is derived from the lines.
+    """
 
     id: str
     reference: Text = UNSET
@@ -84,10 +99,16 @@ class PurchaseOrder(Struct, frozen=True, kw_only=True):
     created_at: Timestamp = UNSET
     updated_at: Timestamp = UNSET
     deleted_at: Timestamp = UNSET
+    customer: OrderCustomer | UnsetType | None = UNSET
+    _total: Money | UnsetType | None = field(default=UNSET, name="total")
+    _quantity_ordered: Quantity | UnsetType | None = field(default=UNSET, name="quantity_ordered")
+    _quantity_received: Quantity | UnsetType | None = field(default=UNSET, name="quantity_received")
 
     @property
-    def total(self) -> Money | UnsetType:
-        """Sum of all lines; UNSET if a price or quantity is absent, or the currencies differ."""
+    def total(self) -> Money | UnsetType | None:
+        """Own total, or the sum of all lines; UNSET if a price or quantity is absent, or the currencies differ."""
+        if self._total is not UNSET:
+            return self._total
         if not self.lines:
             return UNSET
         try:
@@ -96,20 +117,23 @@ class PurchaseOrder(Struct, frozen=True, kw_only=True):
             return _total(self.lines)
 
     @property
-    def quantity_ordered(self) -> Quantity | UnsetType:
+    def quantity_ordered(self) -> Quantity | UnsetType | None:
         """Units ordered, in all lines."""
-        return _sum(self.lines, "quantity_ordered")
+        return _sum(self.lines, "quantity_ordered") if self._quantity_ordered is UNSET else self._quantity_ordered
 
     @property
-    def quantity_received(self) -> Quantity | UnsetType:
+    def quantity_received(self) -> Quantity | UnsetType | None:
         """Units received, in all lines."""
-        return _sum(self.lines, "quantity_received")
+        return _sum(self.lines, "quantity_received") if self._quantity_received is UNSET else self._quantity_received
 
     @property
     def quantity_missing(self) -> Quantity | UnsetType:
         """Units ordered and not received, in all lines. Excess units of one line do not reduce the number."""
         if self.lines is None or self.lines is UNSET:
-            return UNSET
+            ordered, received = self._quantity_ordered, self._quantity_received
+            if ordered is UNSET or ordered is None or received is UNSET or received is None:
+                return UNSET
+            return max(ordered - received, 0)
         missing: Quantity = 0
         for line in self.lines:
             ordered, received = line.quantity_ordered, line.quantity_received
@@ -149,9 +173,43 @@ class Customer(Struct, frozen=True, kw_only=True):
     deleted_at: Timestamp = UNSET
 
 
-Record = PurchaseOrder | Customer
+class DeclaredPart(Struct, frozen=True, kw_only=True):
+    """Object or list element of a declared record."""
 
-RECORDS: dict[str, type[PurchaseOrder] | type[Customer]] = {"purchase_order": PurchaseOrder, "customer": Customer}
+    personal_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are declared as personal, beside those of `PERSONAL`."""
+    required_fields: ClassVar[tuple[str, ...]] = ()
+    nested_fields: ClassVar[tuple[str, ...]] = ()
+    """Objects and lists of objects with required fields inside."""
+
+
+class DeclaredRecord(DeclaredPart, frozen=True, kw_only=True):
+    """Record of a declared kind. The types of the kinds are built from `records` in waybill.yaml."""
+
+    enum_values: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The declared values by path of a field; `[]` stands for an element of a list."""
+
+    id: str
+    created_at: Timestamp = UNSET
+    updated_at: Timestamp = UNSET
+    deleted_at: Timestamp = UNSET
+
+
+OWN_FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"purchase_order": ("total", "quantity_ordered", "quantity_received", "customer"), "customer": ()}
+)
+"""Fields that no connector of a built-in platform reads, so that only `map` gives them a pointer."""
+
+Record = PurchaseOrder | Customer | DeclaredRecord
+
+RecordType = type[PurchaseOrder] | type[Customer] | type[DeclaredRecord]
+RecordTypes = Mapping[str, RecordType]
+"""The types of records by kind: the built-in ones, and those of `records` in waybill.yaml."""
+
+KnownRecords = Mapping[str, RecordType | None]
+"""The types of records; None for a declared kind with mistakes of its own."""
+
+RECORDS: RecordTypes = MappingProxyType({"purchase_order": PurchaseOrder, "customer": Customer})
 """Built-in record kinds."""
 
 PERSONAL = frozenset({

@@ -144,7 +144,7 @@ async def open_dependencies(
             worker_in_flight_max=max(settings.concurrency // 2, 1),
         )
         destinations = Destinations(config.destinations, setup)
-        platforms = build_platforms(config.platforms, environ, outbound, throttles)
+        platforms = build_platforms(config.platforms, environ, outbound, throttles, config.record_types)
         resources = {
             "outbound": outbound,
             "destinations": destinations,
@@ -163,7 +163,7 @@ async def open_dependencies(
             exchange_limits(settings),
             intake,
         )
-        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
+        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
         stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
         dependencies = WorkerDependencies(

@@ -9,6 +9,7 @@ from service.actions import Action
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.metrics.families import RULEBOOK, RULEBOOKS_REJECTED
 from service.outage_log import log_outage
+from service.records import RECORDS, RecordTypes
 from service.rules import Rulebook
 from service.store.rulebook import RulebookStore
 
@@ -16,9 +17,16 @@ from service.store.rulebook import RulebookStore
 class RulebookWatcher:
     """Holds the active rulebook. No event is decided before the first version is published."""
 
-    def __init__(self, store: RulebookStore, actions: Sequence[type[Action]], refresh_seconds: float) -> None:
+    def __init__(
+        self,
+        store: RulebookStore,
+        actions: Sequence[type[Action]],
+        refresh_seconds: float,
+        records: RecordTypes = RECORDS,
+    ) -> None:
         self._store = store
         self._actions = actions
+        self._records = records
         self._refresh_seconds = refresh_seconds
         self._rejected_version: str | None = None
         self._activation_lock = asyncio.Lock()
@@ -76,7 +84,7 @@ class RulebookWatcher:
         previous = self.rulebook.version if self.rulebook else None
         try:
             # In a thread: a thousand rules take most of a second to compile, which would block the event loop.
-            self.rulebook = await asyncio.to_thread(Rulebook.load, document, self._actions)
+            self.rulebook = await asyncio.to_thread(Rulebook.load, document, self._actions, self._records)
         except ConfigError as error:
             # Otherwise each refresh would compile and reject the version again.
             self._rejected_version = version

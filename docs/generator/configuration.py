@@ -7,7 +7,7 @@ from inspect import getdoc
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Struct
+from msgspec import NODEFAULT, UNSET, Meta, Struct
 from msgspec.structs import FieldInfo
 
 from service.config import Config, PlatformConfig
@@ -40,14 +40,14 @@ to the name, and give the absolute path.
 FILE = """
 ## waybill.yaml
 
-Platforms, sources, destinations, rule files and tokens of operators. The file contains references to secrets only:
+Platforms, record kinds, sources, destinations, rule files and tokens of operators. It refers to secrets only:
 `secret` in the tables is `{env: NAME}` or `{file: /absolute/path}`. A field without a default is required.
 
 Guides: [platforms](platforms.md), [custom platform](custom-platform.md), [senders](senders.md),
 [destinations](destinations.md), [rules](rules.md).
 """
 
-OF_THE_PROCESS = {"path", "warnings"}
+OF_THE_PROCESS = {"path", "record_types", "warnings"}
 """Fields of Config that are not part of the file."""
 
 NAMED = {str: "string", int: "integer", float: "number", bool: "boolean", SecretRef: "secret", Any: "any"}
@@ -100,7 +100,7 @@ def _default(field: FieldInfo) -> str:
         return "empty"
     if field.default is NODEFAULT:
         return ""
-    if field.default is None:
+    if field.default is None or field.default is UNSET:
         return "optional"
     if isinstance(field.default, Struct):
         tag = field.default.__struct_config__.tag

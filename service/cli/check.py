@@ -96,7 +96,7 @@ def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str])
 
 async def _build_connections(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
-        build_platforms(config.platforms, environ, outbound)
+        build_platforms(config.platforms, environ, outbound, records=config.record_types)
         Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=environ))
 
 

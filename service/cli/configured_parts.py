@@ -37,7 +37,9 @@ class ConfiguredParts:
     @cached_property
     def platforms(self) -> Mapping[str, Platform]:
         """Connectors by account."""
-        return build_platforms(self.config.platforms, os.environ, self._http_client, self._shared)
+        return build_platforms(
+            self.config.platforms, os.environ, self._http_client, self._shared, self.config.record_types
+        )
 
     @cached_property
     def destinations(self) -> Destinations:

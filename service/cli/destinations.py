@@ -66,7 +66,8 @@ def resume(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
 
 @destinations.command(
     "test",
-    epilog="\b\nExamples:\n  waybill destinations test erp\n  waybill destinations test erp --method HEAD --path /health",
+    epilog="\b\nExamples:\n  waybill destinations test erp\n"
+    "  waybill destinations test erp --method HEAD --path /health",
 )
 @click.argument("name")
 @click.option("--method", type=click.Choice(TEST_METHODS), default="GET", show_default=True, help="HTTP method.")

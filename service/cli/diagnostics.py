@@ -26,7 +26,6 @@ from service.platforms.api.pointer_map import missing_fields
 from service.platforms.base import CallContext
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
-from service.records import RECORDS
 from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.management.status import StoreInspector
@@ -84,7 +83,7 @@ async def _check_configured_parts(
     """Build platforms and sources, and request a record of all platforms concurrently."""
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         try:
-            platforms = build_platforms(config.platforms, environ, outbound)
+            platforms = build_platforms(config.platforms, environ, outbound, records=config.record_types)
             build_sources(config, environ, platforms, settings)
         except ConfigError as error:
             yield Check("configuration", str(config.path), "failed", str(error))
@@ -105,7 +104,7 @@ async def _check_platform(platform: Platform, config: PlatformConfig, records: S
     if probe.result == "failed":
         return [probe]
     named = {ref.kind: ref for ref in records if ref.platform == platform.account}
-    kinds = sorted((config.known_kinds() & RECORDS.keys()) | named.keys())
+    kinds = sorted(config.record_kinds() | named.keys())
     return [probe, *[await _check_fields(platform, config, kind, named.get(kind)) for kind in kinds]]
 
 
@@ -147,7 +146,7 @@ async def _find_missing_fields(
 
 async def _check_access(platform: Platform, config: PlatformConfig) -> Check:
     part = f"platform {platform.account}"
-    kind = min(config.known_kinds() & RECORDS.keys())
+    kind = min(config.record_kinds())
     without_credentials = not any(secrets(config, part))
     name = f"fetch {kind} {PROBE_ID} {'without' if without_credentials else 'with'} credentials"
     try:

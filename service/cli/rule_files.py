@@ -10,12 +10,13 @@ import click
 
 from service.actions import load_actions
 from service.cli.output import print_text
-from service.config.loading import Config, ConfigReport
+from service.config.loading import Config, ConfigReport, load_record_types
 from service.config.platforms import BuiltInPlatformConfig
 from service.configuration import load_config, read_config
 from service.errors import ConfigError
 from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
+from service.records import RecordTypes
 from service.rules.enums import PlatformValues, account_values, check_enums
 from service.rules.json_schema import write_schema
 from service.rules.rule_files import (
@@ -79,7 +80,9 @@ def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
         return read_configured_rules(load_config(Path(load_settings(os.environ).config), os.environ))
     values_of = _find_values()
     checks = [] if values_of is None else [_enum_check(values_of)]
-    return read_rule_files([path for path in files if not is_rule_test_file(path)], load_actions(), checks)
+    return read_rule_files(
+        [path for path in files if not is_rule_test_file(path)], load_actions(), checks, configured_records()
+    )
 
 
 def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
@@ -93,7 +96,18 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
         partial(check_destinations, config.destinations),
         _enum_check(partial(account_values, config)),
     ]
-    return read_rule_files(find_rule_files(config.rules, config.path.parent), load_actions(), checks)
+    return read_rule_files(
+        find_rule_files(config.rules, config.path.parent), load_actions(), checks, config.record_types
+    )
+
+
+def configured_records() -> RecordTypes:
+    """Return the types of records of waybill.yaml; without one, the built-in ones.
+
+    Raises:
+        ConfigError: the section `records` has a mistake.
+    """
+    return load_record_types(Path(load_settings(os.environ).config))
 
 
 def read_rules_of_report(report: ConfigReport, folder: Path) -> tuple[RuleFile, ...]:
@@ -103,7 +117,7 @@ def read_rules_of_report(report: ConfigReport, folder: Path) -> tuple[RuleFile, 
         ConfigErrors: all mistakes of all files, except undocumented values.
     """
     checks = [partial(check_sources, report.sources)]
-    return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks)
+    return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks, report.record_types)
 
 
 def _enum_check(values_of: ValuesOf) -> RuleCheck:

@@ -15,7 +15,7 @@ from service.cli.connection import AdminClient, ConnectionOptions, connection_op
 from service.cli.dry_run_output import format_comparison, format_dry_run
 from service.cli.output import JSON, print_json, print_text
 from service.cli.record_option import parse_record
-from service.cli.rule_files import rules
+from service.cli.rule_files import configured_records, rules
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
 from service.cli.rules_test import rules_test
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
@@ -84,7 +84,7 @@ def dry_run(
 def _candidate(selection: RuleSelection) -> Candidate:
     if not selection.files:
         return Candidate(version=selection.version)
-    read = read_rule_files(selection.files, load_actions())
+    read = read_rule_files(selection.files, load_actions(), records=configured_records())
     return Candidate(rules=[rule for file in read for rule in file.rules])
 
 

@@ -15,20 +15,21 @@ import click
 from service.actions import load_actions
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.output import print_text
-from service.cli.rule_files import read_files
+from service.cli.rule_files import configured_records, read_files
 from service.config import PlatformConfig
 from service.config.decoding import did_you_mean
 from service.configuration import load_config
 from service.errors import ConfigError, Rejection
-from service.events import Delivery, Fact
+from service.events import Delivery
 from service.http_client import HttpClient
-from service.ingestion.sources import Source
+from service.platforms.base import is_hint
 from service.platforms.kind import RecordedAnswer
 from service.platforms.recorded_answers import read_recorded_answer
 from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
 from service.records import Record
 from service.rules import Rulebook, write_document
+from service.rules.rule_test_events import ParsedFact
 from service.rules.rule_tests import RuleTest, RuleTestResult, find_test_files, read_tests, run_tests
 from service.settings import load_settings
 from service.signatures import Verified
@@ -61,9 +62,11 @@ def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
         raise ConfigError(
             "rule tests", "no test file found beside the rule files", "write a file NAME.examples.yaml there"
         )
-    rulebook = Rulebook.load(write_document([rule for file in read for rule in file.rules]), load_actions())
+    rulebook = Rulebook.load(
+        write_document([rule for file in read for rule in file.rules]), load_actions(), configured_records()
+    )
     responses, deliveries = ResponseReader(), DeliveryReader()
-    tests = [test for path in found for test in read_tests(path, responses, deliveries)]
+    tests = [test for path in found for test in read_tests(path, responses, deliveries, rulebook.records)]
     results = list(run_tests(rulebook, tests))
     _print_results(results)
     if any(result.differences for result in results):
@@ -83,7 +86,8 @@ class ResponseReader:
             ConfigError: unknown platform, invalid response, or invalid waybill.yaml.
         """
         recorded = RecordedAnswer(str(test.platform), test.type, test.raw, test.currency)
-        return read_recorded_answer(recorded, {} if recorded.platform in PLATFORMS else self._load_accounts(), at)
+        accounts: Mapping[str, PlatformConfig] = {} if recorded.platform in PLATFORMS else self._load_accounts()
+        return read_recorded_answer(recorded, accounts, configured_records(), at)
 
     def _load_accounts(self) -> Mapping[str, PlatformConfig]:
         if self._accounts is None:
@@ -96,19 +100,20 @@ class DeliveryReader:
     """Reader of the deliveries of rule tests. Builds the sources once, when a test contains a delivery."""
 
     def __init__(self) -> None:
-        self._sources: Mapping[str, Source] | None = None
+        self._parts: ConfiguredParts | None = None
 
-    def __call__(self, delivery: Delivery, at: str) -> Fact:
+    def __call__(self, delivery: Delivery, at: str) -> ParsedFact:
         """Parse a delivery without verification of its signature.
 
         Raises:
             ConfigError: unknown source, invalid delivery, or invalid waybill.yaml.
         """
-        if self._sources is None:
-            self._sources = asyncio.run(_build_sources())
-        source = self._sources.get(delivery.source)
+        if self._parts is None:
+            self._parts = asyncio.run(_build_parts())
+        sources = self._parts.sources
+        source = sources.get(delivery.source)
         if source is None:
-            fix = did_you_mean(delivery.source, self._sources)
+            fix = did_you_mean(delivery.source, sources)
             raise ConfigError(f"{at}.source", f"waybill.yaml has no source {delivery.source!r}", fix)
         try:
             facts = source.parse(delivery, Verified(None, delivery.body)).facts
@@ -119,13 +124,16 @@ class DeliveryReader:
         if len(with_record) != 1:
             reason = f"the delivery contains {count_noun(len(with_record), 'event')} with a record, not 1"
             raise ConfigError(f"{at}.delivery", reason, "keep one event that the source accepts, and remove the others")
-        return with_record[0]
+        fact = with_record[0]
+        return ParsedFact(fact, fact.record is not None and is_hint(self._parts.platforms, fact.record))
 
 
-async def _build_sources() -> Mapping[str, Source]:
+async def _build_parts() -> ConfiguredParts:
     settings = load_settings(os.environ)
     async with HttpClient(settings) as http_client:
-        return ConfiguredParts(settings, http_client).sources
+        parts = ConfiguredParts(settings, http_client)
+        _ = parts.sources  # built here, since connectors need a running event loop
+        return parts
 
 
 def _print_results(results: Sequence[RuleTestResult]) -> None:

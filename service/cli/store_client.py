@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from service.cli.configured_parts import ConfiguredParts
 
 CONFIGURED_PARTS = "service.cli.configured_parts:open_configured_parts"
+RECORD_TYPES = "service.config.loading:load_record_types"
 STDERR = 2
 
 
@@ -73,6 +74,7 @@ def local_installation(
         sources=lambda: parts().sources,
         destinations=lambda: parts().destinations,
         actions=load_actions,
+        records=lambda: resolve_name(RECORD_TYPES)(Path(settings.config)),
         is_configured=Path(settings.config).exists(),
     )
 

@@ -11,6 +11,7 @@ from service.config.presets import load_preset
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.errors import ConfigError
+from service.records import KnownRecords
 from service.signatures import SchemeConfig, Unverified
 
 INGEST_TIMEOUT_SECONDS = 8.0
@@ -26,7 +27,9 @@ _INDEX = re.compile(r"^/(.*/)?[0-9]+(/|\Z)")
 """A pointer with an index of a list."""
 
 
-def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+def check_platform(
+    at: str, platform: PlatformConfig, environ: Mapping[str, str], records: KnownRecords
+) -> Iterator[ConfigError]:
     """Yield the mistakes in one platform."""
     for path, ref in secrets(platform, at):
         try:
@@ -38,7 +41,7 @@ def check_platform(at: str, platform: PlatformConfig, environ: Mapping[str, str]
             _ = urlsplit(url).port
         except ValueError as error:
             yield ConfigError(path, f"cannot be used: {error}", "correct host and port")
-    yield from platform.check(at)
+    yield from platform.check(at, records)
 
 
 def check_source(

@@ -21,10 +21,12 @@ from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.destinations import DestinationConfig
 from service.config.platforms import PlatformConfig
 from service.config.presets import expand_preset
+from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.config.sources import SOURCE_NAME, SourceConfig
 from service.config.strict_yaml import read_yaml
-from service.errors import ConfigError
+from service.errors import ConfigError, ConfigErrors
 from service.events import JsonValue
+from service.records import RECORDS, RecordType, RecordTypes
 
 Host = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z", description="a host name or an address, without scheme or port")
@@ -53,10 +55,15 @@ class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The checked configuration. `rules` are globs relative to the folder of `path`, the YAML file."""
+    """The checked configuration. `rules` are globs relative to the folder of `path`, the YAML file.
+
+    `record_types` are the types of the built-in and the declared record kinds.
+    """
 
     path: Path
+    record_types: RecordTypes
     platforms: dict[str, PlatformConfig]
+    records: dict[str, RecordKindConfig]
     sources: dict[str, SourceConfig]
     rules: tuple[str, ...]
     outbound: OutboundConfig
@@ -77,28 +84,35 @@ class Config(Struct, frozen=True, kw_only=True):
 class ConfigReport(Struct, frozen=True):
     """Result of reading a file: a Config, or all mistakes.
 
-    With mistakes, `rules` and `sources` are the rule files and the names of the sources, to check the rules as well.
+    With mistakes, `rules`, `sources` and `record_types` are the rule files, the names of the sources and the types of
+    the valid record kinds, to check the rules as well.
     """
 
     config: Config | None
     mistakes: tuple[ConfigError, ...]
     rules: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    record_types: RecordTypes = RECORDS
 
 
-def check_config(path: Path, environ: Mapping[str, str], kinds: KindTypes) -> ConfigReport:
+def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> ConfigReport:
     """Read and check waybill.yaml. Return all mistakes."""
     try:
         data = _read_sections(path)
     except ConfigError as error:
         return ConfigReport(None, (error,))
     mistakes: list[ConfigError] = []
-    platforms = dict(_table(data, "platforms", kinds.platform, mistakes))
+    platforms = dict(_table(data, "platforms", types.platform, mistakes))
     sources = dict(_table(data, "sources", SourceConfig, mistakes))
-    destinations = dict(_table(data, "destinations", kinds.destination, mistakes))
+    destinations = dict(_table(data, "destinations", types.destination, mistakes))
     general = _general(data, mistakes)
+    kinds = _record_kinds(data, mistakes)
+    records, wrong = build_record_types(kinds)
+    mistakes.extend(wrong)
+    # Kinds with mistakes are known, so that their platforms do not report unknown kinds as well.
+    known: dict[str, RecordType | None] = {**dict.fromkeys(_names(data, "records")), **records}
     for name, platform in platforms.items():
-        mistakes.extend(check_platform(f"platforms.{name}", platform, environ))
+        mistakes.extend(check_platform(f"platforms.{name}", platform, environ, known))
     # Include platforms with mistakes, so that their sources do not report an unknown platform as well.
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
     for name, source in sources.items():
@@ -107,7 +121,7 @@ def check_config(path: Path, environ: Mapping[str, str], kinds: KindTypes) -> Co
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
-        return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")))
+        return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")), records)
     found = [
         environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
@@ -120,6 +134,8 @@ def check_config(path: Path, environ: Mapping[str, str], kinds: KindTypes) -> Co
     warnings = tuple(text for texts in found for text in texts)
     config = Config(
         path=path,
+        record_types=records,
+        records=kinds,
         platforms=platforms,
         sources=sources,
         destinations=destinations,
@@ -129,6 +145,32 @@ def check_config(path: Path, environ: Mapping[str, str], kinds: KindTypes) -> Co
         warnings=warnings,
     )
     return ConfigReport(config, ())
+
+
+def load_record_types(path: Path) -> RecordTypes:
+    """Read the types of records of a waybill.yaml, which needs no secrets. Without a file, they are the built-in ones.
+
+    Raises:
+        ConfigError: The file or its section `records` has a mistake.
+    """
+    if not path.exists():
+        return RECORDS
+    mistakes: list[ConfigError] = []
+    types, wrong = build_record_types(_record_kinds(_read_sections(path), mistakes))
+    if found := [*mistakes, *wrong]:
+        raise ConfigErrors(found)
+    return types
+
+
+def _record_kinds(data: Mapping[str, Any], mistakes: list[ConfigError]) -> dict[str, RecordKindConfig]:
+    """Decode each declared record kind separately. The section is optional."""
+    kinds: dict[str, RecordKindConfig] = {}
+    for name in _names(data, "records", mistakes) if "records" in data else ():
+        try:
+            kinds[name] = decode_config(data["records"][name], RecordKindConfig, f"records.{name}")
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+    return kinds
 
 
 def _read_sections(path: Path) -> dict[str, Any]:
@@ -171,7 +213,7 @@ def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | 
 
 
 def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
-    known = {"platforms", "sources", "destinations", *_General.__struct_fields__}
+    known = {"platforms", "records", "sources", "destinations", *_General.__struct_fields__}
     mistakes.extend(unknown_key("", key, known) for key in data if key not in known)
     general = _General()
     for section in _General.__struct_fields__:

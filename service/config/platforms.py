@@ -1,13 +1,14 @@
 """Configuration of an account on a platform: the base of the struct that each platform declares in its folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal, cast
 
 from msgspec import Meta, Struct
 
-from service.bodies.pointers import Pointer
 from service.config.decoding import did_you_mean
+from service.config.record_maps import FieldPointer, FieldPointers
 from service.errors import ConfigError
+from service.records import OWN_FIELDS, KnownRecords
 from service.secrets import SecretRef
 
 BaseUrl = Annotated[
@@ -35,9 +36,11 @@ Path = Annotated[
 Paths = dict[str, Path]
 """Paths by operation, for those that no page of the platform prints; see `service.platforms.api.operations`."""
 LINES = "lines"
+CURRENCY = "currency"
+"""Key of `map` that is not a field: the pointer to the currency of all amounts without one."""
 FieldPlaces = Mapping[str, str]
 """The pointer that a connector reads, by field of our record; below `lines` relative to the line."""
-RecordMaps = dict[str, dict[str, Pointer]]
+RecordMaps = dict[str, FieldPointers]
 """The pointers of fields by kind of record, as `map` of a built-in platform gives them."""
 DocumentedValues = Mapping[str, tuple[str, ...]]
 """The documented values of enumerations by path of a field; `[]` stands for an element of a list."""
@@ -62,6 +65,8 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer"})
     """The kinds of record and hint that its connector knows."""
+    hints: ClassVar[frozenset[str]] = frozenset()
+    """The kinds that its connector resolves to records."""
     redelivery_hours: ClassVar[float | None] = None
     """How long the platform may send an event again; None if only the operator can know."""
     listed: ClassVar[frozenset[str]] = frozenset()
@@ -83,6 +88,10 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the kinds of record and hint that the account's connector knows."""
         return self.kinds
 
+    def record_kinds(self) -> frozenset[str]:
+        """Return the kinds of record that the account's connector fetches."""
+        return self.known_kinds() - self.hints
+
     def listed_kinds(self) -> frozenset[str]:
         """Return the kinds of record that the account's connector can list, so that they can be polled."""
         return self.listed
@@ -103,7 +112,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Suggest a fix for the poll of a kind that the account does not list."""
         return did_you_mean(kind, self.listed_kinds())
 
-    def check(self, at: str) -> Iterator[ConfigError]:  # noqa: ARG002 - an override names the place
+    def check(self, at: str, records: KnownRecords) -> Iterator[ConfigError]:  # noqa: ARG002 - an override uses them
         """Yield the mistakes that no single field shows; `at` is the account's path in waybill.yaml."""
         yield from ()
 
@@ -112,7 +121,7 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
     """Configuration of an account on a built-in platform. `map` gives fields of a record other pointers."""
 
     places: ClassVar[Mapping[str, FieldPlaces]] = {}
-    """The fields that `map` may contain, by kind of record, each with the pointer that its connector reads."""
+    """The fields that the connector reads, by kind of record, each with its pointer. `map` may contain them."""
     combined: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     """Fields without a place of their own, by kind of record, each with the origin of its value; also for its parts."""
     enums: ClassVar[Mapping[str, DocumentedValues]] = {}
@@ -131,23 +140,37 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
         """Return the fields that the platform documents."""
         return tuple(self.places[kind])
 
-    def check(self, at: str) -> Iterator[ConfigError]:
+    def check(self, at: str, records: KnownRecords) -> Iterator[ConfigError]:  # noqa: ARG002 - its kinds are built in
         """Yield the mistakes in `map`; `at` is the account's path in waybill.yaml."""
         for kind, pointers in self.map.items():
             if kind not in self.places:
                 yield ConfigError(f"{at}.map.{kind}", f"there is no kind {kind}", did_you_mean(kind, self.places))
                 continue
-            for field in sorted(pointers.keys() - self.places[kind].keys()):
-                yield self._unmapped(f"{at}.map.{kind}.{field}", kind, field)
+            for field, pointer in sorted(pointers.items(), key=lambda item: item[0]):
+                yield from self._check_field(kind, field, pointer, f"{at}.map.{kind}.{field}")
 
-    def _unmapped(self, at: str, kind: str, field: str) -> ConfigError:
+    def own_pointers(self, kind: str) -> FieldPointers:
+        """Return the pointers of fields that the connector does not read."""
+        own = {field: pointer for field, pointer in self.map.get(kind, {}).items() if field not in self.places[kind]}
+        return own if own.keys() - {CURRENCY} else {}
+
+    def _check_field(self, kind: str, field: str, pointer: str | FieldPointer, at: str) -> Iterator[ConfigError]:
+        own = (*OWN_FIELDS[kind], CURRENCY) if OWN_FIELDS[kind] else ()
+        if field in self.places[kind]:
+            if isinstance(pointer, FieldPointer):
+                reason = f"the connector converts the values of {field} itself"
+                yield ConfigError(at, reason, "write the pointer alone, such as /status")
+        elif field.partition(".")[0] not in own:
+            yield self._unmapped(at, kind, field, own)
+
+    def _unmapped(self, at: str, kind: str, field: str, own: Iterable[str]) -> ConfigError:
         """Build the error of a field that `map` may not contain."""
         origins = self.combined.get(kind, {})
         for whole in (field, field.rpartition(".")[0]):
             if whole in origins:
                 reason = f"{field} has no single place on this platform: {origins[whole]}"
                 return ConfigError(at, reason, "remove it, and use the value under raw. in rules")
-        return ConfigError(at, "cannot be mapped on this platform", did_you_mean(field, self.places[kind]))
+        return ConfigError(at, "cannot be mapped on this platform", did_you_mean(field, [*self.places[kind], *own]))
 
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:

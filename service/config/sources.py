@@ -19,7 +19,7 @@ class PollConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     every: Duration
-    record: Literal["purchase_order", "customer"]
+    record: str
     existing: Literal["ignore", "ingest"] = "ignore"
 
     @property

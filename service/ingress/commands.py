@@ -55,7 +55,7 @@ async def _serve(settings: Settings, config: Config) -> None:
         AsyncExitStack() as stack,
     ):
         stack.push_async_callback(shared.close)
-        platforms = build_platforms(config.platforms, os.environ, outbound, throttles)
+        platforms = build_platforms(config.platforms, os.environ, outbound, throttles, config.record_types)
         sources = build_sources(config, os.environ, platforms, settings)
         destinations = Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=os.environ))
         store = StoreMonitor(settings, partial(open_shards, check_installation=True))
@@ -66,6 +66,7 @@ async def _serve(settings: Settings, config: Config) -> None:
             sources=lambda: sources,
             actions=cache(load_actions),
             destinations=lambda: destinations,
+            records=lambda: config.record_types,
         )
         console = console_router(installation, os.environ) if settings.console else None
         await run(settings, sources, store, admin_router(installation, os.environ), load_plugins(), console=console)

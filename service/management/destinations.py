@@ -68,7 +68,7 @@ class DestinationOperations(InstallationOperations):
         self._check(name)
         view = self._view(name, *await self._states())
         config = self.installation.config().destinations.get(name)
-        shown = {} if config is None else msgspec.to_builtins(config)
+        shown: dict[str, Any] = {} if config is None else msgspec.to_builtins(config)
         return DestinationDetails(config=shown, **msgspec.structs.asdict(view))
 
     @to_completion

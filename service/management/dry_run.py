@@ -21,8 +21,8 @@ from service.events import ChangeType, Event, RecordRef
 from service.management.rulebook import RulebookOperations
 from service.management.stored_events import recent_events, stored_event, synthetic_event
 from service.platforms import Platform
-from service.platforms.base import CallContext, FetchedRecord
-from service.records import RECORDS
+from service.platforms.base import CallContext, FetchedRecord, is_hint
+from service.records import RecordType, RecordTypes
 from service.rules import Evaluation, PlannedEffect, Rule, Rulebook, RuleResult, Step, Subject, Trace, write_document
 from service.store import Store
 
@@ -77,13 +77,13 @@ class RulebookComparison(Struct, frozen=True):
     skipped: Sequence[SkippedEvent]
 
 
-async def load_rulebook(document: bytes, actions: Sequence[type[Action]]) -> Rulebook:
+async def load_rulebook(document: bytes, actions: Sequence[type[Action]], records: RecordTypes) -> Rulebook:
     """Compile a document in a thread: 1,000 rules take most of a second. Up to 4 rulebooks are cached.
 
     Raises:
         ConfigError: The document is not valid.
     """
-    return await asyncio.to_thread(_load_rulebook, document, tuple(actions))
+    return await asyncio.to_thread(_load_rulebook, document, tuple(actions), tuple(records.items()))
 
 
 def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
@@ -123,7 +123,7 @@ async def compare_on_recent_events(
             # The task is stored, because other events may need the record during the fetch.
             if lane not in fetched:
                 fetched[lane] = asyncio.create_task(fetch(event))
-            subject = await _subject(event, store_of(lane), platforms, lambda _: fetched[lane])
+            subject = await _subject(live, event, store_of(lane), platforms, lambda _: fetched[lane])
         except (ConfigError, TransientError, PermanentError, Deferred, StoreUnavailable, TimeoutError) as error:
             return SkippedEvent(event.id, str(error) or f"no response within {RUN_SECONDS_MAX:g} seconds")
         now = datetime.now(UTC)
@@ -156,14 +156,15 @@ def differences(event: Event, live: Evaluation, candidate: Evaluation) -> list[D
 
 
 async def _subject(
+    rulebook: Rulebook,
     event: Event,
     store: Store,
     platforms: Mapping[str, Platform],
     fetch: Callable[[Event], Awaitable[FetchedRecord]] | None = None,
 ) -> Subject:
-    if event.record.kind not in RECORDS:
-        known = ", ".join(RECORDS)
-        raise ConfigError("record", f"rules do not apply to {event.record.kind}", f"name a record of kind {known}")
+    if is_hint(platforms, event.record):
+        fix = "name a record of a kind that rules can be about"
+        raise ConfigError("record", f"rules do not apply to {event.record.kind}, a hint", fix)
     fetched = await (fetch(event) if fetch else _fetch(event, platforms))
     try:
         last = await store.events.previous_fields(event.record.lane)
@@ -171,7 +172,7 @@ async def _subject(
         reason = f"the last state of {event.record.lane} in the store cannot be read: {error}"
         raise PermanentError("undecodable", reason) from None
     previous: dict[str, Any] | None = msgspec.msgpack.decode(last) if last else None
-    return Subject(event, fetched.record or RECORDS[event.record.kind](id=event.record.id), fetched.raw, previous)
+    return Subject(event, fetched.record or rulebook.gone_record(event.record), fetched.raw, previous)
 
 
 async def _fetch(event: Event, platforms: Mapping[str, Platform]) -> FetchedRecord:
@@ -183,8 +184,10 @@ async def _fetch(event: Event, platforms: Mapping[str, Platform]) -> FetchedReco
 
 
 @lru_cache(maxsize=4)
-def _load_rulebook(document: bytes, actions: tuple[type[Action], ...]) -> Rulebook:
-    return Rulebook.load(document, actions)
+def _load_rulebook(
+    document: bytes, actions: tuple[type[Action], ...], records: tuple[tuple[str, RecordType], ...]
+) -> Rulebook:
+    return Rulebook.load(document, actions, dict(records))
 
 
 class Candidate(Struct, frozen=True):
@@ -206,9 +209,11 @@ class DryRunOperations(RulebookOperations):
             StoreUnavailable: The store does not answer.
         """
         if candidate.rules is not None:
-            return await load_rulebook(write_document((), candidate.rules), self.installation.actions())
-        document = (await self.get_rulebook(candidate.version)).document
-        return await load_rulebook(write_document(document.file_rules, document.api_rules), self.installation.actions())
+            written = write_document((), candidate.rules)
+        else:
+            document = (await self.get_rulebook(candidate.version)).document
+            written = write_document(document.file_rules, document.api_rules)
+        return await load_rulebook(written, self.installation.actions(), self.installation.records())
 
     async def dry_run_event(self, candidate: Candidate, event_id: str) -> DryRun:
         """Evaluate rules on the record of a stored event. The record is fetched now.
@@ -224,7 +229,7 @@ class DryRunOperations(RulebookOperations):
         for named in self.stores if event_id.isalnum() else ():
             event = await stored_event(named.store, event_id)
             if event is not None:
-                subject = await _subject(event, named.store, self.installation.platforms())
+                subject = await _subject(rulebook, event, named.store, self.installation.platforms())
                 return await run_in_thread(dry_run_subject, rulebook, subject, event.id)
         raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
 
@@ -237,13 +242,12 @@ class DryRunOperations(RulebookOperations):
             Rejection, ConfigError, StoreUnavailable, TransientError, PermanentError, Deferred: As `dry_run_event`.
         """
         rulebook, event = await self.load_candidate(candidate), synthetic_event(ref, change, source)
-        subject = await _subject(event, self.installation.store_of(ref.lane), self.installation.platforms())
+        subject = await _subject(rulebook, event, self.installation.store_of(ref.lane), self.installation.platforms())
         return await run_in_thread(dry_run_subject, rulebook, subject)
 
     async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
         """Evaluate the newest stored events by the active rules and by a candidate, and return the differences."""
         live, compiled = await self.load_candidate(Candidate()), await self.load_candidate(candidate)
-        found = await recent_events([named.store for named in self.stores], events)
-        return await compare_on_recent_events(
-            live, compiled, self.installation.store_of, self.installation.platforms(), found
-        )
+        platforms = self.installation.platforms()
+        found = await recent_events([named.store for named in self.stores], platforms, events)
+        return await compare_on_recent_events(live, compiled, self.installation.store_of, platforms, found)

@@ -5,7 +5,7 @@ Erase the customer on the platform first. Otherwise a poll ingests the customer 
 """
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from service.config import SourceConfig
+from service.config.platforms import PlatformConfig
 from service.errors import Rejection
 from service.events import derived_event_id
 from service.management.audit_log import Actor, log_admin_change, to_completion
@@ -49,28 +50,35 @@ class ErasureReport(Struct, frozen=True, kw_only=True):
 class ErasureTarget(Struct, frozen=True):
     """Customer to erase, with the sources of the platform, or None without a configuration.
 
-    `accounts` are the configured platform accounts.
+    `accounts` are the configured platform accounts. `hints` are the kinds that the platform resolves to records; None
+    means all but the built-in records.
     """
 
     platform: str
     id: str
     sources: tuple[str, ...] | None
     accounts: tuple[str, ...] = ()
+    hints: frozenset[str] | None = None
 
     @property
     def lane(self) -> str:
         """Lane of the customer's record."""
         return f"{self.platform}:customer:{self.id}"
 
+    def is_hint(self, kind: str) -> bool:
+        """Return whether events about this kind may lead to the customer."""
+        return kind not in RECORDS if self.hints is None else kind in self.hints
+
 
 def erasure_target(
-    platform: str, customer_id: str, sources: Mapping[str, SourceConfig] | None, accounts: Iterable[str] = ()
+    platform: str, customer_id: str, sources: Mapping[str, SourceConfig] | None, accounts: Mapping[str, PlatformConfig]
 ) -> ErasureTarget:
     """Return the customer to erase, with the sources of the platform and the configured accounts."""
     if sources is None:
         return ErasureTarget(platform, customer_id, None)
     own = tuple(name for name, each in sources.items() if each.platform == platform)
-    return ErasureTarget(platform, customer_id, own, tuple(accounts))
+    hints = accounts[platform].hints if platform in accounts else None
+    return ErasureTarget(platform, customer_id, own, tuple(accounts), hints)
 
 
 async def erase_customer(stores: NamedStores, actor: Actor, customer: ErasureTarget, *, dry_run: bool) -> ErasureReport:
@@ -144,7 +152,7 @@ async def _all_events(named: NamedStore, event_filter: EventFilter) -> AsyncIter
 async def _leads_to(hit: EventHit, customer: ErasureTarget) -> bool:
     """Return whether an event is a hint of the platform that led to the customer or contains the customer's id."""
     platform, _, rest = hit.summary.record.partition(":")
-    if platform != customer.platform or rest.partition(":")[0] in RECORDS:
+    if platform != customer.platform or not customer.is_hint(rest.partition(":")[0]):
         return False
     shown = await hit.store.store.events.get(hit.summary.id)
     event: Mapping[str, Any] = (shown or {}).get("event") or {}

@@ -2,6 +2,7 @@
 
 from service.management import erasure
 from service.management.dead_letter_groups import DeadLetterGroupOperations
+from service.management.destinations import DestinationOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
 from service.management.event_search import EventOperations
@@ -25,6 +26,7 @@ class AdminOperations(
     DeadLetterGroupOperations,
     RuleStatisticsOperations,
     SettingsOperations,
+    DestinationOperations,
 ):
     """All operations on the stores of an installation in the name of an actor.
 
@@ -35,6 +37,6 @@ class AdminOperations(
     async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
         """Erase a customer, or count what an erasure would remove. Without a configuration all sources are searched."""
         config = self.installation.config() if self.installation.is_configured else None
-        sources, accounts = (config.sources, config.platforms) if config else (None, ())
+        sources, accounts = (config.sources, config.platforms) if config else (None, {})
         customer = erasure.erasure_target(platform, customer_id, sources, accounts)
         return await erasure.erase_customer(self.stores, self.actor, customer, dry_run=dry_run)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from service.errors import Rejection
 from service.management.audit_log import log_admin_change
 from service.management.installation import InstallationOperations
-from service.rules import Rule
+from service.rules import Rule, Rulebook
 from service.rules.publishing import Published, publish_file_rules, read_rules, rollback
 from service.rules.rulebook_document import Document
 
@@ -33,6 +33,9 @@ class Publication(Struct, frozen=True):
 
 class RulebookOperations(InstallationOperations):
     """Operations on the rulebook. The author of a change is the actor unless `author` is given."""
+
+    def _load(self, document: bytes) -> Rulebook:
+        return Rulebook.load(document, self.installation.actions(), self.installation.records())
 
     async def get_rulebook(self, version: str | None) -> StoredRulebook:
         """Return one stored version, by default the active one.
@@ -72,9 +75,7 @@ class RulebookOperations(InstallationOperations):
         """
         rulebooks = [named.store.rulebook for named in self.stores]
         before = await rulebooks[0].version()
-        published = await publish_file_rules(
-            rulebooks, rules, self.installation.actions(), author or self.actor.name, note
-        )
+        published = await publish_file_rules(rulebooks, rules, self._load, author or self.actor.name, note)
         if published.changed:
             log_admin_change(
                 self.actor, "rulebook.applied", published.version, rulebook=published.version, previous=before
@@ -92,7 +93,7 @@ class RulebookOperations(InstallationOperations):
         rulebooks = [named.store.rulebook for named in self.stores]
         before = await rulebooks[0].version()
         await self.get_rulebook(version)
-        published = await rollback(rulebooks, version, self.installation.actions(), author or self.actor.name, note)
+        published = await rollback(rulebooks, version, self._load, author or self.actor.name, note)
         if published.changed:
             log_admin_change(self.actor, "rulebook.rolled_back", version, rulebook=published.version, previous=before)
         return published

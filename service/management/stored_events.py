@@ -1,15 +1,15 @@
 """Stored events by id or by time, and synthetic events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from service.events import EVENT_VERSION, ChangeType, Event, RecordRef, new_event_id
-from service.records import RECORDS
+from service.platforms.base import Platform, is_hint
 from service.store import Store
 
 
-async def recent_events(stores: Sequence[Store], events_max: int) -> list[Event]:
+async def recent_events(stores: Sequence[Store], platforms: Mapping[str, Platform], events_max: int) -> list[Event]:
     """Return the newest stored events about records, newest first. Hints and expired events are left out.
 
     Raises:
@@ -24,7 +24,7 @@ async def recent_events(stores: Sequence[Store], events_max: int) -> list[Event]
     # Twice as many are read, because hints and expired events do not count.
     for _, event_id, store in ids[: events_max * 2]:
         event = await stored_event(store, event_id)
-        if event is not None and event.record.kind in RECORDS:
+        if event is not None and not is_hint(platforms, event.record):
             found.append(event)
         if len(found) == events_max:
             break

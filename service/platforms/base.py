@@ -3,6 +3,7 @@
 One connector instance serves one configured account. `read` is pure; the other methods call the platform's API.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -89,6 +90,11 @@ class Platform(Protocol):
         """Return the account's name in waybill.yaml."""
         ...
 
+    @property
+    def hints(self) -> frozenset[str]:
+        """Return the kinds that `resolve` leads to records."""
+        ...
+
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse a delivery in the platform's own envelope.
 
@@ -154,3 +160,17 @@ class Platform(Protocol):
             Deferred: The account is throttled or its circuit is open.
         """
         ...
+
+
+def is_hint(platforms: Mapping[str, Platform], ref: RecordRef) -> bool:
+    """Return True if an event is about something that its platform resolves to records.
+
+    Args:
+        platforms: The connectors by account.
+        ref: The record or hint of the event.
+
+    Returns:
+        True for a hint; False for a record, and for an account that is not configured.
+    """
+    platform = platforms.get(ref.platform)
+    return platform is not None and ref.kind in platform.hints

@@ -10,18 +10,22 @@ from service.http_client import HttpClient
 from service.platforms.api.coercion import JsonObject
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
-from service.records import Record, Timestamp
+from service.records import RECORDS, Record, RecordTypes, Timestamp
 from service.secrets import SecretRef
 from service.throttles.throttle import NO_THROTTLE, Throttle
 
 
 class ConnectorDependencies(Struct, frozen=True):
-    """Resources of one connector. The default throttle does not limit calls; the default token cache is empty."""
+    """Resources of one connector, and the types of records.
+
+    The default throttle does not limit calls; the default token cache is empty.
+    """
 
     http_client: HttpClient
     environ: Mapping[str, str]
     throttle: Throttle = NO_THROTTLE
     token_cache: TokenCache = NO_TOKEN_CACHE
+    records: RecordTypes = RECORDS
 
     def secret(self, reference: SecretRef, path: str) -> str:
         """Resolve a secret.

@@ -18,17 +18,18 @@ from service.platforms.custom.config import CustomConfig
 from service.platforms.custom.connector import compile_fields, read_answer
 from service.platforms.kind import AnswerReader, RecordedAnswer
 from service.platforms.registry import PLATFORMS, kind_of
-from service.records import Record
+from service.records import Record, RecordTypes
 
 
 def read_recorded_answer(
-    captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], at: str
+    captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], records: RecordTypes, at: str
 ) -> tuple[Record, Any]:
     """Read a recorded answer.
 
     Args:
         captured: The recorded answer.
         accounts: The configured accounts.
+        records: The types of records.
         at: The place of the answer in its file.
 
     Returns:
@@ -37,7 +38,7 @@ def read_recorded_answer(
     Raises:
         ConfigError: No such platform, no such kind of record, or not an answer of this platform.
     """
-    read = _reader(captured, accounts, at)
+    read = _reader(captured, accounts, records, at)
     try:
         plain = decode_body(msgspec.json.encode(captured.answer), 200)
         node, record, _ = read(PlatformResponse(200, plain, 0.0), captured)
@@ -47,10 +48,12 @@ def read_recorded_answer(
     return record, node
 
 
-def _reader(captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], at: str) -> AnswerReader:
+def _reader(
+    captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], records: RecordTypes, at: str
+) -> AnswerReader:
     name, config = captured.platform, accounts.get(captured.platform)
     if isinstance(config, CustomConfig):
-        return _custom_reader(config, captured, at)
+        return _custom_reader(config, captured, records, at)
     known = [kind.name for kind in PLATFORMS.values() if kind.readers]
     kind = kind_of(config) if config is not None else PLATFORMS.get(name)
     if kind is None or not kind.readers:
@@ -64,13 +67,13 @@ def _reader(captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], at
     read = kind.readers[captured.kind]
     if not isinstance(config, BuiltInPlatformConfig):
         return read
-    mapped = PointerMap(config).reader(captured.kind, lambda reply: read(reply, captured))
+    mapped = PointerMap(config, f"platforms.{name}").reader(captured.kind, lambda reply: read(reply, captured))
     return lambda reply, _: mapped(reply)
 
 
-def _custom_reader(config: CustomConfig, captured: RecordedAnswer, at: str) -> AnswerReader:
+def _custom_reader(config: CustomConfig, captured: RecordedAnswer, records: RecordTypes, at: str) -> AnswerReader:
     found = config.records.get(captured.kind)
     if found is None:
         raise ConfigError(f"{at}.type", f"{captured.platform} has no {captured.kind}", "add it to its records")
-    fields = compile_fields(captured.platform, captured.kind, found)
+    fields = compile_fields(captured.platform, captured.kind, found, records)
     return lambda reply, _: read_answer(found, fields, reply)

@@ -14,6 +14,7 @@ from service.platforms.pack_cloud import PACK_CLOUD
 from service.platforms.pexip_engage import PEXIP_ENGAGE
 from service.platforms.reads import ReadOperation, client_reads
 from service.platforms.writes import WriteOperation, client_writes
+from service.records import RECORDS, RecordTypes
 from service.throttles.throttles import SharedThrottles
 
 KINDS = (PACK_CLOUD, PEXIP_ENGAGE, OPEN_FOOD_NETWORK, FLOW_RETAIL, CUSTOM)
@@ -43,6 +44,7 @@ def build_platforms(
     environ: Mapping[str, str],
     http_client: HttpClient,
     shared: SharedThrottles | None = None,
+    records: RecordTypes = RECORDS,
 ) -> dict[str, Platform]:
     """Build the connector of every configured account.
 
@@ -51,6 +53,7 @@ def build_platforms(
         environ: The environment variables that hold secrets.
         http_client: The HTTP client of all calls.
         shared: The state shared by all pods; None for calls without limits and without shared tokens.
+        records: The types of records.
 
     Returns:
         The connectors by account.
@@ -58,12 +61,12 @@ def build_platforms(
     Raises:
         ConfigError: A secret is not set, a path cannot be overridden, or a record has no such field.
     """
-    plain = ConnectorDependencies(http_client, environ)
+    plain = ConnectorDependencies(http_client, environ, records=records)
     connectors: dict[str, Platform] = {}
     for account, config in configs.items():
         dependencies = plain
         if shared is not None:
             throttle = shared.account(account, config)
-            dependencies = ConnectorDependencies(http_client, environ, throttle, shared.token_cache)
+            dependencies = ConnectorDependencies(http_client, environ, throttle, shared.token_cache, records)
         connectors[account] = kind_of(config).connector(account, config, dependencies)
     return connectors

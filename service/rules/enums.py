@@ -14,6 +14,7 @@ from msgspec import UNSET
 from service.config import Config
 from service.config.platforms import DocumentedValues
 from service.errors import ConfigError
+from service.records import DeclaredRecord
 from service.rules.compiler.literals import format_literal
 from service.rules.syntax import Condition, Rule
 
@@ -27,6 +28,8 @@ PlatformValues = Mapping[str, DocumentedValues | None]
 
 def account_values(config: Config, rule: Rule) -> PlatformValues:
     """Return the documented values of the accounts whose records a rule may see: those of its sources, or all."""
+    if isinstance(record := config.record_types.get(rule.type), type) and issubclass(record, DeclaredRecord):
+        return {f"records.{rule.type}": record.enum_values}
     sources = [config.sources[name].platform for name in rule.sources if name in config.sources]
     accounts = {name: config.platforms[name] for name in (sources if rule.sources else config.platforms)}
     return {

@@ -6,7 +6,7 @@ name. Absent values are read as UNSET and null as None, also below absent parent
 
 import difflib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, cached_property
 from operator import attrgetter
@@ -15,14 +15,15 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 
 from msgspec import UNSET, Struct, UnsetType
 
+from service.config.decoding import did_you_mean
 from service.errors import ConfigError
-from service.records import PERSONAL, RECORDS, Money
+from service.records import PERSONAL, Money, RecordTypes
 from service.rules.limits import FIELD_CHARS_MAX
 from service.rules.masking import personal_path
 from service.rules.previous_state import decode_previous
 from service.rules.scope import Scope, Value
 
-FieldKind = Literal["text", "number", "amount", "money", "timestamp", "boolean", "struct", "list", "any"]
+FieldKind = Literal["text", "number", "amount", "money", "timestamp", "date", "boolean", "struct", "list", "any"]
 """`amount` is the number in money, which cannot be compared with other numbers; `any` is untyped data under `raw.`."""
 
 FieldReader = Callable[[Any], Value]
@@ -35,11 +36,12 @@ EVENT_FIELDS: dict[str, FieldKind] = {
 
 
 class Member(Struct, frozen=True):
-    """One field of a struct: its kind, its type, and whether it is derived from other fields."""
+    """One field of a struct: its kind and type, and whether it is derived from other fields, and personal."""
 
     kind: FieldKind
     type: Any
     derived: bool
+    personal: bool = False
 
 
 class FieldScope(Struct, frozen=True):
@@ -137,34 +139,43 @@ def _resolve_in_element(path: str, fields: FieldScope, at: str) -> Field:
 @cache
 def members(struct: type[Struct]) -> Mapping[str, Member]:
     """Return every field and derived field of a struct, by name."""
-    hints = get_type_hints(struct)
-    found = {name: _member(hints[name], derived=False) for name in struct.__struct_fields__}
+    hints, personal = get_type_hints(struct), PERSONAL | getattr(struct, "personal_fields", frozenset[str]())
+    # A name with an underscore is the platform's own value of a derived field.
+    names = [name for name in struct.__struct_fields__ if not name.startswith("_")]
+    found = {name: _member(hints[name], derived=False, personal=name in personal) for name in names}
     for name, attribute in vars(struct).items():
         compute = getattr(attribute, "fget", None) or (
             attribute.func if isinstance(attribute, cached_property) else None
         )
         if compute is not None and not name.startswith("_"):
-            found[name] = _member(get_type_hints(compute)["return"], derived=True)
+            found[name] = _member(get_type_hints(compute)["return"], derived=True, personal=name in personal)
     if struct is Money:
         found["value"] = Member("amount", Decimal, derived=False)
     return found
 
 
-def describe_fields(record: type[Struct], prefix: str = "") -> dict[str, FieldKind]:
-    """Return every path of a record with its kind. Paths into list elements have the form `lines[].price`."""
-    found: dict[str, FieldKind] = {}
+def describe_fields(record: type[Struct], prefix: str = "") -> dict[str, Member]:
+    """Return every path of a record with its member. Paths into list elements have the form `lines[].price`."""
+    found: dict[str, Member] = {}
     for name, member in members(record).items():
         path = prefix + name
-        found[path] = member.kind
+        found[path] = member
         inner = item_of(member) if member.kind == "list" else member.type
         if _is_struct(inner):
             found |= describe_fields(inner, f"{path}[]." if member.kind == "list" else f"{path}.")
     return found
 
 
-def record_type(kind: str) -> type[Struct]:
-    """Return the struct of a rule type."""
-    return RECORDS[kind]
+def record_type(kind: str, records: RecordTypes, at: str) -> type[Struct]:
+    """Return the struct of a rule type. `at` is the path of the rule, for errors.
+
+    Raises:
+        ConfigError: there is no such record kind.
+    """
+    if kind not in records:
+        fix = f"{did_you_mean(kind[:64], records)}; waybill.yaml declares others under records:"
+        raise ConfigError(f"{at}.type", f"no record kind {kind[:64]!r}", fix)
+    return records[kind]
 
 
 def _walk(struct: type[Struct], names: list[str], at: str) -> tuple[Member, bool]:
@@ -180,7 +191,7 @@ def _walk(struct: type[Struct], names: list[str], at: str) -> tuple[Member, bool
             raise _unknown(".".join(names), name, members(current), f"{before}." if before else "", at)
         member = members(current)[name]
         current = member.type
-    return member, names[-1] in PERSONAL
+    return member, member.personal
 
 
 def _unknown(path: str, name: str, known: Mapping[str, Any], prefix: str, at: str) -> ConfigError:
@@ -190,10 +201,10 @@ def _unknown(path: str, name: str, known: Mapping[str, Any], prefix: str, at: st
     return ConfigError(at, f"no field {path!r}", fix)
 
 
-def _member(annotation: Value, *, derived: bool) -> Member:
+def _member(annotation: Value, *, derived: bool, personal: bool) -> Member:
     kind = _kind_of(annotation)
     parts = _parts(annotation)
-    return Member(kind, parts[0], derived)
+    return Member(kind, parts[0], derived, personal)
 
 
 def _parts(annotation: Value) -> list[Any]:
@@ -207,7 +218,9 @@ def _kind_of(annotation: Value) -> FieldKind:
     first = parts[0]
     if set(parts) <= {int, Decimal}:
         return "number"
-    simple: dict[Any, FieldKind] = {str: "text", bool: "boolean", datetime: "timestamp", Money: "money"}
+    simple: dict[Any, FieldKind] = {
+        str: "text", bool: "boolean", datetime: "timestamp", date: "date", Money: "money"
+    }  # fmt: skip
     if first in simple:
         return simple[first]
     if get_origin(first) is tuple:

@@ -6,7 +6,7 @@ values. Structs, lists, long texts and personal fields are stored as digests, wh
 """
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import cast
 
@@ -27,13 +27,20 @@ def encode_previous(path: str, value: Value, *, personal: bool) -> Value:
     if not personal:
         if isinstance(value, str) and len(value) <= TEXT_CHARS_MAX:
             return value
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            return ["moment", _format_timestamp(value)]
+        if isinstance(value, date) and (day := _encode_time(value)) is not None:
+            return day
         if isinstance(value, Money) and (number := _number(value.value)) is not None:
             return ["money", number, value.currency]
         if (number := _number(value)) is not None:
             return ["number", number]
     return ["digest", digest(path, value)]
+
+
+def _encode_time(value: date) -> Value:
+    """Encode a date, or a timestamp with a time zone. Return None for a timestamp without one."""
+    if not isinstance(value, datetime):
+        return ["date", value.isoformat()]
+    return ["moment", _format_timestamp(value)] if value.tzinfo is not None else None
 
 
 class Digest(Struct, frozen=True):
@@ -49,8 +56,8 @@ def decode_previous(stored: Value) -> Value:
             return stored
         case ["number", str(number)]:
             return _decimal(number)
-        case ["moment", str(timestamp)]:
-            return _parse_timestamp(timestamp)
+        case ["moment" | "date" as kind, str(text)]:
+            return _parse(text, datetime if kind == "moment" else date)
         case ["digest", str(text)]:
             return Digest(text)
         case ["money", str(number), str(currency)]:
@@ -103,8 +110,8 @@ def _decimal(text: str) -> Value:
         return UNSET
 
 
-def _parse_timestamp(text: str) -> Value:
+def _parse(text: str, kind: type[date]) -> Value:
     try:
-        return msgspec.convert(text, datetime)
+        return msgspec.convert(text, kind)
     except msgspec.ValidationError:
         return UNSET

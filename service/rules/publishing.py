@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec import Struct
 
-from service.actions import Action
 from service.errors import ConfigError, StoreUnavailable
 from service.rules.rulebook import Rulebook
 from service.rules.rulebook_document import FORMAT, Document, document_version, parse_document, write_document
@@ -23,6 +22,10 @@ PUBLISH_JITTER_SECONDS = 0.05
 NO_RULES = Document(format=FORMAT)
 
 
+LoadRulebook = Callable[[bytes], Rulebook]
+"""Compiles a document with the installed actions and the declared records. Raises ConfigError."""
+
+
 class Published(Struct, frozen=True):
     """The active version. `changed` is False if it was active before."""
 
@@ -32,9 +35,11 @@ class Published(Struct, frozen=True):
 
 
 async def publish_file_rules(
-    stores: Sequence[RulebookStore], rules: Sequence[Rule], actions: Sequence[type[Action]], author: str, note: str
+    stores: Sequence[RulebookStore], rules: Sequence[Rule], load: LoadRulebook, author: str, note: str
 ) -> Published:
     """Replace the rules of files by `rules`. The rules of the API stay. Retries after concurrent changes.
+
+    `load` checks the result as a worker does.
 
     Raises:
         ConfigError: the rules conflict with those of the API.
@@ -46,7 +51,7 @@ async def publish_file_rules(
             fix = "delete the rule in the admin API, or change its id in the file"
             raise ConfigError(f"rule {rule_id}", "exists in a file and in the admin API", fix)
         changed = Document(format=FORMAT, file_rules=tuple(rules), api_rules=document.api_rules)
-        Rulebook.load(write_document(changed.file_rules, changed.api_rules), actions)
+        load(write_document(changed.file_rules, changed.api_rules))
         return changed
 
     return await change_rules(stores, replaced, author, note)
@@ -76,7 +81,7 @@ async def change_rules(
 
 
 async def rollback(
-    stores: Sequence[RulebookStore], version: str, actions: Sequence[type[Action]], author: str, note: str
+    stores: Sequence[RulebookStore], version: str, load: LoadRulebook, author: str, note: str
 ) -> Published:
     """Activate an earlier version, both the rules of files and the rules of the API.
 
@@ -87,7 +92,7 @@ async def rollback(
     document = await stores[0].document(version)
     if document is None:
         raise ConfigError(version[:64], "is not a stored version", "use a version that waybill rules history lists")
-    loaded = Rulebook.load(document, actions)
+    loaded = load(document)
     async for _ in _attempts():
         before = await stores[0].version()
         if await activate(stores, version, document, before, author=author, note=note or f"back to {version}"):

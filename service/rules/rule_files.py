@@ -6,7 +6,7 @@ The path of a mistake contains the file, the id of the rule, and the place in th
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -17,8 +17,10 @@ from service.config.destinations import DestinationConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.mistakes import Mistakes, is_consequence
+from service.records import RECORDS, RecordTypes
 from service.rules.compiler.rule import actions_by_name, compile_rule
-from service.rules.syntax import Rule, RuleType
+from service.rules.fields import record_type
+from service.rules.syntax import Rule
 
 RULE_TEST_SUFFIXES = (".examples.yaml", ".examples.yml")
 
@@ -35,14 +37,17 @@ RuleCheck = Callable[[Rule, str], Iterable[ConfigError]]
 
 
 def read_rule_files(
-    paths: Sequence[Path], actions: Sequence[type[Action]], checks: Sequence[RuleCheck] = ()
+    paths: Sequence[Path],
+    actions: Sequence[type[Action]],
+    checks: Sequence[RuleCheck] = (),
+    records: RecordTypes = RECORDS,
 ) -> tuple[RuleFile, ...]:
     """Read and check all files. Rule ids must be unique across the files.
 
     Raises:
         ConfigErrors: all mistakes of all files, as in `rules/a.yaml: rule short: rules[0].when.all[1].field: …`.
     """
-    reading = _Reading(actions_by_name(actions), checks)
+    reading = _Reading(actions_by_name(actions), checks, records)
     files: list[RuleFile] = []
     for path in paths:
         with reading.mistakes.collect():
@@ -54,10 +59,11 @@ def read_rule_files(
 class _Reading:
     """Reads rules, and collects their mistakes."""
 
-    def __init__(self, actions: Mapping[str, type[Action]], checks: Sequence[RuleCheck]) -> None:
+    def __init__(self, actions: Mapping[str, type[Action]], checks: Sequence[RuleCheck], records: RecordTypes) -> None:
         self.mistakes = Mistakes()
         self._actions = actions
         self._checks = checks
+        self._records = records
         self._known: dict[str, str] = {}
 
     def read(self, path: Path) -> Iterator[Rule]:
@@ -85,12 +91,19 @@ class _Reading:
 
         Without a valid type there is one rule of each type.
         """
-        try:
-            return [decode_config(item, Rule, at)], ()
-        except ConfigError as error:
-            self.mistakes.add(error)
-            wrong = {mistake.path for mistake in error.mistakes}
-        types = [written["type"]] if f"{at}.type" not in wrong and "type" in written else get_args(RuleType)
+        mistakes, rules = Mistakes(), list[Rule]()
+        with mistakes.collect():
+            rules.append(decode_config(item, Rule, at))
+        wrong = {mistake.path for mistake in mistakes.found}
+        if isinstance(kind := written.get("type"), str) and f"{at}.type" not in wrong:
+            with mistakes.collect():
+                record_type(kind, self._records, at)
+        for mistake in mistakes.found:
+            self.mistakes.add(mistake)
+        if not mistakes.found:
+            return rules, ()
+        wrong = {mistake.path for mistake in mistakes.found}
+        types = [written["type"]] if f"{at}.type" not in wrong and "type" in written else self._records
         given = {"id": "unknown"} if f"{at}.id" in wrong else {}
         parts = [valid_parts({**written, **given, "type": name}, Rule) for name in types] if written else []
         return [msgspec.convert(part, Rule) for part in parts if part is not UNSET], wrong
@@ -114,7 +127,7 @@ class _Reading:
     def _mistakes_of(self, rule: Rule, at: str) -> Mapping[tuple[str, str], ConfigError]:
         mistakes = Mistakes()
         with mistakes.collect():
-            compile_rule(rule, self._actions, at)
+            compile_rule(rule, self._actions, at, self._records)
         for check in self._checks:
             for mistake in check(rule, at):
                 mistakes.add(mistake)

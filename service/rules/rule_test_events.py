@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from service.errors import ConfigError
 from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.records import RECORDS, Record
+from service.records import Record
 
 FILE_BYTES_MAX = 1_048_576
 
@@ -32,11 +32,20 @@ class RuleTestEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     headers: dict[str, str] = {}
 
 
-ParseDelivery = Callable[[Delivery, str], Fact]
-"""Parses a delivery into its only fact about a record. The second argument is the path of the event, for errors."""
+class ParsedFact(Struct, frozen=True):
+    """The only fact about a record in a delivery. `is_hint`: its platform resolves the record to others."""
+
+    fact: Fact
+    is_hint: bool
 
 
-def read_event(event: RuleTestEvent, folder: Path, parse_delivery: ParseDelivery, at: str) -> RuleTestEvent | Fact:
+ParseDelivery = Callable[[Delivery, str], ParsedFact]
+"""Parses a delivery. The second argument is the path of the event, for errors."""
+
+
+def read_event(
+    event: RuleTestEvent, folder: Path, parse_delivery: ParseDelivery, at: str
+) -> RuleTestEvent | ParsedFact:
     """Return the event as written, or the fact of its delivery. `at` is the path of the event, for errors.
 
     Raises:
@@ -56,14 +65,15 @@ def read_event(event: RuleTestEvent, folder: Path, parse_delivery: ParseDelivery
     return parse_delivery(Delivery(event.source, headers, body, 0.0), at)
 
 
-def event_of_delivery(fact: Fact, event: RuleTestEvent, record: Record, kind: str, at: str) -> RuleTestEvent:
+def event_of_delivery(parsed: ParsedFact, event: RuleTestEvent, record: Record, kind: str, at: str) -> RuleTestEvent:
     """Build the event of a delivery. The delivery must be about this record, or be a hint.
 
     Raises:
         ConfigError: the delivery is about another record.
     """
+    fact = parsed.fact
     subject = fact.record or RecordRef("", "", "")
-    if subject.kind in RECORDS and subject.kind != kind:
+    if not parsed.is_hint and subject.kind != kind:
         fix = "use a record and a delivery of the same kind"
         raise ConfigError(f"{at}.source", f"the delivery is about a {subject.kind}, the test about a {kind}", fix)
     if subject.kind == kind and subject.id != record.id:

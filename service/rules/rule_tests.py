@@ -38,45 +38,31 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from service.config.decoding import decode_config, did_you_mean
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
-from service.events import EVENT_VERSION, Event, Fact, JsonValue, RecordRef
-from service.records import RECORDS, Record
+from service.events import EVENT_VERSION, Event, JsonValue, RecordRef
+from service.records import Record, RecordTypes
 from service.rules.fields import item_of, members
 from service.rules.rule_files import RULE_TEST_SUFFIXES
+from service.rules.rule_test_differences import Expectation, result_differences
 from service.rules.rule_test_events import (
     ParseDelivery,
+    ParsedFact,
     RuleTestEvent,
     event_of_delivery,
     read_event,
     read_sibling_file,
 )
-from service.rules.rulebook import Evaluation, Rulebook, RuleResult
+from service.rules.rulebook import Evaluation, Rulebook
 from service.rules.scope import Subject
 from service.rules.syntax import RuleType
 
 RULE_TESTS_MAX = 1_000
 
 _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
-
-
-class ExpectedEffect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An expected effect. Only the listed `inputs` are compared."""
-
-    rule: str
-    action: str
-    inputs: dict[str, Any] = field(default_factory=dict[str, Any])
-
-
-class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The expected results. Omitted keys are not compared."""
-
-    matches: tuple[str, ...] | UnsetType = UNSET
-    unknown: tuple[str, ...] | UnsetType = UNSET
-    effects: tuple[ExpectedEffect, ...] | UnsetType = UNSET
 
 
 class RuleTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,7 +107,7 @@ def find_test_files(rule_files: Sequence[Path]) -> list[Path]:
 
 
 def read_tests(
-    path: Path, parse_response: ParseResponse, parse_delivery: ParseDelivery
+    path: Path, parse_response: ParseResponse, parse_delivery: ParseDelivery, records: RecordTypes
 ) -> tuple[PreparedRuleTest, ...]:
     """Read one file of rule tests.
 
@@ -129,6 +115,7 @@ def read_tests(
         path: the file.
         parse_response: parses the responses of platforms.
         parse_delivery: parses the deliveries of sources.
+        records: the types of records.
 
     Raises:
         ConfigError: the file has a mistake; the error contains its path.
@@ -139,7 +126,9 @@ def read_tests(
         reason = f"has {len(found)} rule tests, at most {RULE_TESTS_MAX} are allowed"
         raise ConfigError(str(path), reason, "use a second file")
     return tuple(
-        _with_event(_prepare(test, path.parent, parse_response, at), path.parent, parse_delivery, f"{at}.event")
+        _with_event(
+            _prepare(test, path.parent, parse_response, records, at), path.parent, parse_delivery, f"{at}.event"
+        )
         for at, test in ((f"{path}: [{index}]", test) for index, test in enumerate(found))
     )
 
@@ -147,17 +136,25 @@ def read_tests(
 def _with_event(prepared: PreparedRuleTest, folder: Path, parse_delivery: ParseDelivery, at: str) -> PreparedRuleTest:
     test = prepared.test
     read = read_event(test.event, folder, parse_delivery, at)
-    event = event_of_delivery(read, test.event, prepared.record, test.type, at) if isinstance(read, Fact) else read
+    event = (
+        event_of_delivery(read, test.event, prepared.record, test.type, at) if isinstance(read, ParsedFact) else read
+    )
     return structs.replace(prepared, test=structs.replace(test, event=event))
 
 
-def _prepare(test: RuleTest, folder: Path, parse_response: ParseResponse, at: str) -> PreparedRuleTest:
+def _prepare(
+    test: RuleTest, folder: Path, parse_response: ParseResponse, records: RecordTypes, at: str
+) -> PreparedRuleTest:
     """Parse the record or the platform's response, and check `previous`."""
+    if test.type not in records:
+        raise ConfigError(f"{at}.type", f"no record kind {test.type!r}", did_you_mean(test.type, records))
     if test.platform is None:
         _reject_fields(test, at, {"currency": test.currency, "raw_file": test.raw_file})
         if test.record is UNSET:
             raise ConfigError(f"{at}.record", "is missing", "add record, or platform with raw or raw_file")
-        prepared = PreparedRuleTest(test, read_record(test.type, test.record, f"{at}.record"), read_raw(test.raw))
+        prepared = PreparedRuleTest(
+            test, read_record(records, test.type, test.record, f"{at}.record"), read_raw(test.raw)
+        )
     else:
         if test.record is not UNSET:
             raise ConfigError(f"{at}.record", "cannot be combined with platform", "remove one of the two")
@@ -170,7 +167,7 @@ def _prepare(test: RuleTest, folder: Path, parse_response: ParseResponse, at: st
             completed = test
         prepared = PreparedRuleTest(test, *parse_response(completed, at))
     if test.previous is not None:
-        read_record(test.type, {"id": prepared.record.id} | test.previous, f"{at}.previous")
+        read_record(records, test.type, {"id": prepared.record.id} | test.previous, f"{at}.previous")
     return prepared
 
 
@@ -192,21 +189,23 @@ def read_raw(written: JsonValue) -> JsonValue:
     return _decoder.decode(msgspec.json.encode(written))
 
 
-def read_record(kind: str, written: Mapping[str, Any], at: str) -> Record:
+def read_record(records: RecordTypes, kind: str, written: Mapping[str, Any], at: str) -> Record:
     """Parse the record of a rule test. Unknown names are rejected, since they would be silently ignored.
 
     Raises:
         ConfigError: the record has a mistake; the path of the error starts with `at`.
     """
-    _check_names(written, RECORDS[kind], at)
-    return decode_config(written, RECORDS[kind], at)
+    if kind not in records:
+        raise ConfigError(at, f"no record kind {kind[:64]!r}", did_you_mean(kind[:64], records))
+    _check_names(written, records[kind], at)
+    return decode_config(written, records[kind], at)
 
 
 def _check_names(written: object, structure: type[Struct], at: str) -> None:
     """Check that all names are fields of the struct, also in nested structs. Decoding checks the types."""
     for name, value in cast("dict[str, Any]", written if isinstance(written, Mapping) else {}).items():
-        if name not in structure.__struct_fields__:
-            fix = did_you_mean(name, structure.__struct_fields__)
+        if name not in structure.__struct_encode_fields__:
+            fix = did_you_mean(name, structure.__struct_encode_fields__)
             raise ConfigError(f"{at}.{name}", "is not a field of the record", fix)
         member = members(structure)[name]
         inner = item_of(member) or member.type
@@ -223,7 +222,7 @@ def run_tests(rulebook: Rulebook, tests: Sequence[PreparedRuleTest]) -> Iterator
     """Run every rule test."""
     for prepared in tests:
         test = prepared.test
-        yield RuleTestResult(test.name, list(_differences(test.expect, run_test(rulebook, prepared))))
+        yield RuleTestResult(test.name, list(result_differences(test.expect, run_test(rulebook, prepared))))
 
 
 def run_test(rulebook: Rulebook, prepared: PreparedRuleTest) -> Evaluation:
@@ -236,50 +235,6 @@ def run_test(rulebook: Rulebook, prepared: PreparedRuleTest) -> Evaluation:
     )
     previous = None
     if test.previous is not None:
-        before = read_record(test.type, {"id": record.id} | test.previous, "previous")
+        before = read_record(rulebook.records, test.type, {"id": record.id} | test.previous, "previous")
         previous = rulebook.previous_fields(Subject(event, before))
     return rulebook.evaluate(Subject(event, record, prepared.raw, previous), test.now or datetime.now(UTC))
-
-
-def _differences(expected: Expectation, evaluation: Evaluation) -> Iterator[str]:
-    verdicts = {verdict.rule_id: verdict for verdict in evaluation.verdicts}
-    sets = (("matches", expected.matches, {"matched"}), ("unknown", expected.unknown, {"unknown", "error"}))
-    for word, expected_ids, results in sets:
-        if expected_ids is UNSET:
-            continue
-        actual = {rule for rule, verdict in verdicts.items() if verdict.result in results}
-        for rule in sorted(set(expected_ids) - actual):
-            yield f"- {word}: {rule}" + _actual_result(verdicts.get(rule))
-        for rule in sorted(actual - set(expected_ids)):
-            yield f"+ {word}: {rule}" + _actual_result(verdicts.get(rule))
-    if expected.effects is not UNSET:
-        yield from _effect_differences(expected.effects, evaluation)
-
-
-def _actual_result(verdict: RuleResult | None) -> str:
-    if verdict is None:
-        return " (not evaluated: no such rule for this type, event and source)"
-    return f" ({verdict.result}{': ' + verdict.reason if verdict.reason else ''})"
-
-
-def _effect_differences(expected: Sequence[ExpectedEffect], evaluation: Evaluation) -> Iterator[str]:
-    actual = {(effect.rule_id, effect.action_id): effect.inputs for effect in evaluation.effects}
-    expected_inputs = {(effect.rule, effect.action): effect.inputs for effect in expected}
-    for rule, action in sorted(expected_inputs.keys() - actual.keys()):
-        yield f"- effect: {rule}.{action}"
-    for rule, action in sorted(actual.keys() - expected_inputs.keys()):
-        yield f"+ effect: {rule}.{action}"
-    for key in sorted(expected_inputs.keys() & actual.keys()):
-        for path, left, right in _compare_inputs(expected_inputs[key], actual[key], ""):
-            yield f"- effect: {key[0]}.{key[1]}{path} = {left!r}"
-            yield f"+ effect: {key[0]}.{key[1]}{path} = {right!r}"
-
-
-def _compare_inputs(expected: JsonValue, actual: JsonValue, path: str) -> Iterator[tuple[str, JsonValue, JsonValue]]:
-    """Yield the differences in the listed inputs: path, expected value and actual value."""
-    if isinstance(expected, dict) and isinstance(actual, dict):
-        found = cast("dict[str, Any]", actual)
-        for name, value in cast("dict[str, Any]", expected).items():
-            yield from _compare_inputs(value, found.get(name), f"{path}.{name}")
-    elif expected != actual:
-        yield path, expected, actual

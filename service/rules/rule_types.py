@@ -11,7 +11,7 @@ from msgspec import NODEFAULT, Struct, structs
 
 from service.actions import Action, RetrySafety
 from service.events import ChangeType, JsonValue
-from service.records import PERSONAL, RECORDS
+from service.records import RecordTypes
 from service.rules.compiler.operators import OPERATORS, OperandKind
 from service.rules.compiler.rule import actions_by_name
 from service.rules.fields import EVENT_FIELDS, FieldKind, describe_fields
@@ -67,8 +67,8 @@ class RuleTypeDescription(Struct, frozen=True):
     actions: Sequence[ActionType]
 
 
-def list_rule_types(actions: Sequence[type[Action]]) -> tuple[RuleTypeDescription, ...]:
-    """Describe every rule type."""
+def list_rule_types(actions: Sequence[type[Action]], records: RecordTypes) -> tuple[RuleTypeDescription, ...]:
+    """Describe every rule type: the built-in record kinds, and the declared ones."""
     operators = [
         OperatorType(operator.name, operator.summary, sorted(operator.kinds), operator.right)
         for operator in OPERATORS.values()
@@ -76,7 +76,8 @@ def list_rule_types(actions: Sequence[type[Action]]) -> tuple[RuleTypeDescriptio
     described = [_action(name, action) for name, action in sorted(actions_by_name(actions).items())]
     changes: tuple[ChangeType, ...] = get_args(ChangeType)
     return tuple(
-        RuleTypeDescription(kind, NAMES[kind], changes, _fields(kind), operators, described) for kind in RECORDS
+        RuleTypeDescription(kind, NAMES.get(kind, kind), changes, _fields(record), operators, described)
+        for kind, record in records.items()
     )
 
 
@@ -85,12 +86,12 @@ def operators_of(kind: FieldKind) -> list[str]:
     return [name for name, operator in OPERATORS.items() if kind in operator.kinds]
 
 
-def _fields(kind: str) -> list[FieldType]:
-    paths: dict[str, FieldKind] = dict(describe_fields(RECORDS[kind]))
-    paths.update({f"event.{path}": found for path, found in EVENT_FIELDS.items()})
-    return [
-        FieldType(path, found, path.rpartition(".")[2] in PERSONAL, operators_of(found))
-        for path, found in paths.items()
+def _fields(record: type[Struct]) -> list[FieldType]:
+    members = describe_fields(record)
+    own = [FieldType(path, member.kind, member.personal, operators_of(member.kind)) for path, member in members.items()]
+    return own + [
+        FieldType(f"event.{path}", kind, personal=False, operators=operators_of(kind))
+        for path, kind in EVENT_FIELDS.items()
     ]
 
 

@@ -13,8 +13,9 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from service.actions import Action, RetrySafety
-from service.events import ChangeType, Event
-from service.records import RECORDS
+from service.errors import PermanentError
+from service.events import ChangeType, Event, RecordRef
+from service.records import RECORDS, Record, RecordTypes
 from service.rules.compiler.conditions import Evaluator
 from service.rules.compiler.rule import CompiledRule, actions_by_name, compile_rule
 from service.rules.compiler.templates import RenderError
@@ -28,7 +29,6 @@ from service.rules.trace import FirstUnknown, Trace
 
 RuleVerdict = Literal["matched", "unmatched", "unknown", "error"]
 
-_KINDS = {struct: kind for kind, struct in RECORDS.items()}
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -80,33 +80,36 @@ class _RuleIndex(Struct, frozen=True):
 class Rulebook:
     """All active rules. `version` identifies their content. `api_rules` are the ids that the admin API may change."""
 
-    def __init__(self, version: str, compiled: Sequence[CompiledRule], api_rules: frozenset[str]) -> None:
+    def __init__(
+        self, version: str, compiled: Sequence[CompiledRule], api_rules: frozenset[str], records: RecordTypes
+    ) -> None:
         ordered = sorted(compiled, key=lambda each: (each.rule.sort, each.rule.id))
         self.version = version
         self.rules: tuple[Rule, ...] = tuple(each.rule for each in ordered)
         self.api_rules = api_rules
-        self._indexes = _index(ordered)
+        self.records = records
+        self._indexes = _index(ordered, records)
         self._previous_fields: dict[str, dict[str, Field]] = defaultdict(dict)
         for each in ordered:
             if each.rule.enabled:
                 self._previous_fields[each.rule.type].update(each.previous_fields)
 
     @classmethod
-    def load(cls, document: bytes, actions: Sequence[type[Action]]) -> "Rulebook":
-        """Compile a stored document.
+    def load(cls, document: bytes, actions: Sequence[type[Action]], records: RecordTypes = RECORDS) -> "Rulebook":
+        """Compile a stored document. `records` are the types of records that rules may be about.
 
         Raises:
             ConfigError: it is not a rulebook document, or a rule has a mistake; the error contains the path.
         """
         parsed = parse_document(document)
         names = actions_by_name(actions)
-        compiled = [compile_rule(rule, names, f"rules[{index}]") for index, rule in enumerate(parsed.rules)]
-        return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules))
+        compiled = [compile_rule(rule, names, f"rules[{index}]", records) for index, rule in enumerate(parsed.rules)]
+        return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules), records)
 
     def evaluate(self, subject: Subject, now: datetime, trace: Trace | None = None) -> Evaluation:
         """Evaluate every rule for this record kind, change type and source. `now` must have a time zone."""
         scope = Scope.of(subject, now)
-        index = self._indexes[_KINDS[type(subject.record)], subject.event.change]
+        index = self._indexes[subject.event.record.kind, subject.event.change]
         verdicts: list[RuleResult] = []
         effects: list[PlannedEffect] = []
         for entry in index.by_source.get(subject.event.source, index.rest):
@@ -117,6 +120,16 @@ class Rulebook:
             if entry.compiled.rule.stop and verdict.result == "matched":
                 break
         return Evaluation(len(verdicts), tuple(verdicts), tuple(effects))
+
+    def gone_record(self, ref: RecordRef) -> Record:
+        """Return a record with its id alone, as rules see a record that is gone.
+
+        Raises:
+            PermanentError: `unknown_kind`: the kind is not declared.
+        """
+        if ref.kind not in self.records:
+            raise PermanentError("unknown_kind", f"waybill.yaml declares no kind {ref.kind} under records:")
+        return self.records[ref.kind](id=ref.id)
 
     def count_nodes(self, event: Event) -> int:
         """Return the number of nodes of all conditions and actions for this record kind, change type and source."""
@@ -130,7 +143,7 @@ class Rulebook:
         """
         scope = Scope.of(subject, datetime.min)  # noqa: DTZ901 - no field depends on the time
         encoded: dict[str, Value] = {}
-        for path, field in self._previous_fields[_KINDS[type(subject.record)]].items():
+        for path, field in self._previous_fields.get(subject.event.record.kind, {}).items():
             value = _encode_field(path, field, scope)
             if value is not UNSET:
                 encoded[path] = value
@@ -147,14 +160,14 @@ def _encode_field(path: str, field: Field, scope: Scope) -> Value:
     return value
 
 
-def _index(compiled: Sequence[CompiledRule]) -> dict[tuple[str, ChangeType], _RuleIndex]:
+def _index(compiled: Sequence[CompiledRule], records: RecordTypes) -> dict[tuple[str, ChangeType], _RuleIndex]:
     entries = [
         _Entry(each, RuleResult(each.rule.id, "matched"), RuleResult(each.rule.id, "unmatched"))
         for each in compiled
         if each.rule.enabled
     ]
     changes: tuple[ChangeType, ...] = get_args(ChangeType)
-    return {(kind, change): _build_index(entries, kind, change) for kind in RECORDS for change in changes}
+    return {(kind, change): _build_index(entries, kind, change) for kind in records for change in changes}
 
 
 def _build_index(entries: Sequence[_Entry], kind: str, change: ChangeType) -> _RuleIndex:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from service.events import Event
-from service.records import Customer, PurchaseOrder
+from service.records import Record
 
 Value = Any
 """The value of a field: text, number, timestamp, struct, list, plain JSON, None or UNSET."""
@@ -24,7 +24,7 @@ class Subject(Struct, frozen=True):
     """
 
     event: Event
-    record: PurchaseOrder | Customer
+    record: Record
     raw: Value = None
     previous: Mapping[str, Value] | None = None
     known: dict[str, Value] = field(default_factory=dict[str, Value])
@@ -34,7 +34,7 @@ class Scope(Struct, frozen=True):
     """A subject and the time of the evaluation. `now` has a time zone."""
 
     event: Event
-    record: PurchaseOrder | Customer
+    record: Record
     raw: Value
     previous: Mapping[str, Value]
     known: dict[str, Value]

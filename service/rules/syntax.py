@@ -11,7 +11,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from service.actions import Identifier
 from service.events import ChangeType
 
-RuleType = Literal["purchase_order", "customer"]
+RuleType = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_]{0,39}\Z",
+        description="a record kind: purchase_order, customer, or one that waybill.yaml declares under records:",
+    ),
+]
 OnUnknown = Literal["skip", "error", "match"]
 Cast = Literal["decimal", "money", "moment"]
 

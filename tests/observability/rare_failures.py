@@ -39,6 +39,7 @@ from service.management.audit_log import Actor, log_admin_change
 from service.management.erasure import COUNTS
 from service.management.installation import Installation
 from service.platforms.base import CallContext, FetchedRecord
+from service.records import RECORDS
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.signatures import Verified
@@ -174,13 +175,15 @@ async def cause_denied_admin_calls(settings: Settings) -> None:
     token = PERSONAL["secret"]
     viewer_token = AdminToken(name="viewer_token", role="viewer", sha256=SecretRef(env="LOOKER"))
     config = Config(
-        path=Path("waybill.yaml"), platforms={}, sources={}, rules=(), outbound=OutboundConfig(),
+        path=Path("waybill.yaml"), record_types=RECORDS, platforms={}, records={},
+        sources={}, rules=(), outbound=OutboundConfig(),
         admin=AdminConfig(tokens=(viewer_token,)), warnings=(),
     )  # fmt: skip
     monitor = StoreMonitor(settings, open_store)
     installation = Installation(
-        open_store=lambda: monitor.opened, config=lambda: config, platforms=dict, sources=dict, actions=tuple
-    )
+        open_store=lambda: monitor.opened, config=lambda: config, platforms=dict, sources=dict, actions=tuple,
+        records=dict,
+    )  # fmt: skip
     router = admin_router(installation, {"LOOKER": hashlib.sha256(token.encode()).hexdigest()})
     events = await open_store(settings)
     with bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT") as port:

@@ -7,7 +7,7 @@ emit for a record that it already emitted for is a loop and fails.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -31,7 +31,7 @@ class Emit(Action, frozen=True, kw_only=True, tag="emit"):
     type: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
     change: ChangeType = "changed"
     record: Annotated[str, Meta(min_length=1, max_length=500)] = "{id}"
-    kind: Literal["purchase_order", "customer"] | None = None
+    kind: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z", description="a record kind")] | None = None
     platform: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")] | None = None
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, structs
 
 from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
-from service.records import RECORDS, Record
+from service.records import Record
 from service.rules import Evidence, PlannedEffect, Rulebook, Subject
 from service.settings import Settings
 from service.store import IngestRequest, LastState
@@ -51,7 +51,7 @@ def decide(
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
         entry = _entry(rulebook, fetched, last, attempt, stale=stale)
         return Decision(entry, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
-    record: Record = fetched.record or RECORDS[event.record.kind](id=event.record.id)
+    record: Record = fetched.record or rulebook.gone_record(event.record)
     subject = Subject(event, record, fetched.raw, _previous(last))
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence)

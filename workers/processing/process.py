@@ -25,8 +25,7 @@ import structlog
 from service.compute_thread import run_in_thread
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.events import Event
-from service.platforms.base import FetchedRecord
-from service.records import RECORDS
+from service.platforms.base import FetchedRecord, is_hint
 from service.rules import Rulebook
 from service.store import Job, LaneHead, NextEvent
 from service.store.queue.last_state import EncodedLastState
@@ -135,7 +134,7 @@ class LaneRun:
         if head.state == "decided":
             decided = load_decision(self._keys, head)
             return await self._run_effects(attempt, event, decided, head.ledger, head.places, fresh=False)
-        if event.record.kind not in RECORDS:
+        if is_hint(self._dependencies.platforms, event.record):
             return await self._resolve(attempt, event)
         return await self._decide(attempt, event, last)
 

@@ -19,7 +19,7 @@ class ProbeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, Meta(max_length=2_000)] = ""
 
 
-class Destinations(Controller):
+class ConfiguredDestinations(Controller):
     """Destinations of actions, without secrets."""
 
     path = "/destinations"

@@ -88,7 +88,7 @@ def _check_rules(operations: AdminOperations, candidate: Candidate) -> None:
     names = actions_by_name(operations.installation.actions())
     for index, rule in enumerate(candidate.rules or ()):
         try:
-            compile_rule(rule, names, "rule")
+            compile_rule(rule, names, "rule", operations.installation.records())
         except ConfigError as error:
             raise invalid(error, "rule", f"/rules/{index}") from None
 
@@ -97,11 +97,11 @@ def _posted(rulebook: Rulebook, data: DryRunRequest) -> Subject:
     posted = data.post
     assert posted is not None  # checked by the caller
     try:
-        record = read_record(posted.kind, posted.record, "post.record")
+        record = read_record(rulebook.records, posted.kind, posted.record, "post.record")
         event = synthetic_event(RecordRef("posted", posted.kind, record.id), data.change, data.source)
         previous = None
         if posted.previous is not None:
-            before = read_record(posted.kind, {"id": record.id} | posted.previous, "post.previous")
+            before = read_record(rulebook.records, posted.kind, {"id": record.id} | posted.previous, "post.previous")
             previous = rulebook.previous_fields(Subject(event, before))
     except ConfigError as error:
         raise invalid(error) from None

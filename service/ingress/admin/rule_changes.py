@@ -205,7 +205,7 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
     installation, mistakes = operations.installation, Mistakes()
     actions = actions_by_name(installation.actions())
     with mistakes.collect():
-        compile_rule(rule, actions, RULE_PATH)
+        compile_rule(rule, actions, RULE_PATH, installation.records())
     for mistake in check_sources(installation.sources(), rule, RULE_PATH):
         mistakes.add(mistake)
     for mistake in check_destinations(installation.config().destinations, rule, RULE_PATH):

@@ -2,7 +2,8 @@
 
 A connector reads each field at one place: a pointer into the record of the platform, below `lines` into the line. The
 map gives a field another pointer. The value there is moved to the connector's place before the connector reads the
-record, so that conversions stay the same. `raw` keeps the platform's own structure.
+record, so that conversions stay the same. Fields that the connector does not read, such as the order's own total, are
+read after it. `raw` keeps the platform's own structure.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,10 +14,12 @@ from msgspec import UNSET
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.config.platforms import LINES, BuiltInPlatformConfig, FieldPlaces
+from service.config.record_maps import FieldPointer
 from service.platforms.api.coercion import JsonObject
 from service.platforms.api.decoding import unwrap
+from service.platforms.api.field_map import FieldMap
 from service.platforms.api.responses import PlatformResponse
-from service.records import Record, Timestamp
+from service.records import OWN_FIELDS, RECORDS, Record, Timestamp
 
 RecordReader = Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]]
 
@@ -37,11 +40,20 @@ class _Moves(NamedTuple):
 
 
 class PointerMap:
-    """Corrections of one account, by kind of record. The configuration was checked: every field has a place."""
+    """Corrections of one account, by kind of record. `at` is its path in waybill.yaml.
 
-    def __init__(self, config: BuiltInPlatformConfig) -> None:
+    Raises:
+        ConfigErrors: All mistakes in the pointers of fields that the connector does not read.
+    """
+
+    def __init__(self, config: BuiltInPlatformConfig, at: str) -> None:
         self._wrapped = config.wrapped
         self._moves = {kind: _compile(config.places[kind], fields) for kind, fields in config.map.items() if fields}
+        self._own = {
+            kind: FieldMap(RECORDS[kind], own, f"{at}.map.{kind}", OWN_FIELDS[kind])
+            for kind in config.map
+            if (own := config.own_pointers(kind))
+        }
 
     def place(self, kind: str, node: JsonObject) -> JsonObject:
         """Return a record with the mapped values at the connector's places; `node` itself without a map."""
@@ -63,12 +75,15 @@ class PointerMap:
         """
         if kind not in self._moves:
             return read
+        own = self._own.get(kind)
 
         def read_mapped(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
             state = unwrap(reply.data, reply.status, wrapped=self._wrapped)
             placed = self.place(kind, state)
             data = placed if self._wrapped is False else {"data": placed}
             _, record, modified = read(msgspec.structs.replace(reply, data=data))
+            if own is not None:
+                record = msgspec.structs.replace(record, **own.read_fields(state))
             return state, record, modified
 
         return read_mapped
@@ -97,10 +112,11 @@ def _is_missing(value: object, names: list[str]) -> bool:
     return value is UNSET
 
 
-def _compile(places: FieldPlaces, pointers: Mapping[str, str]) -> _Moves:
+def _compile(places: FieldPlaces, pointers: Mapping[str, str | FieldPointer]) -> _Moves:
     moves = [
-        (field, _Move(parse_pointer(pointers[field]), parse_pointer(places[field])))
-        for field in sorted(pointers, key=lambda field: field.count("."))  # a whole before its parts
+        (field, _Move(parse_pointer(pointer), parse_pointer(places[field])))
+        for field, pointer in sorted(pointers.items(), key=lambda item: item[0].count("."))  # a whole before its parts
+        if isinstance(pointer, str) and field in places
     ]
     of_lines = [move for field, move in moves if field.startswith(f"{LINES}.")]
     of_record = [move for field, move in moves if not field.startswith(f"{LINES}.")]

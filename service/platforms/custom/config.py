@@ -9,8 +9,10 @@ from service.bodies.pointers import Pointer
 from service.config.auth import Auth
 from service.config.decoding import did_you_mean
 from service.config.platforms import BaseUrl, PlatformConfig
+from service.config.record_maps import FieldPointers
 from service.errors import ConfigError
-from service.records import RECORDS
+from service.platforms.api.field_map import FieldMap
+from service.records import KnownRecords
 
 
 class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,14 +35,14 @@ class CustomRecordConfig(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Path of a kind of record, and the pointers to its fields.
 
     `path` is appended to base_url; `{id}` is the record's id. `at` points to the record in the response. `map` gives
-    the pointer of each field, relative to the record; `service.platforms.custom.field_map` lists the keys.
+    the pointer of each field, relative to the record; `service.platforms.api.field_map` lists the keys.
     """
 
     path: Annotated[
         str, Meta(pattern=r"^/[^\s#]*\{id\}[^\s#]*\Z", description='a path with {id} in it, such as "/orders/{id}"')
     ]
     at: Pointer = ""
-    map: dict[str, Pointer] = {}
+    map: FieldPointers = {}
     list: CustomListConfig | None = None
 
 
@@ -76,15 +78,25 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
             return f"add list: to platforms.{account}.records.{kind}"
         return super().unlisted_fix(account, kind)
 
-    def check(self, at: str) -> Iterator[ConfigError]:
+    def check(self, at: str, records: KnownRecords) -> Iterator[ConfigError]:
         """Yield the mistakes in the records; `at` is the account's path in waybill.yaml."""
         if not self.records:
-            yield ConfigError(f"{at}.records", "is empty", f"add at least one of {', '.join(sorted(RECORDS))}")
+            yield ConfigError(f"{at}.records", "is empty", f"add at least one of {', '.join(sorted(records))}")
         for kind, record in self.records.items():
-            if kind not in RECORDS:
-                yield ConfigError(f"{at}.records.{kind}", f"there is no kind {kind}", did_you_mean(kind, RECORDS))
+            if kind not in records:
+                fix = f"declare it under records: or use another kind; {did_you_mean(kind, records)}"
+                yield ConfigError(f"{at}.records.{kind}", f"there is no kind {kind}", fix)
+            elif (known := records[kind]) is not None:
+                yield from _check_map(known, record.map, f"{at}.records.{kind}.map")
             if record.list is not None:
                 yield from _check_list(f"{at}.records.{kind}.list", record.list)
+
+
+def _check_map(record: type[Struct], pointers: FieldPointers, at: str) -> Iterator[ConfigError]:
+    try:
+        FieldMap(record, pointers, at)
+    except ConfigError as error:
+        yield from error.mistakes
 
 
 def _check_list(at: str, config: CustomListConfig) -> Iterator[ConfigError]:

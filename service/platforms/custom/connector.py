@@ -12,14 +12,14 @@ from service.platforms.api.calls import ApiClient, fetch_one, read_as, segment, 
 from service.platforms.api.coercion import JsonObject
 from service.platforms.api.credentials import build_credentials
 from service.platforms.api.decoding import record_id
+from service.platforms.api.field_map import FieldMap, missing_required
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext, FetchedRecord, RecordPage
 from service.platforms.custom.client import CustomClient
 from service.platforms.custom.config import CustomConfig, CustomRecordConfig
-from service.platforms.custom.field_map import FieldMap
 from service.platforms.custom.paging import page_path, read_listing
 from service.platforms.kind import ConnectorDependencies
-from service.records import RECORDS, Record, Timestamp
+from service.records import Record, RecordTypes, Timestamp
 
 
 class Custom:
@@ -28,6 +28,8 @@ class Custom:
     Raises:
         ConfigError: An unknown kind of record, or an unknown field in a map.
     """
+
+    hints = CustomConfig.hints
 
     def __init__(self, account: str, config: CustomConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
@@ -47,7 +49,9 @@ class Custom:
             throttle=dependencies.throttle,
         )
         self._records = config.records
-        self._fields = {kind: compile_fields(account, kind, record) for kind, record in config.records.items()}
+        self._fields = {
+            kind: compile_fields(account, kind, record, dependencies.records) for kind, record in config.records.items()
+        }
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Reject every delivery: a custom platform has no envelope of its own. The configuration excludes this case.
@@ -110,10 +114,13 @@ def read_answer(
         raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
     record: Record = fields.read(cast("JsonObject", node))
     record_id(record.id, reply.status)
+    if missing := missing_required(record):
+        reason = f"required fields are missing: {', '.join(missing)}"
+        raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
     return cast("JsonObject", node), record, record.updated_at
 
 
-def compile_fields(account: str, kind: str, place: CustomRecordConfig) -> FieldMap[Record]:
+def compile_fields(account: str, kind: str, place: CustomRecordConfig, records: RecordTypes) -> FieldMap[Record]:
     """Compile the field map of a kind of record.
 
     Returns:
@@ -123,6 +130,6 @@ def compile_fields(account: str, kind: str, place: CustomRecordConfig) -> FieldM
         ConfigError: An unknown kind of record, or an unknown field in the map.
     """
     path = f"platforms.{account}.records.{kind}"
-    if kind not in RECORDS:
-        raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(RECORDS))}")
-    return FieldMap(RECORDS[kind], place.map, f"{path}.map")
+    if kind not in records:
+        raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(records))}")
+    return FieldMap(records[kind], place.map, f"{path}.map")

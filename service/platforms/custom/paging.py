@@ -11,10 +11,10 @@ from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.events import JsonValue
 from service.platforms.api.coercion import record_version
 from service.platforms.api.decoding import digest_of, not_a_list
+from service.platforms.api.field_map import FieldMap
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import ListedRecord, RecordPage
 from service.platforms.custom.config import CustomListConfig
-from service.platforms.custom.field_map import FieldMap
 from service.records import Record
 
 _NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)

@@ -59,6 +59,8 @@ _notices = msgspec.json.Decoder(_Notice)
 class FlowRetail:
     """Connector of one tenant; without `store_uid` it has customers only."""
 
+    hints = FlowRetailConfig.hints
+
     def __init__(self, account: str, config: FlowRetailConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
         self._tenant_uid = config.tenant_uid
@@ -77,7 +79,7 @@ class FlowRetail:
         self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
         self.client = FlowRetailClient(self._endpoints)
         self._currency = TenantCurrency(self.client)
-        self._map = PointerMap(config)
+        self._map = PointerMap(config, f"platforms.{account}")
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an action of the tenant; an action of another store or of no known record has no record.

@@ -12,6 +12,7 @@ class OpenFoodNetworkConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, ta
     """Instance of Open Food Network. A webhook is tried 25 times over about 20 days (Sidekiq's default)."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})
+    hints: ClassVar[frozenset[str]] = frozenset({"order"})
     listed: ClassVar[frozenset[str]] = frozenset({"customer"})
     redelivery_hours: ClassVar[float | None] = 21 * 24.0
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES

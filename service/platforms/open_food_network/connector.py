@@ -54,6 +54,8 @@ _notices = msgspec.json.Decoder(_Notice)
 class OpenFoodNetwork:
     """Connector of one instance, such as `https://ofn.example.org`, with a user's API key."""
 
+    hints = OpenFoodNetworkConfig.hints
+
     def __init__(self, account: str, config: OpenFoodNetworkConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
         path = f"platforms.{account}.token"
@@ -69,7 +71,7 @@ class OpenFoodNetwork:
         operations = {each.name: each for each in client_operations(OpenFoodNetworkClient)}
         self._endpoints = PlatformApi("open_food_network", calls, operations)
         self.client = OpenFoodNetworkClient(self._endpoints)
-        self._map = PointerMap(config)
+        self._map = PointerMap(config, f"platforms.{account}")
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; only a real payment with an order's number is a fact with a record.

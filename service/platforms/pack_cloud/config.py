@@ -24,6 +24,7 @@ class PackCloudConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="pac
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"purchase_order", "customer", "order"})
+    hints: ClassVar[frozenset[str]] = frozenset({"order"})
     redelivery_hours: ClassVar[float | None] = 72.0
     listed: ClassVar[frozenset[str]] = frozenset({"purchase_order"})
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES

@@ -57,6 +57,8 @@ _notices = msgspec.json.Decoder(_Notice)
 class PackCloud:
     """Connector of one organization on pack.cloud."""
 
+    hints = PackCloudConfig.hints
+
     def __init__(self, account: str, config: PackCloudConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
         self._organization_id = config.organization_id
@@ -72,7 +74,7 @@ class PackCloud:
         operations = override_paths(client_operations(PackCloudClient), config.paths, f"platforms.{account}.paths")
         self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})
         self.client = PackCloudClient(self._endpoints, config.status_filter)
-        self._map = PointerMap(config)
+        self._map = PointerMap(config, f"platforms.{account}")
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event of the organization.

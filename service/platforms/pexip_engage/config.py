@@ -24,6 +24,7 @@ class PexipEngageConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="p
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "appointment", "callback_request"})
+    hints: ClassVar[frozenset[str]] = frozenset({"appointment", "callback_request"})
     redelivery_hours: ClassVar[float | None] = 24.0
     listed: ClassVar[frozenset[str]] = frozenset({"customer"})
     places: ClassVar[Mapping[str, FieldPlaces]] = PLACES

@@ -57,6 +57,8 @@ _notices = msgspec.json.Decoder(_Notice)
 class PexipEngage:
     """Connector of one enterprise on Pexip Engage."""
 
+    hints = PexipEngageConfig.hints
+
     def __init__(self, account: str, config: PexipEngageConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
         self._language = config.language
@@ -84,7 +86,7 @@ class PexipEngage:
             "pexip_engage", calls, operations, {"enterprise": config.enterprise}, self._headers
         )
         self.client = PexipEngageClient(self._endpoints)
-        self._map = PointerMap(config)
+        self._map = PointerMap(config, f"platforms.{account}")
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; a ping, or an entity without a customer, is a fact without a record.

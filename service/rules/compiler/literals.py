@@ -7,7 +7,7 @@ decimal point as a float and loses digits. Timestamps are text with an offset. T
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -32,6 +32,7 @@ _FIXES: dict[FieldKind, str] = {
     "amount": 'write a whole number, or a decimal in quotes: "100.00"',
     "money": 'write {value: "100.00", currency: EUR}',
     "timestamp": 'write a timestamp with its offset, in quotes: "2026-01-31T12:00:00Z"',
+    "date": 'write a date in quotes: "2026-01-31"',
     "boolean": "write true or false",
     "any": "write text, a number, true or false",
 }
@@ -128,6 +129,13 @@ def _timestamp(value: Value) -> datetime | None:
     return timestamp if timestamp is not None and timestamp.tzinfo is not None else None
 
 
+def _date(value: Value) -> date | None:
+    try:
+        return msgspec.convert(value, date) if isinstance(value, str) else None
+    except msgspec.ValidationError:
+        return None
+
+
 def _money(value: Value) -> Money | None:
     if not isinstance(value, Mapping):
         return None
@@ -146,6 +154,7 @@ _READERS: dict[FieldKind, Callable[[Value], Value]] = {
     "amount": _number,
     "boolean": _boolean,
     "timestamp": _timestamp,
+    "date": _date,
     "money": _money,
     "any": _any,
 }

@@ -5,7 +5,7 @@ are unknown; nothing is coerced. To add an operator, add a comparator and an ent
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, cast
 
@@ -25,7 +25,8 @@ duration · nothing · the field's previous value · the previous value and a li
 
 NUMBERS = frozenset({int, Decimal})
 
-_FAMILIES: dict[type, str] = {int: "number", Decimal: "number", str: "text", bool: "boolean"}
+_FAMILIES: dict[type, str] = {int: "number", Decimal: "number", str: "text", bool: "boolean", date: "date"}
+_TIMES = frozenset({"timestamp", "date"})
 
 
 class Less(Struct, frozen=True):
@@ -147,25 +148,29 @@ def matches(left: Value, right: Value) -> Truth:
 
 
 def before(left: Value, right: Value) -> Truth:
-    """Return whether a timestamp is earlier than another."""
-    if family(left) != "timestamp" or family(right) != "timestamp":
-        return None
-    return left < right
+    """Return whether a timestamp or date is earlier than another of the same kind."""
+    kind = family(left)
+    return left < right if kind in _TIMES and kind == family(right) else None
 
 
 def after(left: Value, right: Value) -> Truth:
-    """Return whether a timestamp is later than another."""
+    """Return whether a timestamp or date is later than another of the same kind."""
     return before(right, left)
 
 
 def within(left: Value, right: Value) -> Truth:
-    """Return whether a timestamp is between the two of `right`, inclusive."""
-    return right[0] <= left <= right[1] if family(left) == "timestamp" else None
+    """Return whether a timestamp is between the two of `right`, inclusive. Of a date, the dates in UTC are compared."""
+    if family(left) not in _TIMES:
+        return None
+    first, last = (right[0].date(), right[1].date()) if type(left) is date else right
+    return first <= left <= last
 
 
 def older_than(left: Value, right: Value) -> Truth:
-    """Return whether a timestamp is earlier than the first of the two of `right`."""
-    return left < right[0] if family(left) == "timestamp" else None
+    """Return whether a timestamp is earlier than the first of the two of `right`. Of a date, the dates in UTC count."""
+    if family(left) not in _TIMES:
+        return None
+    return left < (right[0].date() if type(left) is date else right[0])
 
 
 def exists(left: Value, _right: Value) -> Truth:
@@ -189,9 +194,9 @@ def changed(left: Value, right: Value) -> Truth:
 
 
 _NUMERIC = frozenset[FieldKind]({"number", "amount", "money", "any"})
-_SINGLE = _NUMERIC | frozenset[FieldKind]({"text", "timestamp", "boolean"})
+_SINGLE = _NUMERIC | frozenset[FieldKind]({"text", "timestamp", "date", "boolean"})
 _TEXT = frozenset[FieldKind]({"text", "any"})
-_TIMESTAMP = frozenset[FieldKind]({"timestamp"})
+_TIMESTAMP = frozenset[FieldKind]({"timestamp", "date"})
 _EVERY = _SINGLE | frozenset[FieldKind]({"struct", "list"})
 
 _LESS = {

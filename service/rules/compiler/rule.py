@@ -11,6 +11,7 @@ from service.actions import Action, RetrySafety, TemplateRenderer
 from service.config.decoding import decode_config, valid_parts
 from service.errors import ConfigError, ConfigErrors
 from service.mistakes import Mistakes, is_consequence
+from service.records import RECORDS, RecordTypes
 from service.rules.compiler.conditions import Evaluator, NodeLimit, NodePath
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template
@@ -52,13 +53,15 @@ def actions_by_name(actions: Sequence[type[Action]]) -> dict[str, type[Action]]:
     return {str(action.__struct_config__.tag): action for action in actions}
 
 
-def compile_rule(rule: Rule, actions: Mapping[str, type[Action]], at: str) -> CompiledRule:
+def compile_rule(
+    rule: Rule, actions: Mapping[str, type[Action]], at: str, records: RecordTypes = RECORDS
+) -> CompiledRule:
     """Compile one rule. `at` is the path of the rule, for errors.
 
     Raises:
         ConfigError: there is a mistake in its condition or its actions.
     """
-    fields, mistakes = FieldScope(record_type(rule.type), {}), Mistakes()
+    fields, mistakes = FieldScope(record_type(rule.type, records, at), {}), Mistakes()
     when, limit = None, NodeLimit()
     if rule.when is not None:
         with mistakes.collect():

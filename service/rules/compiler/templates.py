@@ -7,7 +7,7 @@ is an error, since an incomplete URL is wrong. Placeholders are fields of rules 
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
@@ -179,7 +179,7 @@ def _format_value(value: Value, path: str) -> str:
             text = format(value, "f") if abs(value.adjusted()) < 100 else str(value)
         case int():
             text = str(value)
-        case datetime():
+        case date():  # a timestamp too
             text = cast("str", msgspec.to_builtins(value))
         case Money():
             text = f"{value.value} {value.currency}"

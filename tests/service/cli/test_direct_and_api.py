@@ -83,6 +83,7 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
             platforms=lambda: platforms,
             sources=lambda: sources,
             actions=load_actions,
+            records=lambda: config.record_types,
         )
         port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
         listener = Listener(build_admin_app(settings, store, admin=admin_router(installation, digests)), port, settings)

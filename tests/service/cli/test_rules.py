@@ -15,7 +15,7 @@ from service.rules.publishing import PUBLISH_ATTEMPTS_MAX, publish_file_rules
 from service.settings import Settings
 from service.store import Store
 from service.store.rulebook import RulebookStore
-from tests.service.rules.rule_samples import rules_of
+from tests.service.rules.rule_samples import load_rulebook, rules_of
 
 Run = Callable[..., Result]
 
@@ -121,7 +121,7 @@ async def test_apply_keeps_rules_of_the_admin_api(store: Store) -> None:
     document = write_document(rules_of(ONE), rules_of(TWO))
     assert await store.rulebook.publish(document_version(document), document, "api", "", None)
     third = rules_of(ONE.replace("one", "three"))
-    published = await publish_file_rules([store.rulebook], third, load_actions(), "ops", "")
+    published = await publish_file_rules([store.rulebook], third, load_rulebook, "ops", "")
     assert (published.rules, published.changed) == (2, True)
     current = await store.rulebook.current()
     assert current is not None
@@ -129,13 +129,13 @@ async def test_apply_keeps_rules_of_the_admin_api(store: Store) -> None:
     assert ([rule.id for rule in parsed.file_rules], [rule.id for rule in parsed.api_rules]) == (["three"], ["two"])
     assert Rulebook.load(current[1], load_actions()).version == current[0] == published.version
     with pytest.raises(ConfigError, match=r"rule two: exists in a file and in the admin API. Fix: delete"):
-        await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
+        await publish_file_rules([store.rulebook], rules_of(TWO), load_rulebook, "ops", "")
 
 
 async def test_an_active_version_of_an_unknown_format_is_not_overwritten(store: Store) -> None:
     assert await store.rulebook.publish("v9", b'{"format": 9}', "future", "", None)
     with pytest.raises(ConfigError, match="active rulebook: format 9 is not supported"):
-        await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
+        await publish_file_rules([store.rulebook], rules_of(ONE), load_rulebook, "ops", "")
 
 
 class ContendedRulebookStore(RulebookStore):
@@ -164,9 +164,9 @@ async def test_rules_of_a_concurrent_publication_are_kept(store: Store, others: 
     rulebooks.others = others
     if not succeeds:
         with pytest.raises(StoreUnavailable, match="rules are being published concurrently"):
-            await publish_file_rules([rulebooks], rules_of(ONE), load_actions(), "ops", "")
+            await publish_file_rules([rulebooks], rules_of(ONE), load_rulebook, "ops", "")
         return
-    await publish_file_rules([rulebooks], rules_of(ONE), load_actions(), "ops", "")
+    await publish_file_rules([rulebooks], rules_of(ONE), load_rulebook, "ops", "")
     current = await store.rulebook.current()
     assert current is not None
     assert [rule.id for rule in parse_document(current[1]).rules] == ["one", "api0"]

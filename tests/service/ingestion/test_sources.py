@@ -307,6 +307,7 @@ class BatchPlatform:
     """Platform whose deliveries all contain the given facts."""
 
     account = "pack"
+    hints = frozenset[str]()
 
     def __init__(self, *facts: Fact) -> None:
         self.facts = facts

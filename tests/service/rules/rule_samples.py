@@ -11,7 +11,7 @@ from msgspec import Struct
 from service.actions import load_actions
 from service.config.strict_yaml import parse_yaml
 from service.events import ChangeType, Event, RecordRef
-from service.records import Customer, Line, Money, PurchaseOrder, Supplier
+from service.records import Customer, Line, Money, PurchaseOrder, RecordType, Supplier
 from service.rules import Rule, Rulebook, Subject, Trace, write_document
 from service.rules.compiler.conditions import NodeLimit, NodePath
 from service.rules.compiler.quantifiers import compile_condition
@@ -23,8 +23,8 @@ from service.rules.trace import Truth
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def event(change: ChangeType = "updated", source: str = "pack-orders") -> Event:
-    record = RecordRef("pack", "purchase_order", "po_1")
+def event(change: ChangeType = "updated", source: str = "pack-orders", kind: str = "purchase_order") -> Event:
+    record = RecordRef("pack", kind, "po_1")
     return Event(1, "e1", source, "order.updated", change, record, None, {"secret": "s"}, None, b"{}")
 
 
@@ -58,7 +58,8 @@ def subject(
     change: ChangeType = "updated",
     source: str = "pack-orders",
 ) -> Subject:
-    return Subject(event(change, source), record or order(), raw, previous)
+    kind = "customer" if isinstance(record, Customer) else "purchase_order"
+    return Subject(event(change, source, kind), record or order(), raw, previous)
 
 
 class CompiledTree(Struct, frozen=True):
@@ -72,7 +73,7 @@ class CompiledTree(Struct, frozen=True):
         return self.run(scope, scope, trace)
 
 
-def compile_tree(tree: Mapping[str, Any], record: type[PurchaseOrder | Customer] = PurchaseOrder) -> CompiledTree:
+def compile_tree(tree: Mapping[str, Any], record: RecordType = PurchaseOrder) -> CompiledTree:
     fields = FieldScope(record, {})
     test = compile_condition(msgspec.convert(tree, Condition), fields, NodePath("rules[0]", "when", NodeLimit()))
     return CompiledTree(test.run, fields.previous_fields)
@@ -91,5 +92,9 @@ def rules_of(text: str) -> tuple[Rule, ...]:
     return msgspec.convert(parse_yaml(text, "test"), tuple[Rule, ...])
 
 
+def load_rulebook(document: bytes) -> Rulebook:
+    return Rulebook.load(document, load_actions())
+
+
 def book(text: str) -> Rulebook:
-    return Rulebook.load(write_document(rules_of(text)), load_actions())
+    return load_rulebook(write_document(rules_of(text)))

@@ -20,7 +20,7 @@ from service.rules.rulebook_document import Document
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.rulebook import retention_ms
-from tests.service.rules.rule_samples import rules_of
+from tests.service.rules.rule_samples import load_rulebook, rules_of
 
 ROOT = Path(__file__).parents[3]
 ONE = "- {id: one, type: purchase_order, sort: 2}\n"
@@ -86,20 +86,20 @@ async def test_concurrent_changes_are_all_applied(store: Store) -> None:
 
 
 async def test_rollback_to_rules_that_do_not_load_is_rejected(store: Store) -> None:
-    await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
+    await publish_file_rules([store.rulebook], rules_of(ONE), load_rulebook, "ops", "")
     broken = write_document(rules_of("- {id: x, type: customer, when: {field: gone, op: exists}}"))
     before = await store.rulebook.version()
     assert await store.rulebook.publish(document_version(broken), broken, "old", "", before)
-    await publish_file_rules([store.rulebook], rules_of(TWO), load_actions(), "ops", "")
+    await publish_file_rules([store.rulebook], rules_of(TWO), load_rulebook, "ops", "")
     with pytest.raises(ConfigError, match="no field 'gone'"):
-        await rollback([store.rulebook], document_version(broken), load_actions(), "ops", "")
+        await rollback([store.rulebook], document_version(broken), load_rulebook, "ops", "")
 
 
 async def test_all_stores_follow_the_first_one(settings: Settings, make_settings: Callable[..., Settings]) -> None:
     first, second = await open_store(settings), await open_store(make_settings(key_prefix="other:"))
     stores = [first.rulebook, second.rulebook]
-    await publish_file_rules([second.rulebook], rules_of(TWO), load_actions(), "stray", "")
-    published = await publish_file_rules(stores, rules_of(ONE), load_actions(), "ops", "")
+    await publish_file_rules([second.rulebook], rules_of(TWO), load_rulebook, "stray", "")
+    published = await publish_file_rules(stores, rules_of(ONE), load_rulebook, "ops", "")
     assert await first.rulebook.current() == await second.rulebook.current()
     assert await second.rulebook.version() == published.version
     await first.close()
@@ -112,11 +112,11 @@ async def test_version_is_deleted_when_no_decision_can_refer_to_it(make_settings
     )
     store = await open_store(brief)
     for text in (ONE, TWO, ONE):
-        published = await publish_file_rules([store.rulebook], rules_of(text), load_actions(), "ops", "")
+        published = await publish_file_rules([store.rulebook], rules_of(text), load_rulebook, "ops", "")
     gone = document_version(write_document(rules_of(TWO)))
     assert await store.rulebook.document(gone) is not None
     await asyncio.sleep(retention_ms(brief) / 1000 + 0.02)
-    await publish_file_rules([store.rulebook], rules_of(ONE + TWO), load_actions(), "ops", "")
+    await publish_file_rules([store.rulebook], rules_of(ONE + TWO), load_rulebook, "ops", "")
     assert await store.rulebook.document(gone) is None
     assert published.version == document_version(write_document(rules_of(ONE)))
     await store.close()
@@ -211,5 +211,5 @@ def test_rule_tests_of_the_documentation_pass(run: Run) -> None:
 async def test_publishing_over_an_unreadable_document_is_rejected(store: Store) -> None:
     assert await store.rulebook.publish("v9", b'{"format": 9}', "future", "", None)
     with pytest.raises(ConfigError, match="active rulebook"):
-        await publish_file_rules([store.rulebook], rules_of(ONE), load_actions(), "ops", "")
+        await publish_file_rules([store.rulebook], rules_of(ONE), load_rulebook, "ops", "")
     assert parse_document(write_document(rules_of(ONE))).rules == rules_of(ONE)

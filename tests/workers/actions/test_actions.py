@@ -24,6 +24,7 @@ from service.events import Delivery, Event, RecordRef
 from service.exchange import Exchange
 from service.http_client import HttpClient
 from service.log import get_logger
+from service.records import RECORDS
 from service.rules import Rulebook, write_document
 from service.rules.json_schema import write_schema
 from service.rules.rule_types import list_rule_types
@@ -185,7 +186,7 @@ class Greet(Action, frozen=True, kw_only=True, tag="greet"):
 
 async def test_a_new_action_needs_only_its_module_and_its_list_entry(context: Context) -> None:
     actions = (*ACTIONS, Greet)
-    for described in list_rule_types(actions):
+    for described in list_rule_types(actions, RECORDS):
         (greet,) = [action for action in described.actions if action.do == "greet"]
         assert (greet.summary, greet.repeat, greet.description) == (
             "Greets somebody.",
@@ -448,7 +449,7 @@ async def test_emit_derives_one_event_from_its_key_one_level_deeper(context: Con
     again = await Emit.run(rendered, context)
     first, second = context.emitted
     assert (first.record, first.type, first.change, first.source) == (
-        RecordRef("crm", "purchase_order", "c/9"), "customer.recheck", "changed", "pack-orders",
+        RecordRef("crm", "customer", "c/9"), "customer.recheck", "changed", "pack-orders",
     )  # fmt: skip
     assert answer == again == {"emitted": first.id}
     assert (first.id, first.depth, first.trail) == (second.id, 1, second.trail)

@@ -20,6 +20,7 @@ from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.log import configure
 from service.management.installation import Installation
+from service.records import RECORDS
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Shards, Store
@@ -30,7 +31,15 @@ ADMIN = AdminConfig(
     tokens=tuple(AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS)
 )
 CONFIG = Config(
-    path=Path("waybill.yaml"), platforms={}, sources={}, rules=(), outbound=OutboundConfig(), admin=ADMIN, warnings=()
+    path=Path("waybill.yaml"),
+    record_types=RECORDS,
+    platforms={},
+    records={},
+    sources={},
+    rules=(),
+    outbound=OutboundConfig(),
+    admin=ADMIN,
+    warnings=(),
 )
 
 Lines = Callable[[str], list[dict[str, Any]]]
@@ -95,6 +104,7 @@ def installation_of(
         platforms=lambda: platforms,
         sources=lambda: sources,
         actions=load_actions,
+        records=lambda: config.record_types,
     )
 
 

@@ -13,7 +13,7 @@ from service.platforms.pack_cloud.config import PackCloudConfig
 from service.rules.publishing import publish_file_rules
 from service.secrets import SecretRef
 from service.store import Store
-from tests.service.rules.rule_samples import rules_of
+from tests.service.rules.rule_samples import load_rulebook, rules_of
 from tests.service.rules.test_hostile_rules import HARMLESS, HOSTILE_RULES, SECONDS_MAX
 
 from .conftest import CONFIG, Answer, Api, Lines, ServeAdmin
@@ -147,7 +147,7 @@ async def test_a_delete_requires_the_current_etag(api: Api, short: Answer) -> No
 
 
 async def test_rules_of_files_are_read_only(api: Api, store: Store, short: Answer) -> None:
-    await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_actions(), "ci", "")
+    await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_rulebook, "ci", "")
     got = await api("GET", f"{RULES}/from-file")
     assert got.body["origin"] == "file"
     calls = [
@@ -163,7 +163,7 @@ async def test_rules_of_files_are_read_only(api: Api, store: Store, short: Answe
 
 
 async def test_rules_are_listed_in_order_of_evaluation_with_pages_and_filters(api: Api, store: Store) -> None:
-    await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_actions(), "ci", "")
+    await publish_file_rules([store.rulebook], rules_of(FILE_RULES), load_rulebook, "ci", "")
     for sort, name in ((2, "b"), (1, "c"), (2, "a")):
         await api("POST", RULES, RULE | {"id": name, "sort": sort, "enabled": name != "b"})
 

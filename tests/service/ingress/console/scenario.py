@@ -117,6 +117,7 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
             platforms=lambda: platforms,
             sources=lambda: sources,
             actions=load_actions,
+            records=lambda: config.record_types,
         )
         app = build_admin_app(settings, worker.store, console=console_router(installation, environ))
         listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.config.platforms import BuiltInPlatformConfig
+from service.errors import ConfigError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext
@@ -20,7 +21,7 @@ from service.platforms.api.responses import PlatformResponse
 from service.platforms.kind import RecordedAnswer
 from service.platforms.recorded_answers import read_recorded_answer
 from service.platforms.registry import CONFIG_TYPE, PLATFORMS, build_platforms
-from service.records import Record
+from service.records import RECORDS, Record
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle
 from service.settings import Settings
@@ -35,14 +36,15 @@ PLACES = [
 ]
 
 
-def config_of(kind: str, maps: dict[str, dict[str, str]]) -> BuiltInPlatformConfig:
+def config_of(kind: str, maps: Mapping[str, Mapping[str, Any]]) -> BuiltInPlatformConfig:
     return msgspec.convert(sample_account(kind, "https://api.example.com") | {"map": maps}, CONFIG_TYPE)
 
 
 def read(config: BuiltInPlatformConfig, record_kind: str, answer: Any) -> tuple[Any, Record]:
     name = str(config.__struct_config__.tag)
     recorded = RecordedAnswer(name, record_kind, answer, "NOK")
-    mapped = PointerMap(config).reader(record_kind, lambda reply: PLATFORMS[name].readers[record_kind](reply, recorded))
+    pointers = PointerMap(config, "platforms.pack")
+    mapped = pointers.reader(record_kind, lambda reply: PLATFORMS[name].readers[record_kind](reply, recorded))
     state, record, _ = mapped(PlatformResponse(200, answer, 0.0))
     return state, record
 
@@ -117,7 +119,7 @@ def test_every_field_has_a_place_or_a_documented_origin(kind: Any) -> None:
         _, record = read(config, record_kind, sample(kind.name, record_kind))
         unplaced = {field for field in filled_fields(cast("Any", record)) if field not in places} - {"id"}
         mapped = config_of(kind.name, {record_kind: dict.fromkeys(unplaced, "/elsewhere")})
-        mistakes = list(mapped.check("platforms.it"))
+        mistakes = list(mapped.check("platforms.it", RECORDS))
         assert {mistake.path.partition(f"map.{record_kind}.")[2] for mistake in mistakes} == unplaced
         assert all("has no single place on this platform: it is " in mistake.reason for mistake in mistakes)
         for field, origin in config.combined.get(record_kind, {}).items():
@@ -157,10 +159,12 @@ def test_the_parts_of_an_amount_may_be_at_two_places() -> None:
         ({"order": {"status": "/state"}}, "map.order", "valid: customer, purchase_order"),
         ({"purchase_order": {"line": "/rows"}}, "map.purchase_order.line", "did you mean lines?"),
         ({"purchase_order": {"id": "/uid"}}, "map.purchase_order.id", "valid: "),
+        ({"customer": {"total": "/total"}}, "map.customer.total", "valid: "),
+        ({"purchase_order": {"status": {"pointer": "/s"}}}, "map.purchase_order.status", "write the pointer alone"),
     ],
 )
-def test_a_field_without_a_place_is_reported(maps: dict[str, dict[str, str]], at: str, fix: str) -> None:
-    (mistake,) = config_of("pack_cloud", maps).check("platforms.pack")
+def test_a_field_without_a_place_is_reported(maps: dict[str, dict[str, Any]], at: str, fix: str) -> None:
+    (mistake,) = config_of("pack_cloud", maps).check("platforms.pack", RECORDS)
     assert mistake.path == f"platforms.pack.{at}"
     assert mistake.fix.startswith(fix)
 
@@ -191,6 +195,27 @@ async def test_fetches_and_lists_apply_the_map(box: SandboxHandle) -> None:
 def test_a_recorded_answer_is_read_with_the_map_of_its_account() -> None:
     config = config_of("pack_cloud", {"purchase_order": {"lines": "/rows"}})
     recorded = RecordedAnswer("pack", "purchase_order", {"id": "1", "rows": [{"id": "l-1"}]})
-    record, raw = read_recorded_answer(recorded, {"pack": config}, "tests[0]")
+    record, raw = read_recorded_answer(recorded, {"pack": config}, RECORDS, "tests[0]")
     assert [line.id for line in cast("Any", record).lines] == ["l-1"]
     assert raw == recorded.answer
+
+
+def test_own_values_and_the_customer_of_an_order_are_read_where_the_map_says_so() -> None:
+    order: dict[str, Any] = {
+        "id": "1", "total": 5151, "buyer": {"no": 26}, "code": "EUR",
+        "lines": [{"price": {"value": "17.17", "currency": "EUR"}, "quantity_ordered": 3, "quantity_received": 0}],
+    }  # fmt: skip
+    _, derived = read(config_of("pack_cloud", {"purchase_order": {"reference": "/no"}}), "purchase_order", order)
+    assert str(cast("Any", derived).total.value) == "51.51"
+    maps = {"total": {"pointer": "/total", "scale": 1000, "currency": "/code"}, "customer.id": "/buyer/no"}
+    state, record = read(config_of("pack_cloud", {"purchase_order": maps}), "purchase_order", order)
+    found = cast("Any", record)
+    assert (str(found.total.value), found.total.currency, found.customer.id) == ("5.151", "EUR", "26")
+    assert (found.quantity_ordered, found.lines[0].quantity_ordered) == (3, 3)
+    assert state == order
+
+
+def test_a_mistake_in_the_pointer_of_an_own_value_is_reported() -> None:
+    config = config_of("pack_cloud", {"purchase_order": {"total.amount": "/x"}})
+    with pytest.raises(ConfigError, match=r"platforms\.pack\.map\.purchase_order\.total\.amount: there is no such"):
+        PointerMap(config, "platforms.pack")

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from service.errors import PermanentError
+from service.platforms.api.field_map import FieldMap
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.custom.config import CustomListConfig
-from service.platforms.custom.field_map import FieldMap
 from service.platforms.custom.paging import page_path, read_listing
 from service.records import Customer
 

@@ -224,11 +224,11 @@ def test_field_is_compared_with_a_derived_field_of_its_element(received: Any, ex
 
 
 def test_describe_fields_lists_all_paths() -> None:
-    fields = describe_fields(PurchaseOrder)
+    fields = {path: member.kind for path, member in describe_fields(PurchaseOrder).items()}
     assert fields["lines[].price.value"] == "amount"
     assert fields["lines[].quantity_missing"] == "number"
     assert (fields["total.currency"], fields["supplier.name"], fields["created_at"]) == ("text", "text", "timestamp")
-    assert describe_fields(Customer)["tags"] == "list"
+    assert describe_fields(Customer)["tags"].kind == "list"
 
 
 def test_unsupported_field_type_is_rejected() -> None:

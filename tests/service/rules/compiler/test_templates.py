@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from service.errors import ConfigError
 from service.mistakes import Mistakes
-from service.records import Customer, Money, PurchaseOrder
+from service.records import Money, PurchaseOrder, RecordType
 from service.rules import Subject
 from service.rules.compiler.templates import Render, RenderError, Style, Template
 from service.rules.fields import FieldScope
@@ -19,9 +19,7 @@ from service.rules.scope import Scope
 from tests.service.rules.rule_samples import NOW, customer, order, subject
 
 
-def compile_template(
-    template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder
-) -> Render:
+def compile_template(template: Any, style: Style = "json", record: RecordType = PurchaseOrder) -> Render:
     mistakes = Mistakes()
     compiled = Template(FieldScope(record, {}), mistakes)("body", template, style)
     mistakes.raise_all()
@@ -33,7 +31,7 @@ def render(template: Any, evaluated: Subject | None = None, style: Style = "json
     return compile_template(template, style, type(evaluated.record))(Scope.of(evaluated, NOW))
 
 
-def error_of(template: Any, style: Style = "json", record: type[PurchaseOrder | Customer] = PurchaseOrder) -> str:
+def error_of(template: Any, style: Style = "json", record: RecordType = PurchaseOrder) -> str:
     with pytest.raises(ConfigError) as caught:
         compile_template(template, style, record)
     return str(caught.value)
