@@ -46,14 +46,14 @@ class HttpResponse(Struct, frozen=True):
     duration_ms: float
 
 
-class ConnectionOptions(Struct, frozen=True):
+class TransportOptions(Struct, frozen=True):
     """Options of the connection of one call. `tls` replaces the default context, for a client certificate."""
 
     connect_seconds_max: float = CONNECT_TIMEOUT_SECONDS
     tls: ssl.SSLContext | None = None
 
 
-DEFAULT_CONNECTION = ConnectionOptions()
+DEFAULT_TRANSPORT = TransportOptions()
 
 
 class HttpClient:
@@ -85,7 +85,7 @@ class HttpClient:
         guarded: bool,
         body_needed: bool = True,
         exchange: Exchange | None = None,
-        connection: ConnectionOptions = DEFAULT_CONNECTION,
+        transport: TransportOptions = DEFAULT_TRANSPORT,
     ) -> HttpResponse:
         """Send one request and read the complete response. Every status is a response, not an error.
 
@@ -106,7 +106,7 @@ class HttpClient:
         """
         target = _parse_url(url)
         session, proxy = await self._route(target, guarded=guarded)
-        timeout = _timeout(seconds_max, connection.connect_seconds_max)
+        timeout = _timeout(seconds_max, transport.connect_seconds_max)
         exchange = exchange or Exchange()
         exchange.begin(method, url, headers, body)
         current_exchange.set(exchange)
@@ -120,7 +120,7 @@ class HttpClient:
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=proxy,
-                ssl=connection.tls or True,
+                ssl=transport.tls or True,
             )
             await _receive(call, bytes_max, exchange)
         except (aiohttp.ClientError, OSError, ValueError, _BodyTooLargeError) as error:

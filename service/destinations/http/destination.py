@@ -24,7 +24,7 @@ from service.destinations.kind import DestinationDependencies, Probe, ShownReque
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, TransientError
 from service.events import new_event_id
 from service.exchange import Exchange
-from service.http_client import ConnectionOptions, HttpResponse
+from service.http_client import HttpResponse, TransportOptions
 from service.platforms.api.credentials import build_credentials
 from service.platforms.api.error_messages import scrub_secrets
 from service.platforms.api.responses import CREDENTIAL_STATUSES, describe_failure, is_transient, retry_after_seconds
@@ -172,7 +172,7 @@ class HttpDestination:
             guarded=not self.config.allow_private_host,
             body_needed=body_needed,
             exchange=exchange,
-            connection=ConnectionOptions(
+            transport=TransportOptions(
                 self.config.timeouts.connect_seconds, self._tls.context() if self._tls else None
             ),
         )
