@@ -101,6 +101,7 @@ class SharedThrottles:
         self.chance = chance
         self._by_key: dict[str, SharedThrottle] = {}
         self._refreshed_at = float("-inf")
+        self._is_read = False
         self._refreshing = asyncio.Lock()
 
     def account(self, account: str, config: PlatformConfig) -> AccountThrottle:
@@ -120,15 +121,23 @@ class SharedThrottles:
 
     def _register(self, throttle: ThrottleT) -> ThrottleT:
         self._by_key[throttle.key] = throttle
+        self._is_read = False  # the state of the new throttle is not known yet
         return throttle
 
     async def refresh_circuits(self) -> None:
-        """Read the open circuits, at most once a second. If the store does not answer, the state is unknown."""
-        if self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked():
+        """Read the open circuits, at most once a second. If the store does not answer, the state is unknown.
+
+        Calls wait for the first reading only: later ones use the previous state.
+        """
+        is_fresh = self.clock() < self._refreshed_at + REFRESH_SECONDS
+        if self._is_read and (is_fresh or self._refreshing.locked()):
             return
         async with self._refreshing:
+            if self._is_read and self.clock() < self._refreshed_at + REFRESH_SECONDS:
+                return
             self._refreshed_at = self.clock()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):
                 open_circuits = await self.limits.open_circuits()
                 for key, throttle in self._by_key.items():
                     throttle.set_circuit(open_circuits.get(key))
+            self._is_read = True
