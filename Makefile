@@ -16,7 +16,7 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages lock senders clean
+.PHONY: help demo check test fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages screenshots lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -75,6 +75,9 @@ fmt: $(VENV)/.installed-dev ## format, and apply safe lint fixes
 pages: $(VENV)/.installed-dev ## write the generated pages, dashboards and alerts
 	$(BIN)/python -m docs.generator
 	$(BIN)/python -m helm.dashboards.generator
+
+screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs chromium and chromium-driver
+	$(BIN)/python -m tests.browser.screenshots
 
 lock: $(VENV)/.installed-dev ## resolve and lock the requirements
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt

@@ -98,6 +98,8 @@ class Event(Struct, frozen=True, array_like=True):
     """Whether the sender sent an event id. Without one, a repeated change of an unchanged record is not decided."""
     trail: str = ""
     """Digests of the `emit` actions between the delivery and this event, separated by commas."""
+    sender_id: str | None = None
+    """The sender's own event id, from the body or a signed header. Derived events have none."""
 
     @property
     def correlation_id(self) -> str | None:

@@ -70,7 +70,7 @@ def read_yaml(path: Path) -> JsonValue:
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}", "name an existing, readable file") from None
     if len(content) > FILE_BYTES_MAX:
-        raise ConfigError(str(path), f"is larger than {FILE_BYTES_MAX} bytes", "split it into several files")
+        raise ConfigError(str(path), f"is larger than {FILE_BYTES_MAX} bytes", "shorten it; only rules can be split")
     try:
         return parse_yaml(content.decode(), str(path))
     except UnicodeDecodeError:

@@ -58,7 +58,8 @@ def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) 
                 {**headers, CORRELATION_HEADER: correlation_id} if correlation_id else headers,
                 context.traceparent,
                 verified.bodies[index],
-                identified=verified.identified[index],
+                identified=verified.sender_ids[index] is not None,
+                sender_id=verified.sender_ids[index],
             )
             content = digest_content(fact, event.body)
             requests.append(IngestRequest(event, verified.dedupe_keys[index], context.window_ms, content))

@@ -40,13 +40,13 @@ class VerifiedDelivery(Struct, frozen=True, gc=False):
     """Facts of a verified delivery.
 
     For `facts[i]`, `dedupe_keys[i]` is the dedupe key, `bodies[i]` the bytes that contain the fact, and
-    `identified[i]` is true if the sender gave an event id.
+    `sender_ids[i]` the sender's event id, from the body or a signed header.
     """
 
     facts: tuple[Fact, ...]
     dedupe_keys: tuple[str, ...]
     bodies: tuple[bytes, ...]
-    identified: tuple[bool, ...]
+    sender_ids: tuple[str | None, ...]
     repaired: bool = False
     """Whether the body was repaired before it was parsed."""
     rejected: tuple["QuarantinedItem", ...] = ()
@@ -159,12 +159,11 @@ class Source(Struct, frozen=True, kw_only=True):
             shared = self._shared_identity(verified)
             keys = [digest_identity(self.name, *shared, item.index) for item in parsed.rejected]
             rejected = tuple(map(QuarantinedItem, parsed.rejected, keys))
-        has_id = verified.id is not None
-        identified = tuple([has_id or fact.id is not None for fact in parsed.facts])
+        sender_ids = tuple([verified.id if fact.id is None else fact.id for fact in parsed.facts])
         dedupe_keys = dedupe_keys_of(
             self.name, parsed, lambda: self._shared_identity(verified), by_record=self.dedupe_by_record
         )
-        return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, identified, repaired, rejected)
+        return VerifiedDelivery(parsed.facts, dedupe_keys, parsed.bodies, sender_ids, repaired, rejected)
 
     def parse_item(self, delivery: Delivery, dedupe_key: str) -> VerifiedDelivery:
         """Parse one item of a batch that was verified before.
@@ -174,11 +173,11 @@ class Source(Struct, frozen=True, kw_only=True):
         """
         parsed, repaired = self._parse_or_repair(delivery)
         check_facts(parsed.facts)
-        identified = tuple([fact.id is not None for fact in parsed.facts])
+        sender_ids = tuple([fact.id for fact in parsed.facts])
         keys = [dedupe_key if fact.id is None else dedupe_key_of_id(self.name, fact.id) for fact in parsed.facts]
         if self.dedupe_by_record:
             keys = [key_with_record(self.name, key, fact.record) for key, fact in zip(keys, parsed.facts, strict=True)]
-        return VerifiedDelivery(parsed.facts, tuple(keys), parsed.bodies, identified, repaired)
+        return VerifiedDelivery(parsed.facts, tuple(keys), parsed.bodies, sender_ids, repaired)
 
     def _parse_or_repair(self, delivery: Delivery) -> tuple[ParsedDelivery, bool]:
         """Parse a delivery; if it is malformed, parse its repaired body. Return whether it was repaired."""

@@ -73,9 +73,8 @@ def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
 
     @get("/metrics")
     async def metrics() -> Response[bytes]:
-        return Response(
-            await page.render(), media_type=CONTENT_TYPE.removesuffix("; charset=utf-8")
-        )  # Litestar adds it
+        # Litestar adds the charset.
+        return Response(await page.render(), media_type=CONTENT_TYPE.removesuffix("; charset=utf-8"))
 
     return metrics
 

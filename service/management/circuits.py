@@ -6,7 +6,8 @@ from typing import Literal, TypedDict
 from msgspec import Struct
 
 from service.errors import Rejection
-from service.management.audit_log import log_admin_change, to_completion
+from service.management.audit_entries import record_change
+from service.management.audit_log import to_completion
 from service.management.installation import InstallationOperations
 from service.store.platforms.parking import ParkedJobs
 
@@ -59,7 +60,7 @@ class CircuitOperations(InstallationOperations):
         """
         await self._circuit(account)
         await self.installation.stores[0].parking.pause(account)
-        log_admin_change(self.actor, "platform.paused", account)
+        await record_change(self.stores[0].store, self.actor, "platform.paused", account)
         return await self._circuit(account)
 
     @to_completion
@@ -72,7 +73,7 @@ class CircuitOperations(InstallationOperations):
         """
         await self._circuit(account)
         await self.installation.stores[0].parking.resume(account)
-        log_admin_change(self.actor, "platform.resumed", account)
+        await record_change(self.stores[0].store, self.actor, "platform.resumed", account)
         return await self._circuit(account)
 
     async def _circuit(self, account: str) -> CircuitView:

@@ -1,6 +1,7 @@
 """Management operations of an installation, called by the admin API and by commands that use the stores directly."""
 
 from service.management import erasure
+from service.management.audit_entries import AuditOperations
 from service.management.dead_letter_groups import DeadLetterGroupOperations
 from service.management.destinations import DestinationOperations
 from service.management.dry_run import DryRunOperations
@@ -27,6 +28,7 @@ class AdminOperations(
     RuleStatisticsOperations,
     SettingsOperations,
     DestinationOperations,
+    AuditOperations,
 ):
     """All operations on the stores of an installation in the name of an actor.
 

@@ -16,7 +16,8 @@ from service.ingestion.arrivals import FactOutcome
 from service.ingestion.diagnosis import Diagnosis, DiagnosisReport
 from service.ingestion.headers import STORED_HEADERS
 from service.ingestion.reverification import Reverification, ingest, reverify
-from service.management.audit_log import log_admin_change, to_completion
+from service.management.audit_entries import record_change
+from service.management.audit_log import to_completion
 from service.management.event_filter import format_timestamp
 from service.management.event_view import view_body, visibility_of
 from service.management.installation import InstallationOperations
@@ -184,7 +185,7 @@ class QuarantineOperations(InstallationOperations):
         outcomes = await ingest(finding, finding.admission, sources, self.installation.open_store())
         # Remove the delivery after the ingest: a crash in between leads to a duplicate, not to a loss.
         await named.store.quarantine.delete(quarantined.source, [quarantined.id])
-        log_admin_change(self.actor, "delivery.released", quarantined.id)
+        await record_change(named.store, self.actor, "delivery.released", quarantined.id)
         return Reverified(id=quarantined.id, source=quarantined.source, result="released", events=outcomes)
 
     @to_completion
@@ -197,7 +198,7 @@ class QuarantineOperations(InstallationOperations):
         """
         named, quarantined = await _locate(self.stores, quarantined_id)
         await named.store.quarantine.delete(quarantined.source, [quarantined.id])
-        log_admin_change(self.actor, "delivery.deleted", quarantined.id)
+        await record_change(named.store, self.actor, "delivery.deleted", quarantined.id)
         return Deleted(quarantined.id, quarantined.source)
 
 

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from service.errors import ConfigError, Rejection
-from service.management.audit_log import Actor, log_admin_change, to_completion
+from service.management.audit_entries import record_change
+from service.management.audit_log import Actor, to_completion
 from service.management.event_filter import CURSOR_PATTERN, Cursor, EventFilter
 from service.management.event_search import EventHit, find_events
 from service.management.event_view import locate_event
@@ -180,7 +181,7 @@ async def _replay(named: NamedStore, actor: Actor, event_id: str, *, rerun_done:
     if destination == "open" or destination == "gone" or destination == "over":  # noqa: PLR1714 - narrows the type
         result, reason = NOT_REPLAYED[destination]
         return EventChange(event_id, named.name, result, reason=reason)
-    log_admin_change(actor, "event.replayed", event_id, moved_to=destination, rerun_done=rerun_done)
+    await record_change(named.store, actor, "event.replayed", event_id, moved_to=destination, rerun_done=rerun_done)
     return EventChange(event_id, named.name, "replayed", destination)
 
 
@@ -188,5 +189,5 @@ async def _replay(named: NamedStore, actor: Actor, event_id: str, *, rerun_done:
 async def _discard(named: NamedStore, actor: Actor, event_id: str, reason: str, days_min: float) -> EventChange:
     if not await named.store.replays.discard([event_id], reason, days_min):
         return EventChange(event_id, named.name, "gone", reason="the event is not a dead letter any more")
-    log_admin_change(actor, "dead_letter.discarded", event_id)
+    await record_change(named.store, actor, "dead_letter.discarded", event_id)
     return EventChange(event_id, named.name, "discarded")

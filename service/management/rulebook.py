@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from service.errors import Rejection
-from service.management.audit_log import log_admin_change
+from service.management.audit_entries import record_change
 from service.management.installation import InstallationOperations
 from service.rules import Rule, Rulebook
 from service.rules.publishing import Published, publish_file_rules, read_rules, rollback
@@ -77,9 +77,8 @@ class RulebookOperations(InstallationOperations):
         before = await rulebooks[0].version()
         published = await publish_file_rules(rulebooks, rules, self._load, author or self.actor.name, note)
         if published.changed:
-            log_admin_change(
-                self.actor, "rulebook.applied", published.version, rulebook=published.version, previous=before
-            )
+            details = {"rulebook": published.version, "previous": before}
+            await record_change(self.stores[0].store, self.actor, "rulebook.applied", published.version, **details)
         return published
 
     async def rollback_rulebook(self, version: str, author: str | None, note: str) -> Published:
@@ -95,5 +94,6 @@ class RulebookOperations(InstallationOperations):
         await self.get_rulebook(version)
         published = await rollback(rulebooks, version, self._load, author or self.actor.name, note)
         if published.changed:
-            log_admin_change(self.actor, "rulebook.rolled_back", version, rulebook=published.version, previous=before)
+            details = {"rulebook": published.version, "previous": before}
+            await record_change(self.stores[0].store, self.actor, "rulebook.rolled_back", version, **details)
         return published

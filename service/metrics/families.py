@@ -33,7 +33,7 @@ QUARANTINED = Counter(
 )
 CONNECTIONS_CLOSED = Counter(
     "waybill_connections_closed",
-    "Connections closed because there were too many: waiting for the longest time, or rejected as new ones.",
+    "Connections closed: too many (waiting for the longest time, or rejected as new), or by the code of invalid HTTP.",
     ("reason",),
 )
 ADMIN_DENIED = Counter(

@@ -30,7 +30,7 @@ FieldReader = Callable[[Any], Value]
 
 EVENT_FIELDS: dict[str, FieldKind] = {
     "id": "text", "source": "text", "type": "text", "change": "text", "occurred_at": "text", "depth": "number",
-    "trail": "text", "record.platform": "text", "record.kind": "text", "record.id": "text",
+    "trail": "text", "sender_id": "text", "record.platform": "text", "record.kind": "text", "record.id": "text",
 }  # fmt: skip
 """The fields of the event that rules may use: never its headers or its body."""
 

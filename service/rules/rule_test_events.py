@@ -26,6 +26,7 @@ class RuleTestEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     change: ChangeType = "updated"
     platform: str | None = None
     id: str = "0" * 32
+    sender_id: str | None = None
     occurred_at: str | None = None
     delivery: Any = None
     delivery_file: str | None = None
@@ -83,7 +84,13 @@ def event_of_delivery(parsed: ParsedFact, event: RuleTestEvent, record: Record, 
         )
     platform = event.platform or subject.platform
     return structs.replace(
-        event, type=fact.type, change=fact.change, occurred_at=fact.occurred_at, platform=platform, delivery=None
+        event,
+        type=fact.type,
+        change=fact.change,
+        occurred_at=fact.occurred_at,
+        platform=platform,
+        sender_id=fact.id,
+        delivery=None,
     )
 
 

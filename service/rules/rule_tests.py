@@ -231,8 +231,9 @@ def run_test(rulebook: Rulebook, prepared: PreparedRuleTest) -> Evaluation:
     given = test.event
     ref = RecordRef(given.platform or test.platform or "example", test.type, record.id)
     event = Event(
-        EVENT_VERSION, given.id, given.source, given.type, given.change, ref, given.occurred_at, {}, None, b""
-    )
+        EVENT_VERSION, given.id, given.source, given.type, given.change, ref, given.occurred_at, {}, None, b"",
+        sender_id=given.sender_id,
+    )  # fmt: skip
     previous = None
     if test.previous is not None:
         before = read_record(rulebook.records, test.type, {"id": record.id} | test.previous, "previous")

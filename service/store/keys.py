@@ -35,6 +35,7 @@ With the default prefix `wb:`
                                  `:unverified` the ids of those without a valid signature
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
     wb:install                   installation record (`connection.installation`): state, generation, id
+    wb:audit                     list of the newest changes by operators, newest first, of limited length
     wb:session_key               string; signs the sessions of the console
     wb:tick                      string; written to check that the store accepts durable writes
     wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes

@@ -9,6 +9,7 @@ from service.events import Event
 from service.settings import Settings
 from service.store.connection.client import Client
 from service.store.keys import Keys
+from service.store.management.audit import AuditStore
 from service.store.management.events import EventReader
 from service.store.management.installation import InstallationStore
 from service.store.management.memory_usage import MemoryUsage
@@ -55,6 +56,7 @@ class Store:
         self.polls = Polls(self.client)
         self.parking = Parking(self.client, self.keys)
         self.installation = InstallationStore(self.client, self.keys)
+        self.audit = AuditStore(self.client, self.keys)
         self.session_key = SessionKey(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)

@@ -24,14 +24,14 @@ INSTALLED = MODULES / ".package-lock.json"
 SECONDS_MAX = 300
 
 
-def install() -> None:
-    """Install the packages of package-lock.json unless installed, one process at a time."""
-    lock = HERE / "package-lock.json"
+def install(folder: Path = HERE) -> None:
+    """Install the packages of a folder's package-lock.json unless installed, one process at a time."""
+    lock, installed = folder / "package-lock.json", folder / INSTALLED.relative_to(HERE)
     # ci installs exactly the locked versions, verified by digest, and runs no install scripts
     options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit", "--no-fund"]
     with turn(lock):
-        if not INSTALLED.exists() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
-            subprocess.run([NODE, NPM, "ci", *options], cwd=HERE, check=True, timeout=SECONDS_MAX)
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            subprocess.run([NODE, NPM, "ci", *options], cwd=folder, check=True, timeout=SECONDS_MAX)
 
 
 def call(sender: str, operation: str, body: bytes, secret: str, headers: Mapping[str, str] | None = None) -> Any:

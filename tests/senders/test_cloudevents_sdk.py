@@ -60,13 +60,13 @@ def test_structured_event_is_accepted(source: Source) -> None:
     verified = source.verify_and_parse(structured())
     assert fact_of(verified) == FACT
     assert verified.facts[0].occurred_at is not None
-    assert verified.identified == (True,)
+    assert verified.sender_ids == (FACT.id,)
 
 
 def test_binary_event_is_accepted_without_its_unsigned_id(source: Source) -> None:
     verified = source.verify_and_parse(binary())
     assert fact_of(verified) == Fact(FACT.type, None, FACT.change, FACT.record)
-    assert verified.identified == (False,)
+    assert verified.sender_ids == (None,)
 
 
 def test_events_of_a_batch_have_their_own_bytes_and_dedupe_keys(source: Source) -> None:
@@ -154,7 +154,7 @@ def test_binary_event_has_an_id_if_the_scheme_signs_it(make_source: MakeSource) 
         headers = {name.lower(): value for name, value in message.headers.items()}
         headers |= scheme.sign(message.body, SECRET, number, 0)
         verified = source.verify_and_parse(Delivery("one", headers, message.body, 0))
-        assert verified.identified == (True,)
+        assert verified.sender_ids == (number,)
         dedupe_keys.append(verified.dedupe_keys)
     assert dedupe_keys[0] == dedupe_keys[2] != dedupe_keys[1]
 
@@ -225,4 +225,4 @@ def test_id_with_separators_is_accepted_with_a_json_body(make_source: MakeSource
     )
     body = b'{"type": "customer.updated", "id": "c1"}'
     verified = source.verify_and_parse(signed_with_id("shop.example.42", body, {"content-type": "application/json"}))
-    assert verified.identified == (True,)
+    assert verified.sender_ids == ("shop.example.42",)

@@ -93,7 +93,7 @@ def test_delivery_signed_by_the_library_is_accepted(make_source: MakeSource, nam
         "changed" if name == "slack" else "updated",
         RecordRef("erp", "customer", record),
     )
-    assert verified.identified == (True,)
+    assert verified.sender_ids[0]
 
 
 @pytest.mark.parametrize("name", SENDERS)

@@ -92,10 +92,12 @@ class Senders:
         delivery = Delivery(source_name, headers, json.dumps(body).encode(), 0.0)
         (fact,) = source.verify_and_parse(delivery).facts
         assert fact.record is not None
-        return await self.process(fact.record, fact.type, fact.change)
+        return await self.process(fact.record, fact.type, fact.change, fact.id)
 
-    async def process(self, record: RecordRef, event_type: str, change: Any) -> str:
-        event = Event(EVENT_VERSION, new_event_id(), "s", event_type, change, record, None, {}, None, b"{}")
+    async def process(self, record: RecordRef, event_type: str, change: Any, sender_id: str | None = None) -> str:
+        event = Event(
+            EVENT_VERSION, new_event_id(), "s", event_type, change, record, None, {}, None, b"{}", sender_id=sender_id
+        )
         await self.harness.store.ingest(event, event.id, 60_000)
         await self.harness.run_worker()
         return event.id
@@ -190,7 +192,7 @@ async def test_products_and_shipments_match_rules_of_their_kinds(senders: Sender
     headers = {"x-hmac-signature": f"hmac-sha256-hex={signature.hexdigest()}", "content-type": "application/json"}
     await senders.deliver("parcel-events", body, headers)
     assert await senders.published("returned") == [
-        {"parcel": "EZ5000000005", "carrier": "UPS", "weight": "17.6", "expected_on": "2014-08-27"}
+        {"parcel": "EZ5000000005", "carrier": "UPS", "weight": "17.6", "expected_on": "2014-08-27", "event": "evt_1"}
     ]
 
 
@@ -219,7 +221,7 @@ def test_the_documented_rule_tests_pass(monkeypatch: pytest.MonkeyPatch) -> None
     written = [rule for file in read_configured_rules(config) for rule in file.rules]
     rulebook = Rulebook.load(write_document(written), load_actions(), config.record_types)
     tests = read_tests(FOLDER / "shop-records.examples.yaml", ResponseReader(), DeliveryReader(), rulebook.records)
-    assert [result.differences for result in run_tests(rulebook, tests)] == [[]] * 4
+    assert [result.differences for result in run_tests(rulebook, tests)] == [[]] * 5
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from service.actions import Action
 from service.errors import ConfigError, Rejection
 from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.problems import invalid, not_found
-from service.management.audit_log import Actor, log_admin_change
+from service.management.audit_entries import record_change
+from service.management.audit_log import Actor
 from service.management.operations import AdminOperations
 from service.mistakes import Mistakes
 from service.rules import Rule, check_destinations, check_sources
@@ -235,5 +236,6 @@ async def _publish(edit: RuleEdit, audit_action: str, change: Callable[[Document
     rulebooks = [store.rulebook for store in edit.operations.installation.stores]
     published = await change_rules(rulebooks, change, actor.name, edit.note or f"{audit_action} {edit.rule_id}")
     if published.changed:
-        log_admin_change(actor, audit_action, edit.rule_id, rulebook=published.version)
+        store = edit.operations.stores[0].store
+        await record_change(store, actor, audit_action, edit.rule_id, rulebook=published.version)
     return published.version

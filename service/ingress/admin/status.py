@@ -11,11 +11,13 @@ from msgspec import Struct
 from service.events import JsonValue
 from service.ingress.admin.dependencies import Accounts, Operations, RawParameter
 from service.ingress.admin.problems import not_found
+from service.management.audit_entries import AuditEntry
 from service.management.circuits import CircuitView
 from service.management.overview import InstallationOverview
 from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.settings_view import ConfigView
 from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
+from service.store.management.audit import ENTRIES_MAX
 
 
 class WriteRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,6 +143,13 @@ class SystemStatus(Controller):
     async def get_configuration(self, operations: Operations) -> ConfigView:
         """Return settings and waybill.yaml as the process loaded them, with references instead of secrets."""
         return await operations.get_configuration()
+
+    @get("/changes", role="viewer")
+    async def list_changes(
+        self, operations: Operations, limit: Annotated[int, QueryParameter(ge=1, le=ENTRIES_MAX)] = 100
+    ) -> Sequence[AuditEntry]:
+        """List the newest changes by operators. The log lines `admin.changed` are the whole audit log."""
+        return await operations.list_changes(limit)
 
     @get("/stores", role="viewer")
     async def list_stores(self, operations: Operations, memory: IncludeMemory = False) -> Sequence[StoreView]:

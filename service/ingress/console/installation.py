@@ -1,10 +1,10 @@
-"""/sources, /platforms and /settings: configuration and state of the installation."""
+"""/sources, /platforms, /audit and /settings: configuration, state and changes of the installation."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 
 from service.errors import Deferred, PermanentError, Rejection, TransientError
 from service.events import JsonValue
@@ -14,6 +14,9 @@ from service.ingress.console.forms import Form, FormData
 from service.ingress.console.pages import Page, render_page
 from service.management.operations import AdminOperations
 from service.management.platform_operations import PlatformOperations
+from service.store.management.audit import ENTRIES_MAX
+
+PAGE_ENTRIES = 200
 
 
 class SourcePages(Controller):
@@ -91,6 +94,26 @@ class PlatformPages(Controller):
             except (TransientError, PermanentError, Deferred) as error:
                 form.errors["arguments"] = f"{error.kind}: {error}"
         return await _platform_page(request, operations, accounts, account, form=form, answer=answer)
+
+
+class AuditPages(Controller):
+    """Audit log."""
+
+    path = "/audit"
+
+    @get("/", role="viewer")
+    async def show_audit(
+        self,
+        request: Request[Any, Any, Any],
+        operations: Operations,
+        q: Annotated[str, QueryParameter(max_length=500)] = "",
+    ) -> Page:
+        """Show the newest changes, or those whose actor, action or target contains a text."""
+        text = q.strip()
+        entries = await operations.list_changes(ENTRIES_MAX)
+        found = [each for each in entries if text in f"{each.actor} {each.audit_action} {each.target}"]
+        shown, fields = found[:PAGE_ENTRIES], {"q": text}
+        return render_page(request, "audit", active="audit", entries=shown, total=len(found), fields=fields)
 
 
 class SettingPages(Controller):

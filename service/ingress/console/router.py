@@ -16,7 +16,7 @@ from service.ingress.console.assets import get_asset
 from service.ingress.console.dead_letters import DeadLetterPages
 from service.ingress.console.events import EventPages
 from service.ingress.console.forms import read_form
-from service.ingress.console.installation import PlatformPages, SettingPages, SourcePages
+from service.ingress.console.installation import AuditPages, PlatformPages, SettingPages, SourcePages
 from service.ingress.console.login import LoginPages
 from service.ingress.console.overview import OverviewPages
 from service.ingress.console.pages import (
@@ -48,6 +48,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     HistoryPages,
     SourcePages,
     PlatformPages,
+    AuditPages,
     SettingPages,
 )
 

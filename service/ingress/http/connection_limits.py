@@ -15,7 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.ingress.http.connection_table import ConnectionTable
 from service.ingress.http.fast_path import FastRequestCycle
 from service.ingress.http.problems import MEDIA_TYPE, problem_bytes
+from service.ingress.http.request_rules import MALFORMED, check_request_head, is_ambiguous
 from service.ingress.http.responses import make_response
+from service.metrics.families import CONNECTIONS_CLOSED
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ PIPELINED_MAX = 16
 PATH_BYTES_MAX = 2_048
 """Maximum size of a path. Litestar caches the routes of paths; a longer path has no route."""
 
-PATH_TOO_LONG = "/path-too-long"
+NO_ROUTE = "/no-route"
+"""Path of a request without a route: it is too long or ambiguous."""
 
 DRAINED_BYTES_MAX = 4_194_304
 """Bytes of an already rejected body that are still read. A sender that is cut off may not read the response."""
@@ -42,6 +45,7 @@ class LimitedConnection(HttpToolsProtocol):
     """True after a response, until more bytes arrive."""
 
     _idle_bytes = 0
+    _fault = MALFORMED
     _is_malformed = False
     """True after invalid HTTP behind a complete request: its response comes first, then the connection closes."""
 
@@ -93,11 +97,14 @@ class LimitedConnection(HttpToolsProtocol):
             return  # `_parse` repeats the head without the upgrade
         app = cast("ASGI3Application", self.app)  # pyright: ignore[reportUnknownMemberType] - as uvicorn has it
         version, url = parser.get_http_version(), httptools.parse_url(self.url)
+        if fault := check_request_head(version, self.headers):
+            self._fault = fault
+            raise httptools.HttpParserError(fault.detail)
         path = url.path.decode("ascii")
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
-        if len(path) > PATH_BYTES_MAX:
-            path = PATH_TOO_LONG
+        if len(path) > PATH_BYTES_MAX or is_ambiguous(url.path):
+            path = NO_ROUTE
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
@@ -158,7 +165,7 @@ class LimitedConnection(HttpToolsProtocol):
                 self._reject_malformed()
 
     def _reject_malformed(self) -> None:
-        self._reject(400, "bad_request", "The request is not valid HTTP.")
+        self._reject(self._fault.status, self._fault.code, self._fault.detail)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, ignoring offers of another protocol (RFC 9110, 7.8).
@@ -203,6 +210,7 @@ class LimitedConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def _reject(self, status: int, code: str, detail: str) -> None:
+        CONNECTIONS_CLOSED.inc((code,))
         answer = make_response(status, MEDIA_TYPE, problem_bytes(status, code, detail), {"connection": "close"})
         self.transport.write(b"%b\r\n%b" % (answer.headers.head, answer.body))
         self.transport.close()

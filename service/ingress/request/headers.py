@@ -19,7 +19,7 @@ def read_headers(
         fields += 1
         size += len(name_bytes) + len(value_bytes)
         name = name_bytes.decode("latin-1")
-        value = value_bytes.decode("latin-1")
+        value = value_bytes.decode("latin-1").strip(" \t")  # the parser keeps trailing blanks (RFC 9110, 5.5)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if fields > fields_max:
         raise headers_too_large(f"The request has {fields} header fields. Send at most {fields_max}.")

@@ -6,6 +6,7 @@ A custom platform has no envelope of its own, so its sources name one. It has no
 from typing import cast
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
+from service.compute_thread import run_in_thread
 from service.errors import ConfigError, PermanentError, Rejection
 from service.events import Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, fetch_one, read_as, segment, unknown_kind
@@ -94,7 +95,11 @@ class Custom:
             raise PermanentError("unknown_kind", reason)
         operation, fields = f"custom.{kind}.list", self._fields[kind]
         reply = await self._calls.get(operation, page_path(place, cursor), context)
-        return read_as(operation, lambda answer: read_listing(place, answer, cursor, fields), reply)
+
+        def read(answer: PlatformResponse) -> RecordPage:
+            return read_listing(place, answer, cursor, fields)
+
+        return await run_in_thread(read_as, operation, read, reply)
 
 
 def read_answer(

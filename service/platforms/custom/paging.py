@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.events import JsonValue
 from service.platforms.api.coercion import record_version
-from service.platforms.api.decoding import digest_of, not_a_list
+from service.platforms.api.decoding import listed_digest, not_a_list
 from service.platforms.api.field_map import FieldMap
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import ListedRecord, RecordPage
@@ -63,7 +63,7 @@ def _listed(fields: FieldMap[Record], node: JsonValue) -> ListedRecord | None:
     if not isinstance(record.id, str) or not record.id:  # pyright: ignore[reportUnnecessaryIsInstance] - UNSET where absent
         return None
     deleted = bool(record.deleted_at)
-    return ListedRecord(record.id, record_version(record.updated_at), digest_of(node), deleted)
+    return ListedRecord(record.id, record_version(record.updated_at), listed_digest(node), deleted)
 
 
 def _next(place: CustomListConfig, reply: PlatformResponse, cursor: str | None) -> str | None:

@@ -10,13 +10,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.compute_thread import run_in_thread
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text
 from service.platforms.api.credentials import StaticHeaders
 from service.platforms.api.declared_operations import client_operations
-from service.platforms.api.decoding import digest_of
+from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, required_id
 from service.platforms.api.operations import PlatformApi, ResultPage, override_paths
 from service.platforms.api.pointer_map import PointerMap
@@ -135,7 +136,9 @@ class FlowRetail:
         )
         page = await self._page(kind, paging, context)
         id_key = "customerUid" if kind == "customer" else "purchaseOrderUid"
-        items = tuple(_listed(self._map.place(kind, node), id_key) for node in page.items if text(node, id_key))
+        items = await run_in_thread(
+            lambda: tuple(_listed(self._map.place(kind, node), id_key) for node in page.items if text(node, id_key))
+        )
         versions = [item.version or "" for item in items]
         in_order = bool(items) and all(versions) and versions == sorted(versions, reverse=True)
         return RecordPage(items, page.next, None if in_order else page.next)
@@ -151,7 +154,7 @@ class FlowRetail:
 
 
 def _listed(node: JsonObject, id_key: str) -> ListedRecord:
-    return ListedRecord(text(node, id_key) or "", record_version(modified_at(node)), digest_of(node), watched=False)
+    return ListedRecord(text(node, id_key) or "", record_version(modified_at(node)), listed_digest(node), watched=False)
 
 
 def _uid(reference: _Reference | None) -> str | None:

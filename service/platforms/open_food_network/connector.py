@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.compute_thread import run_in_thread
 from service.events import Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, unknown_kind
-from service.platforms.api.coercion import text
+from service.platforms.api.coercion import JsonObject, text
 from service.platforms.api.credentials import StaticHeaders
 from service.platforms.api.declared_operations import client_operations
-from service.platforms.api.decoding import digest_of
+from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi
 from service.platforms.api.pointer_map import PointerMap
@@ -112,9 +113,7 @@ class OpenFoodNetwork:
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(page=int(cursor or 1), context=context)
-        items = tuple(
-            ListedRecord(text(node, "id") or "", None, digest_of(node)) for node in page.items if text(node, "id")
-        )
+        items = await run_in_thread(lambda: tuple(_listed(node) for node in page.items if text(node, "id")))
         return RecordPage(items, page.next, page.next)
 
 
@@ -122,3 +121,7 @@ def sample_delivery(request: SampleRequest, _config: OpenFoodNetworkConfig) -> d
     """Build the body of a sample delivery; `id` is an order's number."""
     data = {"order": {"number": request.id}}
     return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}
+
+
+def _listed(node: JsonObject) -> ListedRecord:
+    return ListedRecord(text(node, "id") or "", None, listed_digest(node))

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.compute_thread import run_in_thread
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text, timestamp
 from service.platforms.api.credentials import StaticHeaders
 from service.platforms.api.declared_operations import client_operations
-from service.platforms.api.decoding import digest_of
+from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
 from service.platforms.api.pointer_map import PointerMap
@@ -133,8 +134,9 @@ class PackCloud:
         phase, _, onward = (cursor or "open:").partition(":")
         statuses = OPEN_STATUSES if phase == "open" else CLOSED_STATUSES
         page = await self.client.list_purchase_orders(statuses=statuses, page=onward or None, context=context)
-        items = tuple(
-            _listed(self._map.place(kind, node), open_=phase == "open") for node in page.items if text(node, "id")
+        nodes = [node for node in page.items if text(node, "id")]
+        items = await run_in_thread(
+            lambda: tuple(_listed(self._map.place(kind, node), open_=phase == "open") for node in nodes)
         )
         after = f"{phase}:{page.next}" if page.next else ("closed:" if phase == "open" else None)
         return RecordPage(items, after, after if phase == "open" else None)
@@ -149,7 +151,10 @@ def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:
     status = text(node, "status")
     watched = status not in CLOSED_STATUSES if status else open_
     return ListedRecord(
-        text(node, "id") or "", record_version(timestamp(node, "updated_at")), digest_of(node), watched=watched
+        text(node, "id") or "",
+        record_version(timestamp(node, "updated_at")),
+        listed_digest(node),
+        watched=watched,
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.compute_thread import run_in_thread
 from service.events import Delivery, Fact, RecordRef, new_event_id
 from service.platforms.api.calls import ApiClient, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject, nested, record_version, text, timestamp
 from service.platforms.api.credentials import ClientCredentials
 from service.platforms.api.declared_operations import client_operations
-from service.platforms.api.decoding import digest_of
+from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
 from service.platforms.api.operations import PlatformApi, override_paths
 from service.platforms.api.pointer_map import PointerMap
@@ -139,7 +140,9 @@ class PexipEngage:
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
-        items = tuple(_listed(self._map.place("customer", node)) for node in page.items if text(node, "id"))
+        items = await run_in_thread(
+            lambda: tuple(_listed(self._map.place("customer", node)) for node in page.items if text(node, "id"))
+        )
         return RecordPage(items, page.next, page.next)
 
     def _headers(self, context: CallContext) -> dict[str, str]:
@@ -152,7 +155,9 @@ class PexipEngage:
 
 def _listed(node: JsonObject) -> ListedRecord:
     deleted = bool(text(node, "deletedAt"))
-    return ListedRecord(text(node, "id") or "", record_version(timestamp(node, "updatedAt")), digest_of(node), deleted)
+    return ListedRecord(
+        text(node, "id") or "", record_version(timestamp(node, "updatedAt")), listed_digest(node), deleted
+    )
 
 
 def sample_delivery(request: SampleRequest, _config: PexipEngageConfig) -> dict[str, Any]:

@@ -81,11 +81,12 @@ def encode_event(event: Event) -> bytes:
         headers["u"] = headers.pop("user-agent")
     # A trace derived from the id is derived again when the event is decoded.
     trace = "" if event.traceparent == traceparent_from_id(event.id) else event.traceparent
-    # The id is part of the key.
-    return _encode((
+    # The id is part of the key. Absent fields at the end take no bytes.
+    fields = (
         event.version, "", event.source, event.type, event.change, event.record, event.occurred_at, headers, trace,
         compress_body(event.body), event.depth, event.identified, event.trail,
-    ))  # fmt: skip
+    )  # fmt: skip
+    return _encode(fields if event.sender_id is None else (*fields, event.sender_id))
 
 
 def decode_event(event_id: str, encoded: bytes, *, with_body: bool = True) -> Event:

@@ -19,7 +19,7 @@ def verified_delivery(*facts: Fact) -> VerifiedDelivery:
     """Return facts with dedupe keys and bodies; every second fact has an event id."""
     numbers = range(len(facts))
     dedupe_keys, bodies = tuple(f"c{n}" for n in numbers), tuple(b"%d" % n for n in numbers)
-    return VerifiedDelivery(facts, dedupe_keys, bodies, tuple(n % 2 == 0 for n in numbers))
+    return VerifiedDelivery(facts, dedupe_keys, bodies, tuple(f"evt-{n}" if n % 2 == 0 else None for n in numbers))
 
 
 def test_facts_without_a_record_are_ignored() -> None:
@@ -34,6 +34,7 @@ def test_first_event_has_the_delivery_id_and_others_have_new_ids() -> None:
     assert (first.id, len(second.id)) == ("first", 32)
     assert [request.dedupe_key for request in requests] == ["c1", "c2"]
     assert (first.body, first.identified, second.body, second.identified) == (b"1", False, b"2", True)
+    assert (first.sender_id, second.sender_id) == (None, "evt-2")
     assert first.headers == {"webhook-id": "1"}
     assert (first.type, first.change, first.record, first.occurred_at) == (
         "order.updated", "updated", ORDER.record, "2026-11-20",

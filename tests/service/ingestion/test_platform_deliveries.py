@@ -128,7 +128,7 @@ def test_redelivery_is_the_same_event_and_another_id_is_a_new_event(deliver: Del
     def appointment(event_id: str) -> tuple[str, ...]:
         data = {"eventType": "CREATE", "appointment": {"id": "7"}}
         verified = deliver("pexip_engage", {"id": event_id, "entity": "Appointment", "data": data})
-        assert verified.identified == (True,)
+        assert verified.sender_ids == (event_id,)
         return verified.dedupe_keys
 
     assert appointment("1") == appointment("1") != appointment("2")
@@ -137,7 +137,7 @@ def test_redelivery_is_the_same_event_and_another_id_is_a_new_event(deliver: Del
 def test_identical_flow_retail_updates_are_distinct_events(deliver: Deliver) -> None:
     deliveries = [deliver("flow_retail", "customer_update") for _ in range(3)]
     assert len({verified.dedupe_keys for verified in deliveries}) == 3
-    assert {verified.identified for verified in deliveries} == {(False,)}
+    assert {verified.sender_ids for verified in deliveries} == {(None,)}
     assert record(deliveries[0]) == RecordRef("flow-retail", "customer", "1000")
 
 

@@ -177,7 +177,7 @@ def test_verified_delivery_has_facts_and_dedupe_keys(harness: Harness) -> None:
     record = RecordRef("pack", "customer", "c1")
     assert verified.facts == (Fact("customer.updated", "evt_1", "changed", record),)
     assert verified.bodies == (body,)
-    assert verified.identified == (True,)
+    assert verified.sender_ids == ("evt_1",)
     (dedupe_key,) = verified.dedupe_keys
     assert len(dedupe_key) == 24
     assert set(dedupe_key) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -335,19 +335,19 @@ def batch_dedupe_keys(harness: Harness, *facts: Fact) -> tuple[str, ...]:
     return batch(harness, *facts).dedupe_keys
 
 
-def test_each_fact_has_its_bytes_and_identified_flag(harness: Harness) -> None:
+def test_each_fact_has_its_bytes_and_the_id_of_its_sender(harness: Harness) -> None:
     verified = batch(harness, Fact("t"), Fact("t", "a"))
     assert verified.bodies == (b"{}", b"{}")
-    assert verified.identified == (False, True)
+    assert verified.sender_ids == (None, "a")
 
 
 def test_id_in_a_signed_header_identifies_every_fact(harness: Harness) -> None:
     body = json.dumps(BODY).encode()
     headers = harness.scheme(verify=STANDARD).sign(body, WHSEC, "msg_1", NOW)
     source = harness.source(verify=STANDARD, envelope=CUSTOM)
-    assert source.verify_and_parse(Delivery("one", headers, body, NOW)).identified == (True,)
+    assert source.verify_and_parse(Delivery("one", headers, body, NOW)).sender_ids == ("msg_1",)
     unsigned = harness.source(envelope=CUSTOM).verify_and_parse(Delivery("one", sign(harness, body), body, NOW))
-    assert unsigned.identified == (False,)
+    assert unsigned.sender_ids == (None,)
 
 
 def test_facts_of_one_delivery_have_different_dedupe_keys(harness: Harness) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
+import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
@@ -27,7 +29,7 @@ from service.throttles.throttles import SharedThrottles
 from tests.platform_accounts import pexip_token_url, platform_configs
 from tests.waiting import until
 from workers.polling.changes import PollSource, detect_change, fingerprint, ingest_request
-from workers.polling.poller import PollDependencies, PollPass, poll_source
+from workers.polling.poller import ITEMS_MAX, PollDependencies, PollPass, poll_source
 
 pytestmark = pytest.mark.store
 
@@ -374,6 +376,27 @@ async def test_endless_list_ends_the_pass_with_a_warning(
     assert await polls.events() == changes
     logged = [(line["event"], line.get("error_kind")) for line in polls.lines]
     assert logged == [("poll.interrupted", "platform_list_circles"), ("poll.finished", None)]
+
+
+async def test_page_of_any_size_is_compared_in_parts_outside_the_event_loop(polls: PollHarness) -> None:
+    erp: Any = polls.platforms["erp"]
+    fields, threads = erp._fields["customer"], set[str]()
+
+    class Probe:
+        def read(self, node: Any) -> Any:
+            threads.add(threading.current_thread().name)
+            return fields.read(node)
+
+    erp._fields["customer"] = Probe()
+    for state, changed in (("a", 0), ("b", ITEMS_MAX + 1), ("b", 0)):
+        polls.sandbox.sandbox.faults.clear()
+        items = [{"id": str(number), "email": state} for number in range(ITEMS_MAX + 1)]
+        pages = Fault(match="/erp/c?page=1", status=200, body=json.dumps(items))
+        polls.sandbox.sandbox.faults.add(pages)
+        polls.sandbox.sandbox.faults.add(Fault(match="/erp/c?page=2", status=200, body="[]"))
+        assert counts(await polls.run_pass(ERP)) == ("poll.finished", ITEMS_MAX + 1, changed, 0)
+    assert {name.partition("_")[0] for name in threads} == {"waybill-compute"}
+    assert (await polls.store.sample()).pending == ITEMS_MAX + 1
 
 
 async def test_change_without_delivery_is_a_miss_and_a_delivered_change_is_not_ingested(polls: PollHarness) -> None:

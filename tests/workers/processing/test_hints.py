@@ -83,7 +83,7 @@ async def deliver(
     """Read a delivery as the ingress does, and ingest its event."""
     delivery = Delivery("src", headers or {}, msgspec.json.encode(body), 0.0)
     facts = harness.dependencies.platforms[account].read(delivery)
-    verified = VerifiedDelivery(facts, (f"{account}:{facts[0].id}",), (delivery.body,), (True,))
+    verified = VerifiedDelivery(facts, (f"{account}:{facts[0].id}",), (delivery.body,), (facts[0].id,))
     event_id = new_event_id()
     requests = build_ingest_requests(
         verified, DeliveryContext(delivery, f"00-{event_id}-{event_id[:16]}-00", 60_000, event_id)

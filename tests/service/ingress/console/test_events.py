@@ -90,6 +90,7 @@ async def test_a_search_leads_to_the_only_event(browser: Browser, filled: Scenar
     assert (await browser.get("/events/search?q=")).headers["location"] == "/events"
 
 
+@pytest.mark.slow
 async def test_each_tab_of_an_event_shows_its_part(browser: Browser, filled: Scenario) -> None:
     expected = {
         "timeline": "Effect short-receipt.claim error",
@@ -110,6 +111,7 @@ async def test_each_tab_of_an_event_shows_its_part(browser: Browser, filled: Sce
     assert (await browser.get("/events/nothing")).status == 404
 
 
+@pytest.mark.slow
 async def test_personal_data_is_shown_to_its_role_only(new_browser: NewBrowser, filled: Scenario) -> None:
     delivery, effects = f"/events/{filled.dead}?tab=delivery", f"/events/{filled.dead}?tab=effects"
     for role, body, inputs in (("viewer", False, False), ("operator", True, True), ("admin", True, True)):
@@ -163,6 +165,7 @@ async def test_rules_are_evaluated_on_the_current_record(browser: Browser, fille
     assert "(was 40)" in text
 
 
+@pytest.mark.slow
 async def test_hostile_text_of_senders_is_shown_as_text(browser: Browser, filled: Scenario) -> None:
     """Every page is parsed; an element or attribute that a sender wrote fails the parser's checks."""
     ref = RecordRef("pack", "purchase_order", NAUGHTY[:200])

@@ -1,12 +1,18 @@
 """Sources, platform accounts, settings and configuration."""
 
+from urllib.parse import quote
+
+import pytest
 from msgspec import structs
 
 from service.management.settings_view import list_settings
 from service.settings import Settings
+from service.store.management.audit import ENTRIES_MAX
 
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import ENVIRON, Scenario, order
+
+pytestmark = pytest.mark.slow
 
 
 async def test_sources_show_their_address_and_state(browser: Browser, filled: Scenario) -> None:
@@ -62,3 +68,24 @@ def test_credentials_of_the_store_are_not_shown() -> None:
     assert shown["WAYBILL_REDIS_PASSWORD"] == ("set", True)
     assert shown["WAYBILL_REDIS_SENTINEL_PASSWORD"] == ("", False)
     assert "pw-" not in str(shown)
+
+
+async def test_changes_are_listed_with_their_actor(browser: Browser, filled: Scenario) -> None:
+    await browser.post("/platforms/pack/pause")
+    await browser.post(f"/events/{filled.dead}/replay")
+    await filled.worker.store.audit.add(b"damaged")
+    page = (await browser.get("/audit")).page
+    assert "ann-operator operator console 127.0.0.1 platform.paused pack" in page.text
+    assert f"/events/{filled.dead}" in page.links
+    assert "platform.paused" not in (await browser.get(f"/audit?q={filled.dead}")).page.text
+    assert "No change matches" in (await browser.get(f"/audit?q={quote(NAUGHTY)}")).page.text
+
+
+async def test_the_store_keeps_the_newest_changes(scenario: Scenario) -> None:
+    audit = scenario.worker.store.audit
+    for number in range(3):
+        await audit.add(b"%d" % number)
+    await scenario.worker.store.client.command("LPUSH", "wb:audit", *(b"x" for _ in range(ENTRIES_MAX)))
+    await audit.add(b"last")
+    entries = await audit.entries()
+    assert (len(entries), entries[0]) == (ENTRIES_MAX, b"last")

@@ -18,6 +18,8 @@ from tests.service.ingress.admin.test_access import no_store
 from .conftest import Browser, NewBrowser
 from .scenario import Scenario
 
+pytestmark = pytest.mark.slow
+
 
 def routes() -> list[tuple[str, str, Role | None]]:
     """Return every page: method, path with sample ids, and minimum role; None for a public page."""
@@ -59,6 +61,7 @@ async def test_without_a_session_every_page_leads_to_the_login(new_browser: NewB
     assert (answer.status, answer.headers["hx-redirect"]) == (200, "/login")
 
 
+@pytest.mark.slow
 async def test_a_role_opens_its_pages_only(new_browser: NewBrowser, capfd: pytest.CaptureFixture[str]) -> None:
     for role in ROLES:
         browser = new_browser()
@@ -76,6 +79,7 @@ async def test_a_role_opens_its_pages_only(new_browser: NewBrowser, capfd: pytes
     assert '"reason":"permission_denied"' in capfd.readouterr().out
 
 
+@pytest.mark.slow
 async def test_a_form_without_the_token_of_the_session_is_rejected(
     browser: Browser, new_browser: NewBrowser, filled: Scenario
 ) -> None:

@@ -1,0 +1,110 @@
+"""Chromium without a window, driven by Selenium, with axe for accessibility."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.senders import npm
+from tests.waiting import PATIENCE_SECONDS
+
+# Selenium's types are incomplete.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+HERE = Path(__file__).parent
+AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
+ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-gpu")
+DESKTOP, SMALL, PHONE = (1280, 860), (1024, 720), (390, 844)
+
+Theme = Literal["light", "dark"]
+
+
+class Chromium:
+    """One window. Every method waits until the page is loaded."""
+
+    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
+        self.driver = driver
+        self.url = url
+        self.has_scripts = True
+
+    def log_in(self, token: str) -> None:
+        self.open("/login")
+        self.find("#token").send_keys(token, Keys.ENTER)
+        self.wait_for_path("/")
+        self.wait_for("nav.side")
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.url + path)
+
+    def resize(self, size: tuple[int, int], theme: Theme = "light") -> None:
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+
+    def disable_scripts(self) -> None:
+        self.has_scripts = False
+        self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+
+    def find(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def count(self, selector: str) -> int:
+        return len(self.driver.find_elements(By.CSS_SELECTOR, selector))
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.driver.switch_to.active_element.send_keys(key)
+
+    def wait_for(self, selector: str) -> WebElement:
+        wait = WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=0.05)
+        return wait.until(lambda driver: driver.find_element(By.CSS_SELECTOR, selector))
+
+    def wait_for_path(self, path: str) -> None:
+        wait = WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=0.05)
+        wait.until(lambda driver: driver.current_url.removeprefix(self.url).startswith(path))
+        # Keys are handled from the moment at which the script shows the button.
+        self.wait_for("[data-help]:not([hidden])" if self.has_scripts else "main")
+
+    def evaluate(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def violations(self, *rules: str) -> list[str]:
+        """Return the violations of axe's rules, or of the named ones, with the elements."""
+        npm.install(HERE)
+        self.evaluate(AXE.read_text())
+        only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
+        script = "const done = arguments[1]; axe.run(document, arguments[0]).then((found) => done(found.violations))"
+        found: list[dict[str, Any]] = self.driver.execute_async_script(script, only)
+        return [f"{each['id']}: {json.dumps([node['html'] for node in each['nodes']])}" for each in found]
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(self.driver.get_screenshot_as_png())
+
+    def errors(self) -> list[str]:
+        """Return the errors of the page since the last call, such as a violation of the Content-Security-Policy."""
+        lines: list[dict[str, Any]] = self.driver.get_log("browser")
+        return [line["message"] for line in lines if line["level"] == "SEVERE"]
+
+
+@contextmanager
+def open_chromium(url: str) -> Generator[Chromium]:
+    """Start a browser for the console at `url`."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    for argument in ARGUMENTS:
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
+    try:
+        driver.set_script_timeout(PATIENCE_SECONDS)
+        yield Chromium(driver, url)
+    finally:
+        driver.quit()

@@ -1,0 +1,137 @@
+"""The console in Chromium: accessibility, keyboard, themes, small screens, pages without JavaScript."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from service.log import configure
+from service.settings import Settings
+from tests.service.ingress.admin.conftest import TOKENS
+from tests.service.ingress.console.scenario import Scenario, fill, open_scenario
+
+from .chromium import DESKTOP, PHONE, SMALL, Chromium, open_chromium
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.system_tool("chromium", package="chromium"),
+    pytest.mark.system_tool("chromedriver", package="chromium-driver"),
+]
+
+
+@pytest.fixture
+async def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> AsyncIterator[Scenario]:
+    configure("service")
+    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=2, attempts_max=1)
+    async with open_scenario(settings, tmp_path) as opened:
+        await fill(opened)
+        yield opened
+
+
+async def drive(scenario: Scenario, steps: Callable[[Chromium, Scenario], None]) -> None:
+    """Run the steps in a thread, since the server runs in the loop of the test."""
+
+    def run() -> None:
+        with open_chromium(scenario.url) as browser:
+            browser.resize(DESKTOP)
+            steps(browser, scenario)
+            assert browser.errors() == []
+
+    await asyncio.to_thread(run)
+
+
+LISTS = ("", "events", "dead-letters", "quarantine", "rules", "history", "sources", "platforms", "audit", "settings")
+
+
+def pages(scenario: Scenario) -> list[str]:
+    event = f"/events/{scenario.dead}"
+    tabs = [f"{event}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "related")]
+    single = [f"/quarantine/{scenario.rejected}", "/rules/short-receipt", "/editor", "/platforms/pack"]
+    return [*(f"/{name}" for name in LISTS), *tabs, "/dead-letters/selection?source=shop", *single]
+
+
+def check_pages(browser: Chromium, scenario: Scenario) -> None:
+    browser.open("/login")
+    assert browser.violations() == []
+    browser.log_in(TOKENS["admin"])
+    for path in pages(scenario):
+        browser.resize(DESKTOP)
+        browser.open(path)
+        assert browser.violations() == [], path
+        browser.resize(DESKTOP, "dark")
+        assert browser.violations("color-contrast") == [], path
+        for size in (SMALL, PHONE):
+            browser.resize(size)
+            assert browser.evaluate("return document.documentElement.scrollWidth") <= size[0], (path, size)
+        assert browser.errors() == [], path
+
+
+async def test_every_page_is_accessible_in_both_themes_and_fits_small_screens(scenario: Scenario) -> None:
+    await drive(scenario, check_pages)
+
+
+def check_keyboard(browser: Chromium, scenario: Scenario) -> None:
+    browser.log_in(TOKENS["operator"])
+    browser.press("g", "e")
+    browser.wait_for_path("/events")
+    browser.press("j", "j", "k")
+    assert browser.count("tr[aria-selected=true]") == 1
+    first = browser.find("[data-rows] tr[aria-selected=true] [data-open]").get_attribute("href")
+    browser.press("j", "k", "\ue007")
+    browser.wait_for_path("/events/")
+    assert browser.driver.current_url == first
+    browser.press("/")
+    browser.press(scenario.dead, "\ue007")
+    browser.wait_for_path(f"/events/{scenario.dead}")
+    browser.press("r")
+    assert browser.wait_for(".notice.ok").text.startswith("replayed")
+    browser.press("?")
+    assert browser.find("#help").get_attribute("open") is not None
+    browser.press("\ue00c")
+    browser.press("g", "d")
+    browser.wait_for_path("/dead-letters")
+    background = "return getComputedStyle(document.body).backgroundColor"
+    light = browser.evaluate(background)
+    browser.find("[data-theme-toggle]").click()
+    browser.open("/rules")
+    assert browser.evaluate(background) != light
+
+
+async def test_keys_lead_through_the_console(scenario: Scenario) -> None:
+    await drive(scenario, check_keyboard)
+    assert (await scenario.worker.stored_event(scenario.dead))["state"] == "decided"
+
+
+def check_updates(browser: Chromium, _: Scenario) -> None:
+    browser.log_in(TOKENS["operator"])
+    browser.open("/dead-letters/selection?source=shop&count=1")
+    browser.find("[name=everything]").click()
+    browser.find("button[value=replay]").click()
+    browser.wait_for("#progress")
+    assert "finished" in browser.find("#progress [role=status]").text
+    browser.open("/editor")
+    browser.evaluate("document.getElementById('text').value = ''")
+    browser.find("#text").send_keys("id: a\ntype: purchase_order\nwhen: {field: statsu, op: eq, value: x}\nactions: []")
+    assert "did you mean status?" in browser.wait_for("#trial .mistakes").text
+    assert "statsu" in str(browser.find("#text").get_attribute("value"))
+
+
+async def test_parts_of_pages_are_updated_in_place(scenario: Scenario) -> None:
+    await drive(scenario, check_updates)
+
+
+def check_without_scripts(browser: Chromium, scenario: Scenario) -> None:
+    browser.disable_scripts()
+    browser.log_in(TOKENS["operator"])
+    browser.open(f"/events/{scenario.dead}")
+    browser.find("[data-replay]").click()
+    assert browser.wait_for(".notice.ok").text.startswith("replayed")
+    browser.open("/events")
+    browser.find("#record").send_keys("po-4711\ue007")
+    browser.wait_for_path("/events?")
+    assert browser.count("[data-rows] tbody tr") == 1
+
+
+async def test_pages_work_without_scripts(scenario: Scenario) -> None:
+    await drive(scenario, check_without_scripts)
