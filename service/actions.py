@@ -38,12 +38,23 @@ TemplateRenderer = Callable[[Any], Any]
 """Renders a template with the scope of an evaluation, to data that msgpack can encode. Actions only pass the scope."""
 
 
+JsonNumbers = Annotated[
+    Literal["number", "text"],
+    Meta(description="JSON type of all numbers that are inserted: number, or text such as '2.50'. Default: number."),
+]
+
+JSON_STYLES: Mapping[JsonNumbers, Literal["json", "json_text"]] = {"number": "json", "text": "json_text"}
+"""Styles of `CompileTemplate` for the two types."""
+
+
 class CompileTemplate(Protocol):
     """Compiles one template of an action: text with `{field}` placeholders, or nested data with such texts.
 
     `path` is the position of the template in the action, for error messages. `style` selects how values are written:
 
-    - `json`: unchanged
+    - `json`: unchanged, with all numbers as JSON numbers
+    - `json_text`: as `json`, with all numbers as text
+    - `struct`: as `json`, with decimals as text, for a struct that converts them
     - `log`: personal data is masked
     - `url`: percent-encoded; the value is required
     - `header`: on one line; the value is required
@@ -54,7 +65,7 @@ class CompileTemplate(Protocol):
         self,
         path: str,
         template: JsonValue,
-        style: Literal["json", "log", "url", "header", "xml"] = "json",
+        style: Literal["json", "json_text", "struct", "log", "url", "header", "xml"] = "json",
     ) -> TemplateRenderer:
         """Return the renderer of `template`. Rendering fails if a required value is absent.
 

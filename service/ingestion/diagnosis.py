@@ -1,7 +1,7 @@
 """Diagnosis of a delivery that was not verified: the schemes and configured secrets that would verify it. Pure.
 
 It tries the presets, variants of the configured scheme, and HMAC of common signed texts with every header that looks
-like a signature. The number of attempts and the hashed bytes are limited.
+like a signature. Public keys are tried likewise. The number of attempts and the hashed bytes are limited.
 """
 
 import re
@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from service.config.presets import expand_preset, load_preset, preset_names
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
+from service.ingestion.public_key_diagnosis import public_key_schemes, secret_message_signatures
 from service.secrets import SecretRef
 from service.signatures import Hmac, PathToken, Scheme, SchemeConfig, StandardWebhooks, Unverified
 from service.signatures.keys import KeyEncoding
@@ -39,7 +40,7 @@ _BODIES = ("as received", "without the line break at its end", "with a line brea
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):
-    """Scheme that verifies a delivery: `verify` without its secrets, and the path of the secret in waybill.yaml.
+    """Scheme that verifies a delivery: `verify` without keys, and the path of its secret or public key in waybill.yaml.
 
     `body` says how the body must differ; a proxy or a test tool may have changed it.
     """
@@ -58,10 +59,11 @@ class DiagnosisReport(Struct, frozen=True):
 
 
 class SchemeFinder(Struct, frozen=True):
-    """Search for one source: its scheme and address, and the secrets of all sources by their path."""
+    """Search for one source: its scheme and address, and the secrets and public keys of all sources by their path."""
 
     scheme: SchemeConfig
     secrets: Mapping[str, str]
+    public_keys: Mapping[str, str] = {}
 
     def diagnose(self, delivery: Delivery) -> DiagnosisReport:
         """Return the schemes that verify a delivery."""
@@ -73,23 +75,33 @@ class SchemeFinder(Struct, frozen=True):
             if change != _BODIES[0] and body == delivery.body:
                 continue
             changed = structs.replace(delivery, body=body)
-            for preset, scheme in self._schemes(delivery, url):
-                for path, secret in self.secrets.items():
-                    attempts, hashed = attempts + 1, hashed + len(body)
-                    if attempts > ATTEMPTS_MAX or hashed > HASHED_BYTES_MAX:
-                        return DiagnosisReport(tuple(matches.values()), complete=False)
-                    if _verifies(scheme, secret, changed):
-                        found = Diagnosis(secret=path, verify=_written(scheme), preset=preset, body=change)
-                        matches.setdefault((path, repr(found.verify)), found)
+            for path, secret, preset, scheme in self._candidates(changed, url):
+                attempts, hashed = attempts + 1, hashed + len(body)
+                if attempts > ATTEMPTS_MAX or hashed > HASHED_BYTES_MAX:
+                    return DiagnosisReport(tuple(matches.values()), complete=False)
+                if _verifies(scheme, secret, changed):
+                    found = Diagnosis(secret=path, verify=_written(scheme), preset=preset, body=change)
+                    matches.setdefault((path, repr(found.verify)), found)
                 if len(matches) >= MATCHES_MAX:
                     return DiagnosisReport(tuple(matches.values())[:MATCHES_MAX], complete=False)
         return DiagnosisReport(tuple(matches.values()), complete=True)
+
+    def _candidates(self, delivery: Delivery, url: str | None) -> Iterator[tuple[str, str, str | None, Scheme]]:
+        """Yield path and text of a secret, preset and scheme. A scheme with a public key contains the key."""
+        for path, text in self.public_keys.items():
+            for preset, scheme in public_key_schemes(text, self.scheme, delivery, url, _signed_texts(delivery)):
+                yield path, "", preset, scheme
+        for preset, scheme in self._schemes(delivery, url):
+            for path, secret in self.secrets.items():
+                yield path, secret, preset, scheme
 
     def _schemes(self, delivery: Delivery, url: str | None) -> Iterator[tuple[str | None, Scheme]]:
         for each in _variants(self.scheme):
             yield None, each
         for name, scheme in _preset_schemes(url).items():
             yield name, scheme
+        for scheme in secret_message_signatures(delivery, url, _REFS):
+            yield None, scheme
         for scheme in _guesses(delivery, url):
             yield None, scheme
 
@@ -128,17 +140,21 @@ def _preset_schemes(url: str | None) -> dict[str, Scheme]:
 
 def _guesses(delivery: Delivery, url: str | None) -> Iterator[Scheme]:
     """Yield HMAC schemes for every header that looks like a signature, with and without a timestamp."""
-    times = [found for header, value in delivery.headers.items() for found in _times(header, value)]
+    texts = _signed_texts(delivery)
     for header, value in delivery.headers.items():
         for place in _signatures(header, value):
             for key_encoding in get_args(KeyEncoding):
                 shared: dict[str, Any] = {**place, "key_encoding": key_encoding, "secrets": _REFS, "url": url}
                 shared["tolerance_seconds"] = 0
-                for signed in _SIGNED:
-                    yield Hmac(**shared, signed=signed)
-                for time in times:
-                    for signed in _SIGNED_WITH_TIME:
-                        yield Hmac(**shared, **time, signed=signed)
+                for signed in texts:
+                    yield Hmac(**shared, **signed)
+
+
+def _signed_texts(delivery: Delivery) -> list[dict[str, Any]]:
+    """Return common signed texts, without a time and with each time of the delivery."""
+    times = [found for header, value in delivery.headers.items() for found in _times(header, value)]
+    without: list[dict[str, Any]] = [{"signed": signed} for signed in _SIGNED]
+    return without + [{**time, "signed": signed} for time in times for signed in _SIGNED_WITH_TIME]
 
 
 def _signatures(header: str, value: str) -> Iterator[dict[str, Any]]:
@@ -179,5 +195,5 @@ def _written(scheme: Scheme) -> dict[str, Any]:
     """Return a scheme as it is written in waybill.yaml, without defaults and secrets."""
     written: dict[str, Any] = msgspec.to_builtins(scheme)
     defaults = {field.encode_name: field.default for field in structs.fields(type(scheme))}
-    hidden = {"secrets", "password", "tolerance_seconds"}
+    hidden = {"secrets", "public_keys", "password", "tolerance_seconds"}
     return {key: value for key, value in written.items() if key not in hidden and value != defaults.get(key, ...)}

@@ -30,8 +30,10 @@ from service.ingestion.dedupe_keys import (
 from service.ingestion.diagnosis import SchemeFinder
 from service.ingestion.fact_limits import check_facts
 from service.platforms import Platform
+from service.secrets import SecretRef
 from service.settings import Settings
 from service.signatures import SchemeConfig, Verified, Verifier
+from service.signatures.public_key import PublicKeys
 
 _HOUR_MS = 3_600_000
 
@@ -227,6 +229,12 @@ def build_sources(
         if source.verify is not None
         for index, ref in enumerate(source.verify.refs)
     }
+    public_keys: dict[str, str] = {}
+    for name, source in config.sources.items():
+        written: PublicKeys = getattr(source.verify, "public_keys", ())
+        for index, key in enumerate(written):
+            path = f"sources.{name}.verify.public_keys[{index}]"
+            public_keys[path] = key.resolve(environ, path) if isinstance(key, SecretRef) else key
     return {
         name: _build(
             name,
@@ -237,7 +245,7 @@ def build_sources(
             environ,
             settings,
             entropy,
-            secrets,
+            SchemeFinder(source.verify, secrets, public_keys),
         )
         for name, source in config.sources.items()
         if source.verify is not None
@@ -253,7 +261,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
     environ: Mapping[str, str],
     settings: Settings,
     entropy: Callable[[int], bytes],
-    secrets: Mapping[str, str],
+    finder: SchemeFinder,
 ) -> Source:
     # A dedupe key must outlive the sender's redeliveries, or one of them would count as new.
     hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
@@ -276,5 +284,5 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         success_body=source.success_body,
         dedupe_by_record=source.dedupe_by == "id_and_record",
         retries_on_429=account.retries_on_429,
-        finder=SchemeFinder(scheme, secrets),
+        finder=finder,
     )

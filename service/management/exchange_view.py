@@ -49,7 +49,8 @@ def visible_exchange(exchange: Entry, visibility: Visibility) -> Entry:
 def _complete(exchange: Entry, inputs: Entry) -> Entry:
     request = exchange["request"]
     method, url = request.get("method") or inputs.get("method", ""), request.get("url") or inputs.get("url", "")
-    headers: dict[str, str] = {**inputs.get("headers", {}), **request.get("headers", {})}
+    known, added = inputs.get("headers", {}), request.get("headers", {})
+    headers = {name.lower(): value for part in (known, added) for name, value in part.items()}
     body, size = request.get("body"), request.get("body_bytes", 0)
     if body is None and inputs.get("body") is not None and not size:
         encoded = msgspec.json.encode(inputs["body"])

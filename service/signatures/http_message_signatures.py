@@ -59,13 +59,14 @@ KeyId = Annotated[
 CHECKED_MAX = 4
 """Maximum number of signatures of one delivery that are checked."""
 DIGEST = "content-digest"
-_PUBLIC: dict[str, PublicKeyAlgorithm] = {
+PUBLIC_ALGORITHMS: dict[Algorithm, PublicKeyAlgorithm] = {
     "ed25519": "ed25519",
     "rsa-v1_5-sha256": "rsa_sha256",
     "rsa-pss-sha512": "rsa_pss_sha512",
     "ecdsa-p256-sha256": "ecdsa_sha256",
     "ecdsa-p384-sha384": "ecdsa_sha384",
 }
+"""Algorithm of the key by the registered name."""
 _SIZES = {"ecdsa-p256-sha256": 256, "ecdsa-p384-sha384": 384}
 
 
@@ -109,7 +110,7 @@ class HttpMessageSignatures(Scheme, frozen=True, kw_only=True, tag="http_message
             )
         if required == "secrets":
             return SecretKeyProof(hmac_keys(self._keys(environ, at), "sha256"), "base64")
-        algorithm = _PUBLIC[self.algorithm]
+        algorithm = PUBLIC_ALGORITHMS[self.algorithm]
         keys = load_public_keys(self.public_keys, algorithm, environ, at)
         bits = _SIZES.get(self.algorithm)
         if any(bits not in {None, getattr(key, "key_size", None)} for key in keys):
@@ -139,7 +140,7 @@ class HttpMessageSignatures(Scheme, frozen=True, kw_only=True, tag="http_message
         if self.algorithm == "hmac-sha256":
             signature = hmac.digest(decode_secret(secret, self.key_encoding, "secret"), base, "sha256")
         else:
-            signature = make_signature(secret, _PUBLIC[self.algorithm], base)
+            signature = make_signature(secret, PUBLIC_ALGORITHMS[self.algorithm], base)
         label = self.label or "sig1"
         headers["signature-input"] = f"{label}={given}"
         headers["signature"] = f"{label}=:{encode_signature(signature, 'base64')}:"

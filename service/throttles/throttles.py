@@ -101,8 +101,8 @@ class SharedThrottles:
         self.chance = chance
         self._by_key: dict[str, SharedThrottle] = {}
         self._refreshed_at = float("-inf")
-        self._is_read = False
         self._refreshing = asyncio.Lock()
+        self._is_read = False
 
     def account(self, account: str, config: PlatformConfig) -> AccountThrottle:
         """Return the throttle of an account."""
@@ -127,10 +127,9 @@ class SharedThrottles:
     async def refresh_circuits(self) -> None:
         """Read the open circuits, at most once a second. If the store does not answer, the state is unknown.
 
-        Calls wait for the first reading only: later ones use the previous state.
+        The first calls of a process wait for the first answer: a circuit may be open, or paused by hand.
         """
-        is_fresh = self.clock() < self._refreshed_at + REFRESH_SECONDS
-        if self._is_read and (is_fresh or self._refreshing.locked()):
+        if self._is_read and (self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked()):
             return
         async with self._refreshing:
             if self._is_read and self.clock() < self._refreshed_at + REFRESH_SECONDS:

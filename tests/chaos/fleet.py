@@ -20,7 +20,7 @@ from tests.chaos.tally import FALSE, KEYED, RULE, UNSAFE, Tally
 from tests.chaos.target import PUT_TIMEOUT_SECONDS, FakeTarget
 
 SECRET = "chaos-secret"
-START_TIMEOUT_SECONDS = 20.0
+START_TIMEOUT_SECONDS = 60.0
 LEASE_SECONDS = 2.0
 LANES = 500
 ROOT = Path(__file__).parents[2]

@@ -81,8 +81,8 @@ async def test_a_rejected_effect_keeps_its_exchange_and_the_words_of_the_target(
         raw = (await view(harness, event_id, "raw")).history[-2]["exchange"]
         request, response = raw["request"], raw["response"]
         assert (request["method"], request["url"]) == ("POST", f"{target.url}/claims?of=po-1")
-        assert request["headers"]["X-Order"] == "po-1"
-        assert request["headers"]["Idempotency-Key"] == f"{event_id}:short:claim:0"
+        assert request["headers"]["x-order"] == "po-1"
+        assert request["headers"]["idempotency-key"] == target.requests[0][2]["Idempotency-Key"]
         assert (request["body"], request["body_bytes"]) == ('{"order":"po-1"}', 16)
         assert (response["status"], response["body_bytes"]) == (422, len(target.body))
         assert json.loads(response["body"]) == {

@@ -12,7 +12,15 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Meta, field
 
-from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
+from service.actions import (
+    JSON_STYLES,
+    Action,
+    ActionContext,
+    CompileTemplate,
+    JsonNumbers,
+    RetrySafety,
+    TemplateRenderer,
+)
 from service.destinations.http import HttpDestination
 from service.destinations.http.config import RESERVED_HEADERS
 from service.destinations.http.request import OutgoingRequest, SendContext
@@ -50,6 +58,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "MERGE"] = "POST"
     headers: dict[str, str] = field(default_factory=dict[str, str])
     body: Any = None
+    json: JsonNumbers = "number"
     form: dict[str, str] | None = None
     text: str | None = None
     xml: str | None = None
@@ -97,7 +106,8 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         if not written:
             return "", None
         name = written[0]
-        return name, compile_template(name, getattr(self, name), "xml" if name == "xml" else "json")
+        style = JSON_STYLES[self.json] if name == "body" else "xml" if name == "xml" else "json_text"
+        return name, compile_template(name, getattr(self, name), style)
 
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:

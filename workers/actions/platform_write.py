@@ -219,7 +219,7 @@ def _compile_body(
     if not _is_struct(body_type):
         return compile_template(name, dict(written))
     _check_names(written, body_type, name)
-    renders = {key: compile_template(f"{name}.{key}", value) for key, value in written.items()}
+    renders = {key: compile_template(f"{name}.{key}", value, "struct") for key, value in written.items()}
 
     def render(scope: object) -> dict[str, Any]:
         rendered = {key: each(scope) for key, each in renders.items()}

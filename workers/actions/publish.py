@@ -11,7 +11,15 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
+from service.actions import (
+    JSON_STYLES,
+    Action,
+    ActionContext,
+    CompileTemplate,
+    JsonNumbers,
+    RetrySafety,
+    TemplateRenderer,
+)
 
 
 class Publish(Action, frozen=True, kw_only=True, tag="publish"):
@@ -22,6 +30,7 @@ class Publish(Action, frozen=True, kw_only=True, tag="publish"):
 
     stream: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
     message: Any
+    json: JsonNumbers = "number"
     length_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
@@ -33,7 +42,7 @@ class Publish(Action, frozen=True, kw_only=True, tag="publish"):
         Returns:
             A renderer of `stream`, `length_max` and `message`.
         """
-        message = compile_template("message", self.message)
+        message = compile_template("message", self.message, JSON_STYLES[self.json])
         return lambda scope: {"stream": self.stream, "length_max": self.length_max, "message": message(scope)}
 
     @classmethod

@@ -76,8 +76,8 @@ def stored_answer(answer: Mapping[str, Any] | None, exchange: StoredExchange | N
 def _request(exchange: Exchange, inputs: Mapping[str, Any], secrets: Collection[str], bytes_max: int) -> StoredRequest:
     is_rendered_url = exchange.url == inputs.get("url")
     url = "" if is_rendered_url else remove_secrets(redact_pairs(exchange.url, IS_SECRET), secrets)
-    known = cast("Mapping[str, str]", inputs.get("headers") or {})
-    added = {name: value for name, value in exchange.headers.items() if known.get(name) != value}
+    known = {name.lower(): value for name, value in cast("Mapping[str, str]", inputs.get("headers") or {}).items()}
+    added = {name: value for name, value in exchange.headers.items() if known.get(name.lower()) != value}
     body, rendered = exchange.body, inputs.get("body")
     is_rendered = rendered is not None and body == msgspec.json.encode(rendered)
     return StoredRequest(

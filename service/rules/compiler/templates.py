@@ -1,8 +1,9 @@
 """Templates: text with `{field}` placeholders, and nested JSON of such texts. Loading a rulebook checks them.
 
-`{{` and `}}` are literal braces. A JSON string that consists of one placeholder keeps the type of the value. Decimals
-and timestamps become text, absent values become null. In longer text an absent value is empty. In a URL or a header it
-is an error, since an incomplete URL is wrong. Placeholders are fields of rules only: no attributes, calls or formats.
+`{{` and `}}` are literal braces. A JSON string that consists of one placeholder keeps the type of the value. Whether
+numbers become numbers or text depends on the style, never on the value. Timestamps become text, absent values become
+null. In longer text an absent value is empty. In a URL or a header it is an error, since an incomplete URL is wrong.
+Placeholders are fields of rules only: no attributes, calls or formats.
 """
 
 import re
@@ -25,11 +26,15 @@ from service.rules.masking import MASK
 from service.rules.previous_state import Digest
 from service.rules.scope import Scope, Value
 
-Style = Literal["json", "log", "url", "header", "xml"]
-"""Format of values: plain (`json`), personal values masked (`log`), percent-encoded and required (`url`), required and
-on one line (`header`), escaped for XML and without characters that XML does not allow (`xml`)."""
+Style = Literal["json", "json_text", "struct", "log", "url", "header", "xml"]
+"""Format of values: plain with numbers as numbers (`json`) or as text (`json_text`), plain for a struct that converts
+them, with decimals as text (`struct`), personal values masked (`log`), percent-encoded and required (`url`), required
+and on one line (`header`), escaped for XML and without characters that XML does not allow (`xml`)."""
 
 Render = Callable[[Scope], Any]
+
+EXPONENT_MAX = 300
+"""Largest exponent of a number in JSON. Numbers of all JSON parsers end at 1.8e308."""
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -79,8 +84,8 @@ class Template(Struct, frozen=True):
         if not fields:
             constant = "".join(cast("list[str]", pieces))
             return lambda _scope: constant
-        if len(pieces) == 1 and style == "json":
-            return _typed_value(fields[0])
+        if len(pieces) == 1 and style in NUMBERS:
+            return _typed_value(fields[0], NUMBERS[style])
         for field in fields:
             if field.kind in {"list", "struct"}:
                 reason = f"{field.path} is a {field.kind} and cannot be inserted into text"
@@ -123,25 +128,71 @@ def _check_size(template: Value, at: str) -> None:
             waiting.extend((inner, depth + 1) for inner in cast("list[Value]", value))
 
 
-def _typed_value(field: Field) -> Render:
+def _typed_value(field: Field, convert: Callable[[Decimal | int], Value]) -> Render:
     read, path = field.read, field.path
 
     def whole(scope: Scope) -> Value:
         value = read(scope)
         if value is None or value is UNSET or type(value) is Digest:
             return None
-        if isinstance(value, bool | int):
-            # A number that msgpack cannot encode becomes text, so that no digits are lost.
-            return value if -(2**63) <= value < 2**64 else str(value)
-        # Decimal notation, except for large exponents, which would produce long runs of zeros.
-        if isinstance(value, Decimal):
-            return format(value, "f") if abs(value.adjusted()) < 100 else str(value)
-        plain = value if isinstance(value, str) else msgspec.to_builtins(value, enc_hook=str)
+        if isinstance(value, bool):
+            return value
+        try:
+            if isinstance(value, int | Decimal):
+                return convert(value)
+            plain = value
+            if not isinstance(value, str):
+                plain = _convert_numbers(msgspec.to_builtins(value, builtin_types=(Decimal,), enc_hook=str), convert)
+        except OverflowError:
+            reason = "has more digits than a JSON number keeps; write json: text into the action"
+            raise RenderError(f"{path} {reason}") from None
         if len(msgspec.json.encode(plain)) > TEXT_BYTES_MAX:
             raise RenderError(f"{path} is larger than {TEXT_BYTES_MAX} bytes")
         return plain
 
     return whole
+
+
+def _convert_numbers(value: Value, convert: Callable[[Decimal | int], Value]) -> Value:
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Value]", value)
+        return {name: _convert_numbers(item, convert) for name, item in members.items()}
+    if isinstance(value, list | tuple):
+        return [_convert_numbers(item, convert) for item in cast("list[Value]", value)]
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return convert(value)
+    return value
+
+
+def _as_number(value: Decimal | int) -> int | float:
+    """Return a number that JSON keeps exactly.
+
+    Raises:
+        OverflowError: There is none.
+    """
+    if isinstance(value, Decimal) and abs(value.adjusted()) > EXPONENT_MAX:
+        raise OverflowError
+    if value == int(value) and -(2**63) <= value < 2**64:
+        return int(value)
+    number = float(value)
+    if isinstance(value, int) or Decimal(repr(number)) != value:
+        raise OverflowError
+    return number
+
+
+def _as_text(value: Decimal | int) -> str:
+    """Return decimal notation, except for large exponents, which would produce long runs of zeros."""
+    return format(value, "f") if isinstance(value, Decimal) and abs(value.adjusted()) < 100 else str(value)
+
+
+def _as_field(value: Decimal | int) -> int | str:
+    return value if isinstance(value, int) and -(2**63) <= value < 2**64 else _as_text(value)
+
+
+NUMBERS: Mapping[str, Callable[[Decimal | int], Value]] = {
+    "json": _as_number, "json_text": _as_text, "struct": _as_field,
+}  # fmt: skip
+"""Conversion of numbers by style."""
 
 
 def _joined(pieces: list[str | Callable[[Scope], str]]) -> Render:
@@ -175,10 +226,8 @@ def _format_value(value: Value, path: str) -> str:
             text = value
         case bool():
             text = "true" if value else "false"
-        case Decimal():
-            text = format(value, "f") if abs(value.adjusted()) < 100 else str(value)
-        case int():
-            text = str(value)
+        case Decimal() | int():
+            text = _as_text(value)
         case date():  # a timestamp too
             text = cast("str", msgspec.to_builtins(value))
         case Money():

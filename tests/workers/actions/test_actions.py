@@ -47,7 +47,8 @@ NOON = NOW.timestamp()
 EXAMPLES: dict[str, dict[str, Any]] = {
     "log": {"level": "warning", "message": "{id} looks odd"},
     "http": {"url": "https://x.test/{id}", "method": "PUT", "headers": {"X-A": "{id}"}, "body": {"id": "{id}"},
-             "query": {"of": "{status}"}, "content_type": "application/vnd.claim+json", "repeat": "unsafe"},
+             "json": "text", "query": {"of": "{status}"},
+             "content_type": "application/vnd.claim+json", "repeat": "unsafe"},
     "emit": {"type": "customer.recheck", "change": "updated", "record": "{id}", "kind": "customer", "platform": "pack"},
     "publish": {"stream": "shortages", "message": {"order": "{id}"}, "length_max": 5},
     **{name: {"account": sample.account, **sample.fields} for name, sample in WRITE_SAMPLES.items()},
@@ -479,4 +480,9 @@ async def test_emit_needs_a_record_that_has_an_id(context: Context, record: Any)
 async def test_publish_appends_the_message_as_json(context: Context) -> None:
     rendered = inputs("publish", stream="out", message={"order": "{id}", "total": "{total.value}"})
     assert await Publish.run(rendered, context) == {"stream": "out"}
-    assert context.published == [("out", b'{"order":"po_1","total":"150.00"}', 10_000)]
+    as_text = inputs("publish", stream="out", json="text", message={"order": "{id}", "total": "{total.value}"})
+    assert await Publish.run(as_text, context) == {"stream": "out"}
+    assert [data for _, data, _ in context.published] == [
+        b'{"order":"po_1","total":150}',
+        b'{"order":"po_1","total":"150.00"}',
+    ]

@@ -79,6 +79,17 @@ async def test_retry_after_opens_the_circuit_for_every_process(
     assert 1 < raised.value.seconds <= 7
 
 
+async def test_first_calls_of_a_process_wait_for_the_open_circuits(
+    pack: Callable[[], PackCloud], box: SandboxHandle
+) -> None:
+    box.sandbox.faults.add(Fault(match="/pack_cloud", status=429, retry_after=30))
+    with capture_logs(), pytest.raises(Deferred):
+        await fetch(pack())
+    process = pack()
+    results = await asyncio.gather(*(fetch(process, f"po-{number}") for number in range(20)), return_exceptions=True)
+    assert [getattr(result, "kind", result) for result in results] == ["circuit_open"] * 20
+
+
 async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
     pack: Callable[[], PackCloud], box: SandboxHandle
 ) -> None:
