@@ -42,7 +42,6 @@ async def test_dead_letters_of_one_error_source_and_rule_are_one_group(browser: 
     assert "No dead letter matches" in (await browser.get("/dead-letters/selection?source=till-orders")).page.text
 
 
-@pytest.mark.slow
 async def test_selected_dead_letters_are_replayed(browser: Browser, dead: list[str], filled: Scenario) -> None:
     fields = [
         ("form_token", browser.form_token),
@@ -57,7 +56,6 @@ async def test_selected_dead_letters_are_replayed(browser: Browser, dead: list[s
     assert await states(filled, dead) == ["dead", "decided", "decided"]
 
 
-@pytest.mark.slow
 async def test_all_that_match_are_replayed_page_by_page(browser: Browser, dead: list[str], filled: Scenario) -> None:
     fields = {**FILTER, "action": "replay", "everything": "1", "rate": "1", "total": "3"}
     texts: list[str] = []

@@ -21,7 +21,6 @@ async def test_rejected_deliveries_are_listed_by_source(browser: Browser, filled
     assert (await browser.get("/quarantine/nothing")).status == 404
 
 
-@pytest.mark.slow
 async def test_a_delivery_is_diagnosed_and_not_released_before_it_verifies(browser: Browser, filled: Scenario) -> None:
     base = f"/quarantine/{filled.rejected}"
     diagnosed = (await browser.post(f"{base}/diagnose")).page.text
@@ -50,7 +49,6 @@ async def test_a_delivery_that_verifies_now_is_released(browser: Browser, filled
     assert (answer.status, "source-error" in answer.page.ids) == (422, True)
 
 
-@pytest.mark.slow
 async def test_credentials_and_bodies_are_shown_to_their_role_only(new_browser: NewBrowser, filled: Scenario) -> None:
     rejected = await add_rejected(filled.worker, BODY)
     base = f"/quarantine/{rejected}"

@@ -31,7 +31,6 @@ async def test_rules_are_listed_with_their_results(browser: Browser, filled: Sce
     assert (await browser.get("/rules/nothing")).status == 404
 
 
-@pytest.mark.slow
 async def test_a_mistake_is_named_and_the_text_is_kept(browser: Browser) -> None:
     for text, expected in (
         (RULE.replace("status", "statsu"), "/when/field no field 'statsu' did you mean status?"),
@@ -52,7 +51,6 @@ async def test_a_mistake_is_named_and_the_text_is_kept(browser: Browser) -> None
     assert (await browser.get("/rules/received")).status == 404
 
 
-@pytest.mark.slow
 async def test_a_rule_is_tried_before_it_is_published(browser: Browser, filled: Scenario) -> None:
     for target in ("pack:purchase_order:po-4711", filled.dead):
         text = (await browser.post("/editor/trial", text=RULE, target=target, evaluate="1")).page.text
@@ -93,7 +91,6 @@ async def test_a_rule_is_created_changed_and_deleted(browser: Browser, capfd: py
     ]
 
 
-@pytest.mark.slow
 async def test_an_earlier_version_is_compared_and_activated(new_browser: NewBrowser, filled: Scenario) -> None:
     admin = new_browser()
     await admin.log_in("admin")
@@ -112,7 +109,6 @@ async def test_an_earlier_version_is_compared_and_activated(new_browser: NewBrow
     assert await filled.worker.version() == first
 
 
-@pytest.mark.slow
 async def test_hostile_text_in_rules_is_shown_as_text(browser: Browser, filled: Scenario) -> None:
     rule = {
         "id": "hostile", "type": "purchase_order", "name": NAUGHTY,

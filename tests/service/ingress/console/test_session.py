@@ -61,7 +61,6 @@ async def test_without_a_session_every_page_leads_to_the_login(new_browser: NewB
     assert (answer.status, answer.headers["hx-redirect"]) == (200, "/login")
 
 
-@pytest.mark.slow
 async def test_a_role_opens_its_pages_only(new_browser: NewBrowser, capfd: pytest.CaptureFixture[str]) -> None:
     for role in ROLES:
         browser = new_browser()
@@ -79,7 +78,6 @@ async def test_a_role_opens_its_pages_only(new_browser: NewBrowser, capfd: pytes
     assert '"reason":"permission_denied"' in capfd.readouterr().out
 
 
-@pytest.mark.slow
 async def test_a_form_without_the_token_of_the_session_is_rejected(
     browser: Browser, new_browser: NewBrowser, filled: Scenario
 ) -> None:
