@@ -1,6 +1,6 @@
 """HTTP client of the admin API, with the methods of `AdminOperations` and `PlatformOperations`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -8,11 +8,13 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import structs
 
-from service.cli.api_responses import PublicationPage, RulebookResponse
+from service.cli.api_responses import PublicationPage, RulebookResponse, read_rejection
+from service.destinations.kind import Probe
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient
 from service.management.circuits import CircuitView
+from service.management.destinations import DestinationDetails, DestinationView
 from service.management.dry_run import Candidate, DryRun, RulebookComparison
 from service.management.erasure import ErasureReport
 from service.management.event_filter import EventFilter
@@ -33,8 +35,6 @@ TIMEOUT_SECONDS = 120.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
-NO_ROUTE = "Not Found."
-"""Detail of a 404 without a route: the webhook port or another version of the API answered."""
 
 
 class AdminApiClient:
@@ -133,6 +133,26 @@ class AdminApiClient:
     async def resume_account(self, account: str) -> CircuitView:
         """Close the circuit of an account."""
         return await self._post(f"/circuits/{_segment(account)}/resume", CircuitView, {})
+
+    async def list_destinations(self) -> Sequence[DestinationView]:
+        """List the destinations with their circuits."""
+        return await self._get("/destinations", list[DestinationView])
+
+    async def get_destination(self, name: str) -> DestinationDetails:
+        """Return one destination with its configuration."""
+        return await self._get(f"/destinations/{_segment(name)}", DestinationDetails)
+
+    async def pause_destination(self, name: str) -> DestinationView:
+        """Open the circuit of a destination until it is resumed."""
+        return await self._post(f"/destinations/{_segment(name)}/pause", DestinationView, {})
+
+    async def resume_destination(self, name: str) -> DestinationView:
+        """Close the circuit of a destination."""
+        return await self._post(f"/destinations/{_segment(name)}/resume", DestinationView, {})
+
+    async def test_destination(self, name: str, method: str, path: str) -> Probe:
+        """Send a test request to a destination."""
+        return await self._post(f"/destinations/{_segment(name)}/test", Probe, {"method": method, "path": path})
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of a platform account."""
@@ -239,31 +259,11 @@ class AdminApiClient:
         )
         try:
             if response.status >= 300:
-                raise _rejection(response.status, response.body)
+                raise read_rejection(response.status, response.body)
             return msgspec.json.decode(response.body, type=kind)
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
             detail = f"{self._url} is not an admin API of this version (status {response.status}). Its port is 8081."
             raise Rejection(response.status, "unreadable", detail) from error
-
-
-def _rejection(status: int, body: bytes) -> Rejection:
-    """Decode an error response.
-
-    Raises:
-        KeyError, msgspec.DecodeError: The response is not from an admin API.
-    """
-    problem = msgspec.json.decode(body, type=dict[str, Any])
-    if problem["detail"] == NO_ROUTE:
-        raise KeyError(NO_ROUTE)
-    return Rejection(status, str(problem["code"]), " ".join(_problem_details(problem)))
-
-
-def _problem_details(problem: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the detail of a problem, and each of its errors with its pointer."""
-    yield str(problem["detail"])
-    for fault in problem.get("errors", ()):
-        fix = f" ({fault['fix']})" if fault.get("fix") else ""
-        yield f"{fault['pointer'] or 'request'}: {fault['detail']}{fix}."
 
 
 def _reject_author(author: str | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.config import Config
 from service.configuration import load_config
+from service.destinations.registry import Destinations, DestinationSetup
 from service.http_client import HttpClient
 from service.ingestion.sources import Source, build_sources
 from service.platforms import Platform
@@ -38,6 +39,13 @@ class ConfiguredParts:
         """Connectors by account."""
         return build_platforms(
             self.config.platforms, os.environ, self._http_client, self._shared, self.config.record_types
+        )
+
+    @cached_property
+    def destinations(self) -> Destinations:
+        """Destinations, for test calls."""
+        return Destinations(
+            self.config.destinations, DestinationSetup(http_client=self._http_client, environ=os.environ)
         )
 
     @cached_property

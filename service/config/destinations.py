@@ -69,6 +69,11 @@ class DestinationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     circuit_breaker: CircuitBreakerConfig = CircuitBreakerConfig()
     ordered: bool = True
 
+    @property
+    def shown_url(self) -> str:
+        """Address of the target without secrets."""
+        raise NotImplementedError(f"{type(self).__name__}.shown_url is missing: implement it")
+
     def throttle_config(self, worker_in_flight_max: int) -> ThrottleConfig:
         """Return limits and circuit breaker. `worker_in_flight_max` limits the calls of one process."""
         limits, breaker = self.limits, self.circuit_breaker

@@ -55,11 +55,6 @@ class Destination(Protocol):
         """The configuration."""
         ...
 
-    @property
-    def shown_url(self) -> str:
-        """Address of the target without secrets."""
-        ...
-
     async def probe(self, method: str, path: str) -> Probe:
         """Send a test request without limits and retries."""
         ...

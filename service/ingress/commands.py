@@ -12,6 +12,7 @@ from service.actions import load_actions
 from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
 from service.configuration import load_config
+from service.destinations.registry import Destinations, DestinationSetup
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
@@ -56,6 +57,7 @@ async def _serve(settings: Settings, config: Config) -> None:
         stack.push_async_callback(shared.close)
         platforms = build_platforms(config.platforms, os.environ, outbound, throttles, config.record_types)
         sources = build_sources(config, os.environ, platforms, settings)
+        destinations = Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=os.environ))
         store = StoreMonitor(settings, partial(open_shards, check_installation=True))
         installation = Installation(
             open_store=lambda: store.opened,
@@ -63,6 +65,7 @@ async def _serve(settings: Settings, config: Config) -> None:
             platforms=lambda: platforms,
             sources=lambda: sources,
             actions=cache(load_actions),
+            destinations=lambda: destinations,
             records=lambda: config.record_types,
         )
         console = console_router(installation, os.environ) if settings.console else None

@@ -1,6 +1,7 @@
 """Circuits of platform accounts: state, parked jobs, pause and resume by an operator."""
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
 
 from msgspec import Struct
 
@@ -41,7 +42,11 @@ class CircuitOperations(InstallationOperations):
         circuits = await self.installation.stores[0].limits.open_circuits()
         parked = [await store.parking.accounts() for store in self.installation.stores]
         return [
-            _view(account, str(type(platform).__struct_config__.tag), circuits.get(account), parked)
+            CircuitView(
+                account=account,
+                kind=str(type(platform).__struct_config__.tag),
+                **read_circuit(account, circuits, parked),
+            )
             for account, platform in self.installation.config().platforms.items()
         ]
 
@@ -78,14 +83,23 @@ class CircuitOperations(InstallationOperations):
         raise Rejection(404, "not_found", f"platform {account[:64]} not found")
 
 
-def _view(account: str, kind: str, seconds: float | None, parked: list[dict[str, ParkedJobs]]) -> CircuitView:
-    here: list[ParkedJobs] = [jobs[account] for jobs in parked if account in jobs]
+class CircuitFields(TypedDict):
+    """Fields of a view with the state of a circuit and the jobs that wait for it."""
+
+    circuit: Literal["closed", "open", "paused"]
+    open_seconds: float | None
+    parked_jobs: int
+    parked_age_seconds: float
+
+
+def read_circuit(key: str, circuits: Mapping[str, float], parked: Sequence[Mapping[str, ParkedJobs]]) -> CircuitFields:
+    """Return the state of the circuit of an account or destination. `key` is its name in the store."""
+    seconds = circuits.get(key)
+    here = [jobs[key] for jobs in parked if key in jobs]
     paused = seconds is not None and seconds > PAUSED_SECONDS_MIN
-    return CircuitView(
-        account=account,
-        kind=kind,
-        circuit="paused" if paused else "open" if seconds else "closed",
-        open_seconds=None if paused else seconds or 0.0,
-        parked_jobs=sum(each.jobs for each in here),
-        parked_age_seconds=max((each.age_seconds for each in here), default=0.0),
-    )
+    return {
+        "circuit": "paused" if paused else "open" if seconds else "closed",
+        "open_seconds": None if paused else seconds or 0.0,
+        "parked_jobs": sum(each.jobs for each in here),
+        "parked_age_seconds": max((each.age_seconds for each in here), default=0.0),
+    }

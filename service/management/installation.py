@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.config import Config
+from service.destinations.registry import Destinations
+from service.errors import Rejection
 from service.ingestion.sources import Source
 from service.management.audit_log import Actor
 from service.management.stores import NamedStores, name_stores
@@ -14,8 +16,17 @@ from service.records import RecordTypes
 from service.store import Shards, Store
 
 
+def no_destinations() -> Destinations:
+    """Return no destinations: they are only needed for test calls.
+
+    Raises:
+        Rejection: 404 `not_found`, always.
+    """
+    raise Rejection(404, "not_found", "This process sends no test requests. Run waybill destinations test.")
+
+
 class Installation(Struct, frozen=True, kw_only=True):
-    """Stores, configuration, platforms, sources, actions and types of records of an installation.
+    """Stores, configuration, platforms, sources, destinations, actions and types of records of an installation.
 
     Each part is a function, called on use, because most operations need few parts. `is_configured` is False without a
     waybill.yaml; event search and erasure work without one.
@@ -27,6 +38,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     sources: Callable[[], Mapping[str, Source]]
     actions: Callable[[], Sequence[type[Action]]]
     records: Callable[[], RecordTypes]
+    destinations: Callable[[], Destinations] = no_destinations
     is_configured: bool = True
 
     @property

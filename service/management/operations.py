@@ -3,6 +3,7 @@
 from service.management import erasure
 from service.management.audit_entries import AuditOperations
 from service.management.dead_letter_groups import DeadLetterGroupOperations
+from service.management.destinations import DestinationOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
 from service.management.event_search import EventOperations
@@ -26,12 +27,13 @@ class AdminOperations(
     DeadLetterGroupOperations,
     RuleStatisticsOperations,
     SettingsOperations,
+    DestinationOperations,
     AuditOperations,
 ):
     """All operations on the stores of an installation in the name of an actor.
 
-    Every operation may raise Rejection, ConfigError, StoreUnavailable and StoreNotDurable. Dry runs fetch a record, and
-    may raise TransientError, PermanentError and Deferred.
+    Every operation may raise Rejection, ConfigError, StoreUnavailable and StoreNotDurable. Dry runs fetch a record and
+    tests of destinations send a request; both may raise TransientError, PermanentError and Deferred.
     """
 
     async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:

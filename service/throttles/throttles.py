@@ -121,6 +121,7 @@ class SharedThrottles:
 
     def _register(self, throttle: ThrottleT) -> ThrottleT:
         self._by_key[throttle.key] = throttle
+        self._is_read = False  # the state of the new throttle is not known yet
         return throttle
 
     async def refresh_circuits(self) -> None:
@@ -131,7 +132,7 @@ class SharedThrottles:
         if self._is_read and (self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked()):
             return
         async with self._refreshing:
-            if self.clock() < self._refreshed_at + REFRESH_SECONDS:
+            if self._is_read and self.clock() < self._refreshed_at + REFRESH_SECONDS:
                 return
             self._refreshed_at = self.clock()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):

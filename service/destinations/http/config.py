@@ -15,6 +15,7 @@ from service.destinations.http.signing import RequestSignature
 from service.errors import ConfigError
 from service.secrets import REFERENCE_FIX, SecretRef
 
+HIDDEN_URL = "[secret URL]"
 HEADERS_MAX = 50
 TOTAL_SECONDS_MAX = 300.0
 RESERVED_HEADERS = frozenset(
@@ -72,6 +73,11 @@ class HttpConfig(DestinationConfig, frozen=True, kw_only=True, tag="http"):
     timeouts: TimeoutsConfig = TimeoutsConfig()
     idempotency: IdempotencyConfig = IdempotencyConfig()
     allow_private_host: bool = False
+
+    @property
+    def shown_url(self) -> str:
+        """URL of the target, unless it is a secret."""
+        return self.url if isinstance(self.url, str) else HIDDEN_URL
 
     def check(self, at: str, environ: Mapping[str, str]) -> Iterator[ConfigError]:
         """Yield the mistakes; `at` is the destination's path in waybill.yaml."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from service.config.auth import NoAuth
-from service.destinations.http.config import HttpConfig, url_mistake
+from service.destinations.http.config import HIDDEN_URL, HttpConfig, url_mistake
 from service.destinations.http.request import (
     SHOWN_BODY_CHARACTERS_MAX,
     OutgoingRequest,
@@ -35,7 +35,6 @@ ANSWER_BYTES_MAX = 65_536
 CONFLICT = 409
 """Response to a repeated request while the first one with the same idempotency key is in progress."""
 CREDENTIAL_KINDS = {401: "config_unauthorized", 403: "config_forbidden"}
-HIDDEN_URL = "[secret URL]"
 
 
 class HttpDestination:
@@ -63,11 +62,6 @@ class HttpDestination:
         )
         self._base_url()
         self._fixed_headers()
-
-    @property
-    def shown_url(self) -> str:
-        """URL of the target, unless it is a secret."""
-        return self.config.url if isinstance(self.config.url, str) else HIDDEN_URL
 
     async def send(self, request: OutgoingRequest, context: SendContext) -> HttpResponse:
         """Send a request within the limits of the destination.

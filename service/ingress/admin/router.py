@@ -12,6 +12,7 @@ from service.ingress.admin.auth import TokenAuth
 from service.ingress.admin.auth_log import AuthFailureLog
 from service.ingress.admin.conditions import RuleConditions
 from service.ingress.admin.dead_letters import DeadLetters
+from service.ingress.admin.destinations import ConfiguredDestinations
 from service.ingress.admin.dry_runs import DryRuns
 from service.ingress.admin.erasure import Erasure
 from service.ingress.admin.events import Events, event_filter
@@ -52,6 +53,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     Sources,
     PlatformAccounts,
     Circuits,
+    ConfiguredDestinations,
     SystemStatus,
     Erasure,
 )

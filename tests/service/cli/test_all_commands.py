@@ -26,6 +26,7 @@ WITHOUT_JSON = {
     "check": "exit code and error messages",
     "demo": "interactive", "dev": "interactive", "sandbox": "long-running", "serve": "long-running",
     "worker": "long-running",
+    "destinations show": "prints JSON",
     "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
     "rules schema": "prints JSON", "rules export": "prints YAML",
     "rules check": "exit code and error messages", "rules test": "exit code and differences",

@@ -1,0 +1,139 @@
+"""Destinations of an installation: configuration without secrets, circuits, pause, resume and test calls."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from service.destinations.kind import Probe
+from service.errors import Rejection
+from service.management.audit_log import log_admin_change, to_completion
+from service.management.circuits import read_circuit
+from service.management.installation import InstallationOperations
+from service.store.platforms.parking import ParkedJobs
+from service.throttles.throttles import DESTINATION_PREFIX
+
+HOST_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}:[0-9]{1,5}")
+"""Name of the destination of a plain URL: host and port."""
+TEST_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+
+
+class DestinationView(Struct, frozen=True, kw_only=True):
+    """Destination with its circuit: `open` until the next probe, or `paused` until an operator resumes it.
+
+    `url` is hidden if it is a secret. A destination of a plain URL has the kind `url` and the name `host:port`; it is
+    listed while its circuit is not closed or events wait for it. `parked_jobs` wait for this destination.
+    """
+
+    name: str
+    kind: str
+    url: str
+    circuit: Literal["closed", "open", "paused"]
+    open_seconds: float | None
+    parked_jobs: int
+    parked_age_seconds: float
+
+
+class DestinationDetails(DestinationView, frozen=True, kw_only=True):
+    """Destination with its configuration. Secrets are references."""
+
+    config: Mapping[str, Any]
+
+
+class DestinationOperations(InstallationOperations):
+    """Operations on the destinations of an installation in the name of an actor."""
+
+    async def list_destinations(self) -> list[DestinationView]:
+        """List the destinations of waybill.yaml, and the hosts of plain URLs that have trouble.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        circuits, parked = await self._states()
+        configured = self.installation.config().destinations
+        keys = {*circuits, *(key for jobs in parked for key in jobs)}
+        hosts = {key.removeprefix(DESTINATION_PREFIX) for key in keys if key.startswith(DESTINATION_PREFIX)}
+        names = [*configured, *sorted(hosts - configured.keys())]
+        return [self._view(name, circuits, parked) for name in names]
+
+    async def get_destination(self, name: str) -> DestinationDetails:
+        """Return one destination with its configuration.
+
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        self._check(name)
+        view = self._view(name, *await self._states())
+        config = self.installation.config().destinations.get(name)
+        shown: dict[str, Any] = {} if config is None else msgspec.to_builtins(config)
+        return DestinationDetails(config=shown, **msgspec.structs.asdict(view))
+
+    @to_completion
+    async def pause_destination(self, name: str) -> DestinationView:
+        """Open the circuit of a destination until it is resumed. Its events are parked and use no attempt.
+
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        self._check(name)
+        await self.installation.stores[0].parking.pause(DESTINATION_PREFIX + name)
+        log_admin_change(self.actor, "destination.paused", name)
+        return self._view(name, *await self._states())
+
+    @to_completion
+    async def resume_destination(self, name: str) -> DestinationView:
+        """Close the circuit of a destination, paused or open. Its events are freed gradually.
+
+        Raises:
+            Rejection: 404 `not_found`.
+            StoreUnavailable: A store does not answer.
+        """
+        self._check(name)
+        await self.installation.stores[0].parking.resume(DESTINATION_PREFIX + name)
+        log_admin_change(self.actor, "destination.resumed", name)
+        return self._view(name, *await self._states())
+
+    @to_completion
+    async def test_destination(self, name: str, method: str, path: str) -> Probe:
+        """Send one request to a destination of waybill.yaml, outside its limits, and return it with the answer.
+
+        Raises:
+            Rejection: 404 `not_found`; 422 `invalid`: method or path.
+            TransientError, PermanentError: The request could not be built.
+        """
+        if method not in TEST_METHODS:
+            raise Rejection(
+                422, "invalid", f"method {method[:20]} is not supported. Use one of {', '.join(TEST_METHODS)}."
+            )
+        if path and not path.startswith("/"):
+            raise Rejection(422, "invalid", "path does not start with /. Write a path such as /health.")
+        destinations = self.installation.destinations()
+        if name not in destinations.by_name:
+            raise self._not_found(name)
+        log_admin_change(self.actor, "destination.tested", name)
+        return await destinations.by_name[name].probe(method, path)
+
+    async def _states(self) -> tuple[Mapping[str, float], list[dict[str, ParkedJobs]]]:
+        circuits = await self.installation.stores[0].limits.open_circuits()
+        return circuits, [await store.parking.accounts() for store in self.installation.stores]
+
+    def _check(self, name: str) -> None:
+        if name not in self.installation.config().destinations and not HOST_NAME.fullmatch(name):
+            raise self._not_found(name)
+
+    def _not_found(self, name: str) -> Rejection:
+        known = ", ".join(self.installation.config().destinations) or "none is configured"
+        return Rejection(404, "not_found", f"destination {name[:64]} not found. Use one of: {known}.")
+
+    def _view(self, name: str, circuits: Mapping[str, float], parked: list[dict[str, ParkedJobs]]) -> DestinationView:
+        config = self.installation.config().destinations.get(name)
+        return DestinationView(
+            name=name,
+            kind="url" if config is None else str(config.__struct_config__.tag),
+            url="" if config is None else config.shown_url,
+            **read_circuit(DESTINATION_PREFIX + name, circuits, parked),
+        )
