@@ -9,7 +9,7 @@ import msgspec
 from msgspec import structs
 
 from service.cli.api_responses import PublicationPage, RulebookResponse, read_rejection
-from service.destinations.kind import Probe
+from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.http_client import HttpClient

@@ -6,7 +6,7 @@ import click
 
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
-from service.destinations.kind import Probe
+from service.destinations.destination import Probe
 from service.management.destinations import TEST_METHODS, DestinationView
 
 EXIT_FAILED = 1

@@ -27,6 +27,7 @@ SUMMARIES = {
     "dead-letters": "List, show, replay and discard dead letters.",
     "demo": "Send example deliveries, kill a worker, and show each result.",
     "dev": "Run a store, a sandbox, a service and a worker on this machine.",
+    "destinations": "Show, pause, resume and test the targets of actions.",
     "doctor": "Diagnose configuration, stores, platforms and rulebook.",
     "events": "List, search, show and replay events.",
     "explain": "Explain the decision on an event.",

@@ -72,7 +72,7 @@ def local_installation(
         config=lambda: parts().config,
         platforms=lambda: parts().platforms,
         sources=lambda: parts().sources,
-        destinations=lambda: parts().destinations,
+        destinations=lambda: parts().destinations.by_name,
         actions=load_actions,
         records=lambda: resolve_name(RECORD_TYPES)(Path(settings.config)),
         is_configured=Path(settings.config).exists(),

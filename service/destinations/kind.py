@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
 from service.config.destinations import DestinationConfig
+from service.destinations.destination import Destination
 from service.http_client import HttpClient
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 from service.throttles.throttle import NO_THROTTLE, Throttle
@@ -20,44 +21,6 @@ class DestinationDependencies(Struct, frozen=True, kw_only=True):
     throttle: Throttle = NO_THROTTLE
     token_cache: TokenCache = NO_TOKEN_CACHE
     clock: Callable[[], float] = time.time
-
-
-class ShownRequest(Struct, frozen=True, kw_only=True):
-    """Request as it may be shown and stored: without secrets."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: str
-
-
-class Probe(Struct, frozen=True, kw_only=True):
-    """Result of a test call: the request, and the answer or the error."""
-
-    request: ShownRequest
-    status: int | None = None
-    headers: Mapping[str, str] = {}
-    body: str = ""
-    duration_ms: float = 0.0
-    error: str | None = None
-
-
-class Destination(Protocol):
-    """Destination of one kind. Actions of the same name as the kind call its further methods."""
-
-    @property
-    def name(self) -> str:
-        """The name in waybill.yaml."""
-        ...
-
-    @property
-    def config(self) -> DestinationConfig:
-        """The configuration."""
-        ...
-
-    async def probe(self, method: str, path: str) -> Probe:
-        """Send a test request without limits and retries."""
-        ...
 
 
 class DestinationKind(Struct, frozen=True):

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from service.config.destinations import DestinationConfig
+from service.destinations.destination import Destination
 from service.destinations.http import HTTP, HttpConfig, HttpDestination
-from service.destinations.kind import Destination, DestinationDependencies, DestinationKind
+from service.destinations.kind import DestinationDependencies, DestinationKind
 from service.errors import PermanentError, TransientError
 from service.http_client import HttpClient
 from service.throttles.throttles import SharedThrottles

@@ -65,7 +65,7 @@ async def _serve(settings: Settings, config: Config) -> None:
             platforms=lambda: platforms,
             sources=lambda: sources,
             actions=cache(load_actions),
-            destinations=lambda: destinations,
+            destinations=lambda: destinations.by_name,
             records=lambda: config.record_types,
         )
         console = console_router(installation, os.environ) if settings.console else None

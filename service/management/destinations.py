@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from service.destinations.kind import Probe
+from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.management.audit_log import log_admin_change, to_completion
 from service.management.circuits import read_circuit
@@ -112,10 +112,10 @@ class DestinationOperations(InstallationOperations):
         if path and not path.startswith("/"):
             raise Rejection(422, "invalid", "path does not start with /. Write a path such as /health.")
         destinations = self.installation.destinations()
-        if name not in destinations.by_name:
+        if name not in destinations:
             raise self._not_found(name)
         log_admin_change(self.actor, "destination.tested", name)
-        return await destinations.by_name[name].probe(method, path)
+        return await destinations[name].probe(method, path)
 
     async def _states(self) -> tuple[Mapping[str, float], list[dict[str, ParkedJobs]]]:
         circuits = await self.installation.stores[0].limits.open_circuits()

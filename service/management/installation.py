@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from service.actions import Action
 from service.config import Config
-from service.destinations.registry import Destinations
+from service.destinations.destination import Destination
 from service.errors import Rejection
 from service.ingestion.sources import Source
 from service.management.audit_log import Actor
@@ -16,7 +16,7 @@ from service.records import RecordTypes
 from service.store import Shards, Store
 
 
-def no_destinations() -> Destinations:
+def no_destinations() -> Mapping[str, Destination]:
     """Return no destinations: they are only needed for test calls.
 
     Raises:
@@ -38,7 +38,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     sources: Callable[[], Mapping[str, Source]]
     actions: Callable[[], Sequence[type[Action]]]
     records: Callable[[], RecordTypes]
-    destinations: Callable[[], Destinations] = no_destinations
+    destinations: Callable[[], Mapping[str, Destination]] = no_destinations
     is_configured: bool = True
 
     @property

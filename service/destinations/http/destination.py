@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from service.config.auth import NoAuth
+from service.destinations.destination import Probe, ShownRequest
 from service.destinations.http.config import HIDDEN_URL, HttpConfig, url_mistake
 from service.destinations.http.request import (
     SHOWN_BODY_CHARACTERS_MAX,
@@ -20,7 +21,7 @@ from service.destinations.http.request import (
 )
 from service.destinations.http.signing import UnsignedRequest
 from service.destinations.http.tls import TlsFiles
-from service.destinations.kind import DestinationDependencies, Probe, ShownRequest
+from service.destinations.kind import DestinationDependencies
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, TransientError
 from service.events import new_event_id
 from service.exchange import Exchange

@@ -7,7 +7,7 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from service.destinations.kind import Probe
+from service.destinations.destination import Probe
 from service.ingress.admin.dependencies import Operations
 from service.management.destinations import DestinationDetails, DestinationView
 

@@ -41,7 +41,7 @@ async def operations(harness: WorkerHarness, tmp_path: Path) -> AsyncIterator[Ad
     installation = installation_of(lambda: harness.store, config)
     async with HttpClient(harness.settings, {"127.0.0.1"}) as client:
         destinations = Destinations(config.destinations, DestinationSetup(http_client=client, environ={}))
-        yield AdminOperations(structs.replace(installation, destinations=lambda: destinations), ANN)
+        yield AdminOperations(structs.replace(installation, destinations=lambda: destinations.by_name), ANN)
 
 
 async def test_pause_uses_no_attempt_and_no_secret_is_stored_or_shown(

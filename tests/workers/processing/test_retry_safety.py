@@ -136,7 +136,8 @@ async def test_rejected_unsafe_effect_is_a_dead_letter(harness: WorkerHarness, t
 @pytest.mark.parametrize("status", [*AMBIGUOUS, 425, 429, TIMEOUT, RESET])
 async def test_keyed_effect_is_repeated_with_its_key(harness: WorkerHarness, target: Target, status: int) -> None:
     target.status = status
-    stored = await run(harness, f'{{id: x, do: http, url: "{target.url}/x", timeout_seconds: 1}}')
+    harness.declare(target={"url": target.url, "timeouts": {"total_seconds": 1}})
+    stored = await run(harness, "{id: x, do: http, destination: target, path: /x}")
     assert (stored["state"], stored["ledger"]) == ("ended", "d")
     assert (len(target.keys), len(set(target.keys))) == (2, 1)
 
