@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 SECONDS_MAX = 120.0
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 VARIABLE = re.compile(
-    r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|(?<=after )[\d.]+(?= ms)|\b[0-9a-f]{12,32}\b|\d{4}-\d\d-\d\dT[\d:.+]+Z?|(?<=127\.0\.0\.1:)\d+"
+    r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b[0-9a-f]{12,32}\b"
+    r"|(?<=after )[\d.]+(?= ms)|\d{4}-\d\d-\d\dT[\d:.+]+Z?|(?<=127\.0\.0\.1:)\d+"
 )
 """Parts of the output that differ in every run: ids, digests, timestamps, ports and durations."""
 
