@@ -131,6 +131,16 @@ annotations:
 {{- range $file, $rules := .Values.rules.files -}}
 {{- range $rules -}}
 {{- $rule := . -}}
+{{- if not (has .type (concat (list "purchase_order" "customer") (keys (default dict $.Values.config.records)))) -}}
+{{- if not $.Values.config.existingConfigMap -}}
+{{- fail (printf "\nrules.files.%s: type %s of rule %s is no record kind. Declare it in config.records, or correct the name." $file .type .id) -}}
+{{- end -}}
+{{- end -}}
+{{- range .actions -}}
+{{- if and .destination (not $.Values.config.existingConfigMap) (not (hasKey $.Values.config.destinations .destination)) -}}
+{{- fail (printf "\nrules.files.%s: destination %s of rule %s is not in config.destinations. Add it, or correct the name." $file .destination $rule.id) -}}
+{{- end -}}
+{{- end -}}
 {{- range .sources -}}
 {{- if and $.Values.config.sources (not (hasKey $.Values.config.sources .)) -}}
 {{- fail (printf "\nrules.files.%s: source %s of rule %s is not in config.sources. Add it, or correct the name." $file . $rule.id) -}}

@@ -18,7 +18,9 @@ from helm.dashboards.generator.metric_alerts import METRICS
 from service.actions import load_actions
 from service.config import SourceConfig
 from service.config.loading import _General
+from service.config.record_kinds import RecordKindConfig
 from service.config.sources import SOURCE_NAME
+from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
 from service.envelopes import EnvelopeConfig
 from service.platforms.registry import CONFIG_TYPE
 from service.rules.compiler.conditions import NODE_KEYS
@@ -253,10 +255,23 @@ def _value(value: Any, path: str, key: str, schemas: dict[str, Schema]) -> Schem
 
 
 def _definitions() -> dict[str, Schema]:
-    types = [CONFIG_TYPE, SourceConfig, _General, Rule, Settings, EnvelopeConfig, *load_actions()]
+    types = [
+        CONFIG_TYPE,
+        DESTINATION_TYPE,
+        RecordKindConfig,
+        SourceConfig,
+        _General,
+        Rule,
+        Settings,
+        EnvelopeConfig,
+        *load_actions(),
+    ]
     roots, components = msgspec.json.schema_components(types, ref_template="#/definitions/{name}")
     definitions: dict[str, Schema] = {name.lstrip("_"): _tidy(schema) for name, schema in components.items()}
     definitions["PlatformConfig"] = _tidy(roots[0])
+    definitions["DestinationConfig"] = _tidy(roots[1])
+    # The kind of a destination is http by default.
+    definitions["HttpConfig"]["required"].remove("kind")
     definitions["SecretRef"]["oneOf"] = [{"required": ["env"]}, {"required": ["file"]}]
     _tighten_source(definitions)
     _tighten_rule(definitions)
@@ -287,6 +302,12 @@ def _from_structs(definitions: dict[str, Schema]) -> dict[str, Schema]:
     named: Schema = {"type": "object", "propertyNames": {"pattern": _pattern(SOURCE_NAME)}}
     schemas: dict[str, Schema] = {
         "config.platforms": {**named, "additionalProperties": {"$ref": "#/definitions/PlatformConfig"}},
+        "config.destinations": {**named, "additionalProperties": {"$ref": "#/definitions/DestinationConfig"}},
+        "config.records": {
+            "type": "object",
+            "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,39}$"},
+            "additionalProperties": {"$ref": "#/definitions/RecordKindConfig"},
+        },
         "config.sources": {**named, "additionalProperties": {"$ref": "#/definitions/SourceConfig"}},
         "rules.files": {
             "type": "object",

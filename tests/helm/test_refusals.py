@@ -30,9 +30,25 @@ SCHEMA_CASES: dict[str, tuple[Values, str]] = {
     "two keys in one condition node": (rule(when={"all": [], "any": []}), "when"),
     "a condition without an operator": (rule(when={"field": "status"}), "when"),
     "an unknown action": (rule(actions=[{"id": "a", "do": "mail"}]), "do"),
-    "an action without a required field": (rule(actions=[{"id": "a", "do": "http"}]), "url"),
+    "an action without a required field": (rule(actions=[{"id": "a", "do": "log"}]), "message"),
+    "a destination's credential in clear": (
+        {
+            "config": {
+                "destinations": {"erp": {"url": "https://erp.example.com", "auth": {"type": "bearer", "token": "t"}}}
+            }
+        },
+        "token",
+    ),
+    "an unknown key of a destination": (
+        {"config": {"destinations": {"erp": {"url": "https://erp.example.com", "limit": 3}}}},
+        "limit",
+    ),
+    "a field of a record kind with an unknown type": (
+        {"config": {"records": {"order": {"fields": {"n": "number"}}}}},
+        "n",
+    ),
     "a misspelt key of an action": (rule(actions=[{"id": "a", "do": "log", "mesage": "m"}]), "mesage"),
-    "a rule with an unknown type": (rule(type="order"), "type"),
+    "a rule with an invalid type": (rule(type="Order!"), "type"),
     "an id with a space": (rule(id="a rule"), "id"),
     "a secret in clear": (source(verify={"secrets": ["whsec_x"]}), "secrets"),
     "an empty secret reference": (source(verify={"secrets": [{}]}), "secrets"),
@@ -106,6 +122,12 @@ TEMPLATE_CASES: dict[str, tuple[str, Values, str]] = {
         "shards",
         {"workers": {"autoscaling": {"keda": QUEUE}}},
         "counts the jobs of one store",
+    ),
+    "a rule with an unknown type": ("minimal", rule(type="order"), "type order of rule r is no record kind"),
+    "a rule with an unknown destination": (
+        "minimal",
+        rule(actions=[{"id": "a", "do": "http", "destination": "erp", "path": "/x"}]),
+        "destination erp of rule r is not in config.destinations",
     ),
     "a number that Helm rounds": (
         "minimal",

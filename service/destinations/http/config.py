@@ -25,7 +25,7 @@ RESERVED_HEADERS = frozenset(
 """Headers that Waybill sets itself."""
 
 IdempotencyForm = Literal["uuid", "hash32", "full"]
-FilePath = Annotated[str, Meta(pattern=r"^/[^\x00]{1,4000}\Z", description="an absolute path of a file")]
+FilePath = Annotated[str, Meta(pattern=r"^/[^\x00]+\Z", max_length=4_001, description="an absolute path of a file")]
 
 
 class TimeoutsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
