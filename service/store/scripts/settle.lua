@@ -135,7 +135,7 @@ end
 local function settle_late(i)
   local token, id, late = ARGV[i + 1], ARGV[i + 2], ARGV[i + 4]
   local event = prefix .. 'event:' .. id
-  local held = fields_of(event, 'running', 'state', 'ledger', 'asked') or {}
+  local held = fields_of(event, 'running', 'state', 'ledger', 'asked', 'order', 'queued') or {}
   if held[1] and held[1] ~= token then
     return {'running'}
   end
@@ -149,6 +149,11 @@ local function settle_late(i)
   redis.call('HSET', event, 'ledger', ledger)
   if held[2] == 'dead' then
     reopen(id, event, ledger)
+  elseif held[5] and held[6] and not queue_effects(id, event, held[5], ledger) then
+    -- The event may have waited behind other effects, without a job. A job that exists keeps its due time.
+    if make_job(effects_prefix .. id, EFFECTS_PAYLOAD, now) then
+      wake_one()
+    end
   end
   return {'settled'}
 end

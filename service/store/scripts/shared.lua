@@ -285,15 +285,16 @@ local function leave_list(list, id)
   end
 end
 
--- Add an event to the lists of its unfinished effects, and remove it from the others. Returns whether it has to wait: the
--- first unfinished effect of every rule is behind an earlier event.
+-- Add an event to the lists of its unfinished effects, and remove it from the others. After a late result, an unknown
+-- effect and the later ones of its rule can be unfinished again: the event is then added as the last one.
+-- Returns whether it has to wait: the first unfinished effect of every rule is behind an earlier event.
 local function queue_effects(id, event, order, ledger)
   local lists, unfinished = effects_of(order, ledger)
   local is_queued, behind, free = redis.call('HEXISTS', event, 'queued') == 1, 0, 0
   for i, list in ipairs(lists) do
     if list ~= '' and unfinished[i] == '' and is_queued then
       leave_list(list, id)
-    elseif list ~= '' and unfinished[i] ~= '' and not is_queued then
+    elseif list ~= '' and unfinished[i] ~= '' and not (is_queued and redis.call('LPOS', list, id)) then
       redis.call('RPUSH', list, id)
     end
     if unfinished[i] == 'first' then

@@ -427,17 +427,17 @@ class StoreMachine(RuleBasedStateMachine):
         return [event for event in events if self.is_behind(event)]
 
     def is_behind(self, event: str) -> bool:
-        held, rules = self.state(event), dict[str, str]()
+        held, rules = self.state(event), dict[str, list[str] | None]()
         if "queued" not in held:
             return False
         lane, names = held["order"].split("\n")
         for name, letter in zip(names.split(","), held["ledger"], strict=True):
             if letter in "psw":
-                rules.setdefault(name.split("/")[0], self.server.lindex(f"wb:order:{lane}:{name}", 0))
+                rules.setdefault(name.split("/")[0], self.server.lrange(f"wb:order:{lane}:{name}", 0, -1))
             elif letter in "fu":
-                rules.setdefault(name.split("/")[0], "failed")
-        first = [head for head in rules.values() if head != "failed"]
-        return bool(first) and all(head and head != event and self.server.zscore(OPEN, head) for head in first)
+                rules.setdefault(name.split("/")[0], None)
+        first = [queued for queued in rules.values() if queued is not None]
+        return bool(first) and all(event in queued[1:] and self.server.zscore(OPEN, queued[0]) for queued in first)
 
     def check_event_is_decided_once(self, event: str, held: dict[str, str], history: str) -> None:
         assert history.count('"decided"') <= 1
