@@ -1,5 +1,6 @@
 """/dry-runs: evaluate rules without effects on a stored event, a record fetched now, or a posted record."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from litestar import Controller, post
@@ -7,10 +8,11 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from service.compute_thread import run_in_thread
+from service.config.decoding import did_you_mean
 from service.errors import ConfigError
 from service.events import ChangeType, RecordRef
 from service.ingress.admin.dependencies import Operations
-from service.ingress.admin.problems import FieldError, ValidationProblem, invalid
+from service.ingress.admin.problems import FieldError, ValidationProblem, invalid, pointer_of
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison, dry_run_subject
 from service.management.operations import AdminOperations
 from service.management.stored_events import synthetic_event
@@ -69,12 +71,22 @@ class DryRuns(Controller):
             )
         _check_rules(operations, data)
         if data.event is not None:
-            return await operations.dry_run_event(data, data.event)
+            try:
+                return await operations.dry_run_event(data, data.event)
+            except ConfigError as error:
+                raise _point_to(error, {"record": "/event", "platform": "/event"}) from None
         if data.fetch is not None:
+            _check_kind(operations, data.fetch.kind, "/fetch/kind")
             ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
-            return await operations.dry_run_record(data, ref, data.change, data.source)
+            try:
+                return await operations.dry_run_record(data, ref, data.change, data.source)
+            except ConfigError as error:
+                raise _point_to(error, {"record": "/fetch/kind", "platform": "/fetch/platform"}) from None
+        posted = data.post
+        assert posted is not None  # exactly one is set
+        _check_kind(operations, posted.kind, "/post/kind")
         rulebook = await operations.load_candidate(data)
-        return await run_in_thread(lambda: dry_run_subject(rulebook, _posted(rulebook, data)))
+        return await run_in_thread(lambda: dry_run_subject(rulebook, _posted(rulebook, posted, data)))
 
     @post("/compare", role="operator", status_code=200)
     async def compare(self, data: JSONBody[CompareRequest], operations: Operations) -> RulebookComparison:
@@ -93,9 +105,21 @@ def _check_rules(operations: AdminOperations, candidate: Candidate) -> None:
             raise invalid(error, "rule", f"/rules/{index}") from None
 
 
-def _posted(rulebook: Rulebook, data: DryRunRequest) -> Subject:
-    posted = data.post
-    assert posted is not None  # checked by the caller
+def _check_kind(operations: AdminOperations, kind: str, pointer: str) -> None:
+    """Check that rules can be about a record kind: a built-in one, or one that waybill.yaml declares."""
+    records = operations.installation.records()
+    if kind not in records:
+        raise ValidationProblem([FieldError(pointer, f"no record kind {kind!r}", did_you_mean(kind, records))])
+
+
+def _point_to(error: ConfigError, pointers: Mapping[str, str]) -> ValidationProblem:
+    """Return a 422 for all mistakes of an error. `pointers` maps paths that are not in the request."""
+    return ValidationProblem(
+        [FieldError(pointers.get(each.path, pointer_of(each.path)), each.reason, each.fix) for each in error.mistakes]
+    )
+
+
+def _posted(rulebook: Rulebook, posted: PostedRecord, data: DryRunRequest) -> Subject:
     try:
         record = read_record(rulebook.records, posted.kind, posted.record, "post.record")
         event = synthetic_event(RecordRef("posted", posted.kind, record.id), data.change, data.source)

@@ -104,8 +104,10 @@ async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
         ({"post": POST | {"record": {"id": "p1", "statsu": "x"}}}, 422, ["/post/record/statsu"]),
         ({"post": POST | {"record": {"id": "p1", "status": 3}}}, 422, ["/post/record/status"]),
         ({"post": POST, "rules": [SHORT | {"when": {"field": "x", "op": "exists"}}]}, 422, ["/rules/0/when/field"]),
-        ({"fetch": {"platform": "none", "kind": "customer", "id": "1"}}, 422, ["/platform"]),
+        ({"fetch": {"platform": "none", "kind": "customer", "id": "1"}}, 422, ["/fetch/platform"]),
         ({"fetch": {"platform": "pack", "kind": "order", "id": "1"}}, 422, ["/fetch/kind"]),
+        ({"fetch": {"platform": "pack", "kind": "custmer", "id": "1"}}, 422, ["/fetch/kind"]),
+        ({"post": POST | {"kind": "order"}}, 422, ["/post/kind"]),
     ],
 )
 async def test_an_invalid_dry_run_is_rejected(
@@ -114,6 +116,11 @@ async def test_an_invalid_dry_run_is_rejected(
     answer = await shop.api("POST", RUNS, request_body)
     assert answer.status == status, answer.body
     assert [error["pointer"] for error in answer.body.get("errors", [])] == pointers
+
+
+async def test_an_event_about_a_hint_is_not_evaluated(shop: Shop) -> None:
+    answer = await shop.api("POST", RUNS, {"event": await shop.send("1", kind="order")})
+    assert (answer.status, [error["pointer"] for error in answer.body["errors"]]) == (422, ["/event"])
 
 
 async def test_a_candidate_is_compared_with_the_active_rules(shop: Shop) -> None:

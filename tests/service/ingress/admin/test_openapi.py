@@ -58,8 +58,8 @@ async def test_every_operation_rejects_requests_outside_its_schema(api: Api) -> 
         for pointer, query, body in wrong_requests(document, operation):
             tested += 1
             answer = await api(method.upper(), f"{path}{query}", body, if_match="*")
-            found = [error["pointer"] for error in answer.body.get("errors", ())]
-            assert (answer.status, found) == (422, [pointer]), (name, query, body, answer)
+            assert answer.status == 422, (name, query, body, answer)
+            assert [error["pointer"] for error in answer.body["errors"]] == [pointer], (name, query, body, answer)
     assert tested > 300
 
 
@@ -143,7 +143,8 @@ def wrong_bodies(
 def wrong_texts(schema: dict[str, Any]) -> list[str]:
     kinds = [each.get("type") for each in schema.get("oneOf", [schema])]
     if "integer" in kinds:
-        return ["0", "201", "-1", "1.0", "1_0", "%201", "", "x"]
+        number = schema.get("oneOf", [schema])[kinds.index("integer")]
+        return [f"{number['minimum'] - 1}", f"{number['maximum'] + 1}", "-1", "1.0", "1_0", "%201", "", "x"]
     if "boolean" in kinds:
         return ["1", "True", "yes", ""]
     if any(each.get("format") == "date-time" for each in schema.get("oneOf", [schema])):

@@ -291,8 +291,12 @@ async def test_rule_types_list_fields_operators_and_actions(api: Api) -> None:
     actions = {action["do"]: action for action in order["actions"]}
     assert set(actions) == {str(action.__struct_config__.tag) for action in load_actions()}
     http = {field["name"]: field for field in actions["http"]["fields"]}
-    assert (http["url"]["required"], http["method"]["default"]) == (True, "POST")
-    assert http["method"]["schema"]["enum"] == ["DELETE", "GET", "PATCH", "POST", "PUT"]
+    # Either `destination` or `url`, so that neither is required.
+    assert (http["destination"]["required"], http["url"]["required"]) == (False, False)
+    assert {field["name"] for field in actions["log"]["fields"] if field["required"]} == {"id", "message"}
+    assert http["method"]["default"] == "POST"
+    methods = ["DELETE", "GET", "HEAD", "MERGE", "OPTIONS", "PATCH", "POST", "PUT", "QUERY"]
+    assert http["method"]["schema"]["enum"] == methods
     assert actions["http"]["repeat"] == "keyed"
     assert (await api("GET", "/api/v1/rule-types/customer")).body == customer
     assert (await api("GET", "/api/v1/rule-types/order")).status == 404
