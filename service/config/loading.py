@@ -165,7 +165,7 @@ def load_record_types(path: Path) -> RecordTypes:
 def _record_kinds(data: Mapping[str, Any], mistakes: list[ConfigError]) -> dict[str, RecordKindConfig]:
     """Decode each declared record kind separately. The section is optional."""
     kinds: dict[str, RecordKindConfig] = {}
-    for name in _names(data, "records", mistakes) if "records" in data else ():
+    for name in _names(data, "records", mistakes):
         try:
             kinds[name] = decode_config(data["records"][name], RecordKindConfig, f"records.{name}")
         except ConfigError as error:
@@ -205,7 +205,7 @@ def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | 
     entries = data.get(section)
     if isinstance(entries, dict) and entries:
         return list(cast("dict[str, Any]", entries))
-    if section == "destinations" and not entries:
+    if section in {"destinations", "records"} and not entries:
         return []
     if mistakes is not None:
         mistakes.append(ConfigError(section, "is missing or empty", f"add at least one entry under {section}:"))

@@ -518,5 +518,7 @@ def test_notes_warn_of_unset_variables(notes: Callable[..., str]) -> None:
 
 
 def test_chart_fits_into_a_release_secret() -> None:
-    size = sum(path.stat().st_size for path in CHART.rglob("*") if path.is_file() and path.suffix != ".md")
+    generator = CHART / "dashboards" / "generator"  # named in .helmignore
+    files = [path for path in CHART.rglob("*") if path.is_file() and not path.is_relative_to(generator)]
+    size = sum(path.stat().st_size for path in files if path.suffix != ".md")
     assert size < 700_000
