@@ -7,6 +7,7 @@ import pytest
 
 from service.settings import Settings
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
+from workers.processing.attempt_log import FINAL_OUTCOMES
 
 pytestmark = pytest.mark.store
 
@@ -21,7 +22,9 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
 
 
 def order_of_ends(harness: WorkerHarness) -> list[str]:
-    return [line["event_id"] for line in harness.log_lines("attempt.finished")]
+    # An attempt that waits for the limit of the target, as on a busy machine, does not end its event.
+    lines = harness.log_lines("attempt.finished")
+    return [line["event_id"] for line in lines if line["outcome"] in FINAL_OUTCOMES]
 
 
 async def test_busy_record_does_not_starve_other_records(
