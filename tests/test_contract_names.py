@@ -49,8 +49,8 @@ DATADOG_RESERVED = frozenset({"host", "source", "status", "service"})
 """Reserved attributes of Datadog, without `message`, `trace_id` and `span_id`, which mean the same in both."""
 
 NO_EVENTS = frozenset({
-    "admin.tokens", "config.admin", "config.destinations", "config.outbound", "config.platforms", "config.py", "config.records",
-    "config.sources", "queue.add", "record.get",
+    "admin.tokens", "config.admin", "config.destinations", "config.outbound", "config.platforms", "config.py",
+    "config.records", "config.sources", "queue.add", "record.get",
 })  # fmt: skip
 """YAML keys, values of the chart, files, and names of other systems: their first word is that of a log event."""
 
