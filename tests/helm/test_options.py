@@ -249,7 +249,15 @@ def test_pods_of_a_mesh_reach_its_control_plane_and_the_job_has_no_sidecar() -> 
     test = objects["Pod/rel-waybill-test"]["metadata"]
     assert test["annotations"]["linkerd.io/inject"] == "disabled"
     assert test["annotations"]["helm.sh/hook"] == "test"
-    assert pod(objects, "service")["initContainers"][0]["restartPolicy"] == "Always"
+
+
+def test_native_sidecars_are_init_containers() -> None:
+    sidecar = {"name": "proxy", "image": "registry.example.com/proxy:1", "restartPolicy": "Always"}
+    objects = render(
+        "mesh", {"service": {"extraInitContainers": [sidecar]}, "rules": {"extraInitContainers": [sidecar]}}
+    )
+    assert pod(objects, "service")["initContainers"] == [sidecar]
+    assert objects["Job/rel-waybill-rules"]["spec"]["template"]["spec"]["initContainers"] == [sidecar]
     assert "initContainers" not in pod(objects, "workers")
 
 
