@@ -25,7 +25,7 @@ help: ## list the targets
 demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, and show each result
 	@$(BIN)/waybill demo
 
-check: style ## run style, types, import contracts and the fast tests (about two minutes)
+check: style ## run style, types, import contracts and the fast tests (about 95 seconds)
 	@$(MAKE) --no-print-directory -j2 types fast
 
 test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
