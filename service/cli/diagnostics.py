@@ -13,6 +13,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
+from service.clock_difference import CLOCK_DIFFERENCE_SECONDS_MAX, FIX
 from service.config import Config, PlatformConfig
 from service.config.platforms import secrets
 from service.configuration import read_config
@@ -34,7 +35,6 @@ from service.store.shards import shard_urls
 CheckResult = Literal["ok", "warning", "failed", "skipped"]
 
 PROBE_ID = "0"
-SKEW_WARNING_SECONDS = 1.0
 SKEW_FAILED_SECONDS = 5.0
 """A larger clock difference makes fresh timestamps look stale and shifts scheduled times."""
 
@@ -194,7 +194,7 @@ async def _check_store(settings: Settings) -> AsyncIterator[Check]:
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in (_version, _installation, _memory, _clock, _rulebook):
+        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook):
             yield structs.replace(await check(store), part=part)
     finally:
         await store.close()
@@ -231,8 +231,20 @@ async def _clock(store: Store) -> Check:
 def check_clock_skew(store_seconds: float, local_seconds: float) -> Check:
     """Compare the store's clock with the local clock, both in seconds since the epoch."""
     skew = abs(store_seconds - local_seconds)
-    result: CheckResult = "failed" if skew > SKEW_FAILED_SECONDS else "warning" if skew > SKEW_WARNING_SECONDS else "ok"
+    result: CheckResult = (
+        "failed" if skew > SKEW_FAILED_SECONDS else "warning" if skew > CLOCK_DIFFERENCE_SECONDS_MAX else "ok"
+    )
     return Check("", "clock", result, f"differs from the local clock by {skew:.3f} s")
+
+
+async def _worker_clocks(store: Store) -> Check:
+    """Compare the store's clock with the clock of each worker, as the worker measured it."""
+    heartbeats = [each for each in await StoreInspector(store.client, store.keys).heartbeats() if each.alive]
+    skewed = [each for each in heartbeats if abs(each.clock_difference_seconds) > CLOCK_DIFFERENCE_SECONDS_MAX]
+    if not skewed:
+        return Check("", "clocks of workers", "ok", f"{count_noun(len(heartbeats), 'worker')} compared")
+    found = ", ".join(f"{each.worker} by {abs(each.clock_difference_seconds):.3f} s" for each in skewed)
+    return Check("", "clocks of workers", "warning", f"the store's clock differs from that of {found}. Fix: {FIX}")
 
 
 async def _rulebook(store: Store) -> Check:

@@ -22,7 +22,9 @@ from service.store.connection.installation import InstallationRecord
 POLL_COLUMNS: Columns[PollView] = columns_of(
     "source", "polling", "passes", "records_listed", "changed", "missed", "due_at", "store"
 )
-WORKER_COLUMNS: Columns[WorkerView] = columns_of("name", "alive", "running", "expires_at", "store")
+WORKER_COLUMNS: Columns[WorkerView] = columns_of(
+    "name", "alive", "running", "clock_difference_seconds", "expires_at", "store"
+)
 
 
 @click.group(

@@ -103,6 +103,14 @@ class Shards:
             **{name: (max if name in maxima else sum)(getattr(sample, name) for sample in samples) for name in names}
         )
 
+    async def clock_difference_seconds(self) -> float:
+        """Return the largest difference between the clock of a store and the clock of this process, in seconds.
+
+        Raises:
+            StoreUnavailable: One of the stores does not answer.
+        """
+        return max(await asyncio.gather(*(store.clock_difference_seconds() for store in self.stores)), key=abs)
+
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Store rejected deliveries on the first store that accepts them.
 

@@ -127,7 +127,18 @@ class Store:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        return await self.queue_stats.sample(time.time())
+        return await self.queue_stats.sample()
+
+    async def clock_difference_seconds(self) -> float:
+        """Return the store's clock minus the clock of this process: the smallest difference that the reply proves.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        before = time.time()
+        clock = await self.queue_stats.clock()
+        after = time.time()
+        return min(clock - before, 0.0) + max(clock - after, 0.0)
 
     def leases(self, worker: str) -> Leases:
         """Return the leases of the worker of that name, which must be unique."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,16 @@ async def test_high_memory_usage_is_a_warning(run: Run, own_valkey: Callable[...
             client.set(f"ballast {number}", bytes(500_000))
     found = rows(await run("doctor", "--json", WAYBILL_REDIS_URL=server.url))
     assert any(row["check"] == "memory" and row["result"] == "warning" for row in found)
+
+
+async def test_a_worker_whose_clock_differs_is_reported(run: Run, store: Store) -> None:
+    for name, seconds, difference in (("w-1", 600, 0.2), ("w-2", 600, -7.5), ("w-dead", -600, 9.0)):
+        await store.queue_stats.heartbeat(name, 0, time.time(), seconds, difference)
+    (row,) = [row for row in rows(await run("doctor", "--json")) if row["check"] == "clocks of workers"]
+    assert row["result"] == "warning"
+    assert "that of w-2 by 7.500 s. Fix: synchronize the clocks" in row["detail"]
+    listed = {row["name"]: row["clock_difference_seconds"] for row in rows(await run("workers", "--json"))}
+    assert listed == {"w-1": 0.2, "w-2": -7.5, "w-dead": 9.0}
 
 
 @pytest.mark.parametrize(("status", "result"), [(404, "ok"), (400, "ok"), (403, "failed"), (503, "failed")])
