@@ -1,7 +1,7 @@
 """Difference between the clock of this process and the clock of the store: a metric, and a log line above a bound.
 
 The store schedules jobs by its own clock. Signature tolerances, event ages and the times in a history are from the
-clock of a process, so with a large difference events look older or newer than they are.
+clock of a process: with a large difference, events seem older or newer than they are.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ the first of its list or the one that the operator names, to find documented fie
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -28,9 +29,11 @@ from service.platforms.base import CallContext
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.settings import Settings, load_settings
+from service.ssrf_guard import parse_cidrs
 from service.store import Store
 from service.store.management.status import StoreInspector
 from service.store.shards import shard_urls
+from service.trusted_proxies import is_trusted, proxy_warnings
 
 CheckResult = Literal["ok", "warning", "failed", "skipped"]
 
@@ -61,6 +64,8 @@ async def run_diagnostics(environ: Mapping[str, str], records: Sequence[RecordRe
         yield Check("settings", SETTINGS_CHECK, "failed", str(error))
         return
     yield Check("settings", SETTINGS_CHECK, "ok", "")
+    for check in _check_proxies(settings):
+        yield check
     for check in _check_shard_urls(settings):
         yield check
     path = Path(settings.config)
@@ -167,6 +172,14 @@ async def _check_access(platform: Platform, config: PlatformConfig) -> Check:
     return Check(part, name, "ok", f"reachable{credentials} ({note})")
 
 
+def _check_proxies(settings: Settings) -> list[Check]:
+    name = "WAYBILL_TRUSTED_PROXIES"
+    try:
+        return [Check("settings", name, "warning", warning) for warning in proxy_warnings(settings.trusted_proxies)]
+    except ConfigError as error:
+        return [Check("settings", name, "failed", str(error))]
+
+
 def _check_shard_urls(settings: Settings) -> list[Check]:
     try:
         shard_urls(settings)
@@ -194,7 +207,7 @@ async def _check_store(settings: Settings) -> AsyncIterator[Check]:
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook):
+        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies):
             yield structs.replace(await check(store), part=part)
     finally:
         await store.close()
@@ -252,3 +265,18 @@ async def _rulebook(store: Store) -> Check:
     if version is None:
         return Check("", "rulebook", "failed", "no rulebook is published. Fix: waybill rules apply")
     return Check("", "rulebook", "ok", f"version {version} is active")
+
+
+async def _proxies(store: Store) -> Check:
+    """Compare the proxy that a service recorded in the last day with WAYBILL_TRUSTED_PROXIES of this environment."""
+    peer = await store.untrusted_proxy.peer()
+    name = "trusted proxies"
+    if peer is None:
+        return Check("", name, "ok", "every signed delivery of the last day came directly or through a trusted proxy")
+    with suppress(ConfigError):  # an invalid setting is reported with the settings
+        if is_trusted(peer, parse_cidrs(store.settings.trusted_proxies)):
+            return Check("", name, "ok", f"{peer} was not trusted within the last day, and is now")
+    state = "does not name" if store.settings.trusted_proxies else "is not set and does not name"
+    problem = f"signed deliveries came with X-Forwarded-For from {peer}, which WAYBILL_TRUSTED_PROXIES {state}"
+    fix = "add the addresses of your proxies, so that each sender has its own rate limit and its address in the log"
+    return Check("", name, "warning", f"{problem}: all senders behind it count as one client. Fix: {fix}")

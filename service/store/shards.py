@@ -129,6 +129,14 @@ class Shards:
                 continue
         return await self.stores[-1].quarantine_deliveries(deliveries)
 
+    async def record_untrusted_proxy(self, peer: str) -> None:
+        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name, on the first store.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        await self.stores[0].record_untrusted_proxy(peer)
+
     async def close(self) -> None:
         """Close every store."""
         for store in self.stores:

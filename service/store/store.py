@@ -18,6 +18,7 @@ from service.store.management.queue_stats import QueueStats, QueueStatsReader
 from service.store.management.replay import Replays
 from service.store.management.session_key import SessionKey
 from service.store.management.sweep import Sweeper
+from service.store.management.untrusted_proxy import UntrustedProxy
 from service.store.platforms.parking import Parking
 from service.store.platforms.polls import Polls
 from service.store.platforms.throttle import ThrottleStore
@@ -59,6 +60,7 @@ class Store:
         self.audit = AuditStore(self.client, self.keys)
         self.session_key = SessionKey(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
+        self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_checked_until = 0.0
@@ -105,6 +107,14 @@ class Store:
             await self._check_memory()
         self._require_memory(self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT)
         return await self.quarantine.put(deliveries)
+
+    async def record_untrusted_proxy(self, peer: str) -> None:
+        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        await self.untrusted_proxy.record(peer)
 
     async def check(self, *, is_worker: bool = False) -> None:
         """Check that the store accepts durable writes.

@@ -109,6 +109,9 @@ class UnreadyStore:
     async def sample(self) -> QueueStats:
         return await self._events.sample()
 
+    async def record_untrusted_proxy(self, peer: str, /) -> None:
+        await self._events.record_untrusted_proxy(peer)
+
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> int:
         return await self._events.quarantine_deliveries(deliveries)
 

@@ -186,7 +186,7 @@ METRICS = (
     ),
     Alert(
         "WaybillFilesExhausted",
-        "sum by (namespace, pod) (increase(waybill_files_exhausted_total{$scope}[5m])) > 0",
+        "sum by (namespace) (increase(waybill_files_exhausted_total{$scope}[5m])) > 0",
         "0m",
         "critical",
         "A pod has no file descriptor left: new connections are closed without a response.",
@@ -258,7 +258,7 @@ METRICS = (
     ),
     Alert(
         "WaybillClockSkewed",
-        "max by (namespace, pod) (abs(waybill_clock_difference_seconds{$scope})) > 1",
+        "max by (namespace) (abs(waybill_clock_difference_seconds{$scope})) > 1",
         "5m",
         "warning",
         "The clock of a pod and the clock of the store differ by more than a second.",
