@@ -26,7 +26,7 @@ POLLS = ListTable[PollView](
     empty_message="No source has been polled.",
 )
 WORKERS = ListTable[WorkerView](
-    columns=columns_of("name", "alive", "running", "expires_at", "store"),
+    columns=columns_of("name", "alive", "running", "clock_difference_seconds", "expires_at", "store"),
     name=lambda view: view.name,
     empty_message="No worker is running. Start one with: waybill worker",
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,49 @@ async def test_high_memory_usage_is_a_warning(run: Run, own_valkey: Callable[...
             client.set(f"ballast {number}", bytes(500_000))
     found = rows(await run("doctor", "-o", "json", WAYBILL_REDIS_URL=server.url))
     assert any(row["check"] == "memory" and row["result"] == "warning" for row in found)
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "result", "text"),
+    [
+        (None, "", "ok", "directly or through a trusted proxy"),
+        ("10.1.2.3", "", "warning", "from 10.1.2.3, which WAYBILL_TRUSTED_PROXIES is not set and does not name"),
+        ("10.1.2.3", "10.9.0.0/16", "warning", "from 10.1.2.3, which WAYBILL_TRUSTED_PROXIES does not name"),
+        ("10.1.2.3", "all", "warning", "does not name"),
+        ("::ffff:10.1.2.3", "10.0.0.0/8", "ok", "is now"),
+    ],
+)
+async def test_an_untrusted_proxy_of_the_last_day_is_reported(
+    *, peer: str | None, trusted: str, result: str, text: str, run: Run, store: Store
+) -> None:
+    if peer:
+        await store.record_untrusted_proxy(peer)
+    found = rows(await run("doctor", "--json", WAYBILL_TRUSTED_PROXIES=trusted))
+    (row,) = [row for row in found if row["check"] == "trusted proxies"]
+    assert (row["result"], text in row["detail"]) == (result, True), row
+
+
+@pytest.mark.usefixtures("store")
+async def test_proxies_that_trust_everyone_or_are_invalid_are_reported(run: Run) -> None:
+    for trusted, result, text in (
+        ("10.0.0.0/8,0.0.0.0/0", "warning", "0.0.0.0/0 trusts everyone"),
+        ("all", "failed", "'all' does not appear to be"),
+    ):
+        found = rows(await run("doctor", "--json", WAYBILL_TRUSTED_PROXIES=trusted))
+        (row,) = [row for row in found if row["check"] == "WAYBILL_TRUSTED_PROXIES"]
+        assert (row["result"], text in row["detail"]) == (result, True), row
+    checked = await run("check", WAYBILL_TRUSTED_PROXIES="::/0")
+    assert "warning   WAYBILL_TRUSTED_PROXIES: ::/0 trusts everyone" in checked.stdout
+
+
+async def test_a_worker_whose_clock_differs_is_reported(run: Run, store: Store) -> None:
+    for name, seconds, difference in (("w-1", 600, 0.2), ("w-2", 600, -7.5), ("w-dead", -600, 9.0)):
+        await store.queue_stats.heartbeat(name, 0, time.time(), seconds, difference)
+    (row,) = [row for row in rows(await run("doctor", "--json")) if row["check"] == "clocks of workers"]
+    assert row["result"] == "warning"
+    assert "that of w-2 by 7.500 s. Fix: synchronize the clocks" in row["detail"]
+    listed = {row["name"]: row["clock_difference_seconds"] for row in rows(await run("workers", "--json"))}
+    assert listed == {"w-1": 0.2, "w-2": -7.5, "w-dead": 9.0}
 
 
 @pytest.mark.parametrize(("status", "result"), [(404, "ok"), (400, "ok"), (403, "failed"), (503, "failed")])
