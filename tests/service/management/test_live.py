@@ -76,7 +76,7 @@ async def test_filters_of_the_live_view(harness: WorkerHarness) -> None:
     ended = await harness.send("po-2")
     await harness.run_worker()
     await read_until(operations, start, 2)
-    cases = [
+    cases: list[tuple[EventFilter, list[str]]] = [
         (EventFilter(state="dead"), [dead]),
         (EventFilter(state="ended"), [ended]),
         (EventFilter(record="po-2"), [ended]),
