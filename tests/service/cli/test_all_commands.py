@@ -24,7 +24,8 @@ The admin API cannot accept a lost store: it answers 503 until then."""
 
 WITHOUT_JSON = {
     "check": "exit code and error messages",
-    "demo": "interactive", "dev": "interactive", "init": "interactive", "sandbox": "long-running", "serve": "long-running",
+    "demo": "interactive", "dev": "interactive", "init": "interactive",
+    "sandbox": "long-running", "serve": "long-running",
     "worker": "long-running",
     "destinations show": "prints JSON",
     "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
