@@ -134,5 +134,7 @@ def test_dev_reports_all_mistakes_of_the_configuration_before_it_starts(tmp_path
     path.write_text("platforms: {a: {kind: nothing}, b: {kind: nothing}}\nsources: {}\n")
     result = CliRunner().invoke(waybill, ["dev", "--config", str(path)])
     assert (result.exit_code, "Starting" in result.stdout) == (2, False)
-    mistakes = [line.split(":")[1] for line in result.stderr.splitlines()]
-    assert mistakes == [" platforms.a.kind", " platforms.b.kind", " sources"]
+    mistakes = [line.split(": ")[1:3] for line in result.stderr.splitlines()]
+    assert mistakes == [
+        [f"{path}:1", "platforms.a.kind"], [f"{path}:1", "platforms.b.kind"], [f"{path}:2", "sources"]
+    ]  # fmt: skip
