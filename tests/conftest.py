@@ -14,7 +14,7 @@ from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.settings import PREFIX, Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles
-from tests.packages import forget_packages
+from tests.packages import refresh_packages
 from tests.server_folder import server_folder
 
 PATIENT = dict.fromkeys(
@@ -115,8 +115,8 @@ def free_port() -> int:
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a folder on the path for packages with entry points. It is read again after `forget_packages`."""
+    """Return a folder on the path for packages with entry points. It is read again after `refresh_packages`."""
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    forget_packages()
+    refresh_packages()
     yield tmp_path
-    forget_packages()
+    refresh_packages()

@@ -11,7 +11,7 @@ import structlog
 from service.errors import ConfigError
 from service.log import get_logger, log_info
 from service.log_processors import LogFields
-from tests.packages import forget_packages
+from tests.packages import refresh_packages
 from tests.service.log_pipe import LogPipe
 
 PROCESSORS = """
@@ -49,7 +49,7 @@ def register(packages: Path, read: LogPipe) -> Any:
     def install(*names: str) -> None:
         entries = "".join(f"{name} = log_package:{name}\n" for name in names)
         (metadata / "entry_points.txt").write_text(f"[waybill.log_processors]\n{entries}")
-        forget_packages()
+        refresh_packages()
         read.configure()
 
     return install

@@ -27,7 +27,7 @@ from service.ingestion.sources import Source
 from service.ingress.plugins import ENTRY_POINT_GROUP, load_plugins
 from service.settings import Settings
 from service.store import Store
-from tests.packages import forget_packages
+from tests.packages import refresh_packages
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
 
 BODY = encode(Order("1"))
@@ -219,7 +219,7 @@ def install(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequen
     def write(names: Sequence[str]) -> None:
         entries = "".join(f"{name} = plugin_package:{name}\n" for name in names)
         (metadata / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{entries}")
-        forget_packages()
+        refresh_packages()
 
     return write
 
