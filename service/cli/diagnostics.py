@@ -46,7 +46,6 @@ SKEW_FAILED_SECONDS = 5.0
 
 MEMORY_WARNING_PERCENT = 60
 PLATFORM_TIMEOUT_SECONDS = 30.0
-DESTINATION_TIMEOUT_SECONDS = 30.0
 
 SETTINGS_CHECK = "WAYBILL_* variables"
 
@@ -98,10 +97,8 @@ async def _check_configured_parts(
         except ConfigError as error:
             yield Check("configuration", str(config.path), "failed", str(error))
             return
-        detail = ", ".join([
-            count_noun(len(platforms), "platform"), count_noun(len(config.sources), "source"),
-            count_noun(len(config.destinations), "destination"),
-        ])  # fmt: skip
+        counts = {"platform": platforms, "source": config.sources, "destination": config.destinations}
+        detail = ", ".join(count_noun(len(parts), noun) for noun, parts in counts.items())
         yield Check("configuration", str(config.path), "ok", detail)
         for ref in records:
             if ref.platform not in platforms:
@@ -116,13 +113,10 @@ async def _check_configured_parts(
 
 async def _check_destination(destination: Destination) -> Check:
     part, name = f"destination {destination.name}", f"connect to {destination.config.shown_url}"
-    try:
-        async with asyncio.timeout(DESTINATION_TIMEOUT_SECONDS):
-            return Check(part, name, "ok", await destination.check())
+    try:  # its timeouts limit the call
+        return Check(part, name, "ok", await destination.check())
     except WaybillError as error:
         return Check(part, name, "failed", f"{error.kind}: {error}")
-    except TimeoutError:
-        return Check(part, name, "failed", f"no response within {DESTINATION_TIMEOUT_SECONDS:g} s")
 
 
 async def _check_platform(platform: Platform, config: PlatformConfig, records: Sequence[RecordRef]) -> list[Check]:

@@ -24,6 +24,7 @@ class Email(DestinationAction, frozen=True, kw_only=True, tag="email"):
     """
 
     repeat: ClassVar[RetrySafety] = "keyed"
+    requires_admin: ClassVar[bool] = True
     summary: ClassVar[str] = "Sends an email."
 
     to: Annotated[tuple[Recipient, ...], Meta(min_length=1, max_length=RECIPIENTS_MAX, description="1 to 20 addresses")]
