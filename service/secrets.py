@@ -1,7 +1,8 @@
 """Secret references: an environment variable or a file.
 
-waybill.yaml contains references, never secrets, so that it can be committed and printed. A secret is loaded at startup.
-Credentials of platforms are read again after a platform rejected them, those of destinations when their file changes.
+waybill.yaml contains references, never secrets, so that it can be committed and printed. A secret is loaded at startup
+and again when its file changes (`service.config_reload`). Credentials of platforms are also read again after a platform
+rejected them.
 """
 
 import contextlib
@@ -18,6 +19,9 @@ SECRET_BYTES_MAX = 65_536
 
 RECHECK_SECONDS = 1.0
 """Interval of the checks whether a file changed."""
+
+FileState = tuple[int, int, int]
+"""Inode, time of modification in ns, and size in bytes: a file that changes gets another state."""
 
 REFERENCE_FIX = "write {env: NAME} or {file: /absolute/path}, not the secret itself"
 
@@ -65,7 +69,7 @@ class SecretReader:
         """
         loaded = self._by_ref.get(ref)
         if loaded is None:
-            state = _file_state(ref)  # before the file is read, so that a later change is noticed
+            state = file_state(ref.file)  # before the file is read, so that a later change is noticed
             loaded = self._by_ref[ref] = _LoadedSecret(ref.resolve(self._environ, at), self._clock(), state)
         elif ref.file and self._clock() >= loaded.checked_at + RECHECK_SECONDS:
             loaded.checked_at = self._clock()
@@ -82,7 +86,7 @@ class SecretReader:
         return tuple(loaded.secret for loaded in self._by_ref.values())
 
     def _refresh(self, ref: SecretRef, loaded: "_LoadedSecret") -> None:
-        state = _file_state(ref)
+        state = file_state(ref.file)
         if state != loaded.file_state:
             with contextlib.suppress(ConfigError):  # the file is being replaced
                 loaded.secret, loaded.file_state = ref.resolve(self._environ), state
@@ -91,12 +95,13 @@ class SecretReader:
 class _LoadedSecret(Struct):
     secret: str
     checked_at: float
-    file_state: tuple[int, int, int] | None
+    file_state: FileState | None
 
 
-def _file_state(ref: SecretRef) -> tuple[int, int, int] | None:
+def file_state(name: str | None) -> FileState | None:
+    """Return inode, time of modification and size of a file, None if it does not exist. Links are followed."""
     try:
-        state = Path(ref.file or "").stat() if ref.file else None
+        state = Path(name).stat() if name else None
     except OSError:
         return None
     return None if state is None else (state.st_ino, state.st_mtime_ns, state.st_size)

@@ -21,6 +21,7 @@ import uvloop
 from msgspec import structs
 
 from service.actions import Action, ActionContext
+from service.background import run_forever
 from service.config import AdminConfig, AdminToken, Config
 from service.config.loading import OutboundConfig
 from service.config.throttles import ThrottleConfig
@@ -47,7 +48,6 @@ from service.store import IngestRequest, IngestResult, QuarantinedDelivery, Queu
 from service.throttles.throttles import SharedThrottles
 from tests.observability.material import PERSONAL
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
-from workers.background import run_forever
 
 LINE_BYTES_MAX = 1_024
 

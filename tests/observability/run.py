@@ -168,6 +168,7 @@ class Scenarios:
         self.make_store_inconsistent()
         self.store_metrics_pages()
         self.publish_invalid_rulebook()
+        self.change_configuration()
         self.reduce_durability()
         self.lose_store()
         self.kill_store()
@@ -310,6 +311,16 @@ class Scenarios:
         """Publish a rulebook that no worker can load."""
         asyncio.run(self._publish_invalid_document())
         self.worker.wait_for(lambda line: line["message"] == "rulebook.rejected", SECONDS_MAX)
+
+    def change_configuration(self) -> None:
+        """Write a mistake into waybill.yaml, and correct it."""
+        path = self.stack.workspace.config
+        valid = path.read_text()
+        processes = (self.stack.ingress, self.worker)
+        for text, event in ((f"{valid}\nmistake: 1\n", "config.rejected"), (f"{valid}\n", "config.reloaded")):
+            path.write_text(text)
+            for process in processes:
+                process.wait_for(lambda line: line["message"] == event, SECONDS_MAX)  # noqa: B023 - called at once
 
     def flood(self) -> None:
         """Send more unverified deliveries than the rate limit and the quarantine allow."""

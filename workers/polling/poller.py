@@ -23,6 +23,7 @@ from functools import partial
 import structlog
 from msgspec import Struct, structs
 
+from service.background import run_forever
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.events import RecordRef, new_event_id
 from service.metrics.families import POLL_CHANGES, POLL_MISSES, POLLS
@@ -31,7 +32,6 @@ from service.platforms.base import CallContext, ListedRecord, Platform, RecordPa
 from service.settings import Settings
 from service.store import Shards, Store
 from service.store.platforms.polls import PollLease, Polls, RecordFingerprint, RecordStatus
-from workers.background import run_forever
 from workers.polling.changes import (
     DetectedChange,
     PollSource,
