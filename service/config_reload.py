@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
@@ -13,12 +14,13 @@ from service.config import Config
 from service.config.startup import log_config_warnings
 from service.configuration import read_config
 from service.errors import ConfigError, ConfigErrors
+from service.file_watcher import FileWatcher
 from service.log import get_logger
 from service.metrics.families import CONFIG_RELOADS, CONFIG_VALID
-from service.secrets import FileState, SecretRef, file_state
+from service.secrets import SecretRef
 
 CHECK_SECONDS = 2.0
-"""Interval of the checks whether a file changed. A change is read when it is one interval old, not half-written."""
+"""Interval of the checks whether a file changed."""
 RETRY_SECONDS = 30.0
 """Interval of the reads while the file has mistakes: it may name a secret file that is written later."""
 MISTAKES_LOGGED_MAX = 5
@@ -58,7 +60,7 @@ class ReloadableConfiguration(Generic[PartsT]):
         self._close_seconds = call_seconds_max + CLOSE_GRACE_SECONDS
         self._retention_days_max = retention_days_max
         self._check_seconds = check_seconds
-        self._read_state = file_states(config)
+        self._watcher = FileWatcher(lambda: watched_files(self.config), check_seconds / 2)
         self._rejected_reason = ""
         self._opened = AsyncExitStack()
         self._replaced: dict[AsyncExitStack, asyncio.Task[None]] = {}
@@ -87,20 +89,14 @@ class ReloadableConfiguration(Generic[PartsT]):
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        previous, retry_at = self._read_state, 0.0
+        retry_at = 0.0
         while True:
             await asyncio.sleep(self._check_seconds)
             # In a thread: a file may be on a slow volume.
-            current = await asyncio.to_thread(file_states, self.config)
-            is_changed = current != self._read_state and current == previous
-            if is_changed or (self._rejected_reason and loop.time() >= retry_at):
-                self._read_state = current
+            changed = await asyncio.to_thread(self._watcher.changes)
+            if changed or (self._rejected_reason and loop.time() >= retry_at):
                 await self.reload()
                 retry_at = loop.time() + RETRY_SECONDS
-                if not self._rejected_reason:
-                    # The new configuration may name other secret files.
-                    current = self._read_state = await asyncio.to_thread(file_states, self.config)
-            previous = current
 
     async def reload(self) -> None:
         """Read the file again and activate it. If it has mistakes, log them and keep the active configuration."""
@@ -149,11 +145,13 @@ class ReloadableConfiguration(Generic[PartsT]):
         get_logger().error("config.rejected", path=str(self.config.path), mistakes=len(mistakes), reason=reason)
 
 
-def file_states(config: Config) -> Mapping[str, FileState | None]:
-    """Return the state of waybill.yaml and of each secret file that it names, None for a missing file."""
+def watched_files(config: Config) -> Iterator[Path]:
+    """Return waybill.yaml and each secret file that it names."""
+    yield config.path
     parts = (config.platforms, config.sources, config.destinations, config.admin)
-    names = {ref.file for ref in _secret_refs(parts) if ref.file}
-    return {name: file_state(name) for name in (str(config.path), *sorted(names))}
+    for ref in _secret_refs(parts):
+        if ref.file:
+            yield Path(ref.file)
 
 
 def _secret_refs(value: object) -> Iterator[SecretRef]:

