@@ -260,7 +260,9 @@ class Scenarios:
         self.worker.wait_for(lambda line: line["message"] == "job.dead_lettered", SECONDS_MAX)
         taken = self.stack.service_url.rpartition(":")[2]
         careless = self.stack.workspace.directory / "careless.yaml"
-        careless.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{UNVERIFIED_SOURCE}\nrules:"))
+        careless.write_text(
+            self.stack.workspace.config.read_text().replace("\nsources:\n", f"\nsources:\n{UNVERIFIED_SOURCE}")
+        )
         failing = self.stack.start("service-2", "serve", port=taken, config=str(careless))
         assert failing.process.wait(SECONDS_MAX) == 2
 
@@ -280,7 +282,9 @@ class Scenarios:
     def poll(self) -> None:
         """Poll a list: once with success, once with a 403, once with a lost lease."""
         polling = self.stack.workspace.directory / "polling.yaml"
-        polling.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{POLLED_SOURCE}\nrules:"))
+        polling.write_text(
+            self.stack.workspace.config.read_text().replace("\nsources:\n", f"\nsources:\n{POLLED_SOURCE}")
+        )
         worker = self.stack.start("worker-poll", "worker", admin_port="0", config=str(polling))
         worker.wait_for(lambda line: line["message"] == "poll.finished", SECONDS_MAX)
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "status": 403})
