@@ -213,7 +213,7 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             settings,
             store,
             sandbox,
-            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
+            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads, throttles),
             setup,
         )
     await store.close()
