@@ -45,13 +45,15 @@ _QUANTIFIED = re.compile(r"\.(any_of|all_of|none_of|count)\.where")
 class CompiledCondition(Struct, frozen=True):
     """A compiled condition.
 
-    Siblings are evaluated in the order of `cost`. With `comparison` and `less` a list loop needs no calls.
+    Siblings are evaluated in the order of `cost`. With `comparison`, `less` and `operator` a search in a list needs no
+    calls.
     """
 
     run: Evaluator
     cost: int
     comparison: Comparison | None = None
     less: Less | None = None
+    operator: str | None = None
 
 
 class NodeLimit:
@@ -169,7 +171,7 @@ def compile_comparison(node: Condition, fields: FieldScope, node_path: NodePath)
     # An attrgetter is one call in C; any other reader runs Python code.
     cost = 1 if field.attribute or field.read.__class__.__name__ == "attrgetter" else 2
     run = _compare_with_constant(comparison, traced) if right.read is None else _compare(comparison, traced)
-    return CompiledCondition(run, cost, comparison, operator.less)
+    return CompiledCondition(run, cost, comparison, operator.less, operator.name)
 
 
 def _compare_with_constant(comparison: Comparison, traced: Node) -> Evaluator:

@@ -45,7 +45,7 @@ def compile_loop(
 
     The loop calls `slow` for lists with unusual elements, such as null.
     """
-    if comparison is None or less is None or not _is_supported(comparison):
+    if comparison is None or less is None or not is_supported(comparison):
         return None
     right = comparison.right
     order = "right < left" if less.swap else "left < right"
@@ -71,7 +71,7 @@ def compile_loop(
     return names["find"]
 
 
-def _is_supported(comparison: Comparison) -> bool:
+def is_supported(comparison: Comparison) -> bool:
     """Return whether a comparison is supported.
 
     The left operand must be a number of the element. The right operand must be a field of the element, or independent

@@ -24,6 +24,7 @@ from service.rules.compiler.conditions import (
     trace_node,
 )
 from service.rules.compiler.counts import build_count_comparison
+from service.rules.compiler.list_columns import search_column
 from service.rules.compiler.list_loops import LoopSearch, compile_loop
 from service.rules.compiler.operators import Comparator, negate
 from service.rules.fields import Field, FieldScope, resolve
@@ -160,6 +161,7 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
     is_negated = search.is_negated
     elements_min, elements_max = search.elements_min, search.elements_max
     read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=search.sought)
+    find_once = search_column(field, where, find, sought=search.sought) or find
 
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         actual = read(scope if rooted else current)
@@ -169,7 +171,7 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
         elif len(actual) < elements_min:
             result = False
         elif trace is None or trace.brief:
-            found = find(scope, actual)
+            found = find_once(scope, actual)
             result = negate(found) if is_negated else found
             if found and trace is not None:
                 _trace_first_match(inner, find, scope, actual, trace)
