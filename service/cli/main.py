@@ -33,6 +33,7 @@ SUMMARIES = {
     "events": "List, search, show and replay events.",
     "explain": "Explain the decision on an event.",
     "erase-customer": "Erase all stored data of a customer.",
+    "init": "Write a starter waybill.yaml, a first rule and its test.",
     "open": "Open the console, or the page of an event in it, in a browser.",
     "platforms": "Read from and write to the configured platform accounts.",
     "polls": "Show the state of each poll.",

@@ -41,13 +41,31 @@ async def drive(scenario: Scenario, steps: Callable[[Chromium, Scenario], None])
     await asyncio.to_thread(run)
 
 
-LISTS = ("", "events", "dead-letters", "quarantine", "rules", "history", "sources", "platforms", "audit", "settings")
+LISTS = (
+    "",
+    "events",
+    "dead-letters",
+    "quarantine",
+    "rules",
+    "history",
+    "sources",
+    "platforms",
+    "destinations",
+    "audit",
+    "settings",
+)
 
 
 def pages(scenario: Scenario) -> list[str]:
     event = f"/events/{scenario.dead}"
     tabs = [f"{event}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "related")]
-    single = [f"/quarantine/{scenario.rejected}", "/rules/short-receipt", "/editor", "/platforms/pack"]
+    single = [
+        f"/quarantine/{scenario.rejected}",
+        "/rules/short-receipt",
+        "/editor",
+        "/platforms/pack",
+        "/destinations/claims",
+    ]
     return [*(f"/{name}" for name in LISTS), *tabs, "/dead-letters/selection?source=shop", *single]
 
 
