@@ -5,7 +5,7 @@ the result `unknown` or `error`, never an exception, so that it does not stop th
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -106,13 +106,21 @@ class Rulebook:
         compiled = [compile_rule(rule, names, f"rules[{index}]", records) for index, rule in enumerate(parsed.rules)]
         return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules), records)
 
-    def evaluate(self, subject: Subject, now: datetime, trace: Trace | None = None) -> Evaluation:
-        """Evaluate every rule for this record kind, change type and source. `now` must have a time zone."""
+    def evaluate(
+        self, subject: Subject, now: datetime, trace: Trace | None = None, only: Collection[str] | None = None
+    ) -> Evaluation:
+        """Evaluate every rule for this record kind, change type and source, or of them those with an id in `only`.
+
+        `now` must have a time zone.
+        """
         scope = Scope.of(subject, now)
         index = self._indexes[subject.event.record.kind, subject.event.change]
         verdicts: list[RuleResult] = []
         effects: list[PlannedEffect] = []
-        for entry in index.by_source.get(subject.event.source, index.rest):
+        entries = index.by_source.get(subject.event.source, index.rest)
+        if only is not None:
+            entries = [entry for entry in entries if entry.compiled.rule.id in only]
+        for entry in entries:
             verdict = _evaluate(entry, scope, trace)
             if verdict.result == "matched":
                 verdict = _plan(entry, scope, verdict, effects)
