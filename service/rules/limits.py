@@ -13,6 +13,12 @@ QUANTIFIER_DEPTH_MAX = 2
 LITERALS_MAX = 1_000
 FIELD_CHARS_MAX = 200
 
+EXPRESSION_CHARS_MAX = 1_000
+FUNCTIONS_MAX = 5
+"""Functions of one expression."""
+ARGUMENTS_MAX = 30
+DECIMAL_PLACES_MAX = 10
+
 ELEMENTS_MAX = 10_000
 """Maximum length of a list in a quantifier; for a longer list the result is unknown."""
 

@@ -1,6 +1,6 @@
-"""Description of the rule types for the admin API and the documentation: fields, operators and actions.
+"""Description of the rule types for the admin API and the documentation: fields, operators, functions and actions.
 
-Everything is derived: fields from the records, operators from their table, actions from their structs.
+Everything is derived: fields from the records, operators and functions from their tables, actions from their structs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from msgspec import NODEFAULT, Struct, structs
 from service.actions import Action, RetrySafety
 from service.events import ChangeType, JsonValue
 from service.records import RecordTypes
+from service.rules.compiler.functions import FUNCTIONS
 from service.rules.compiler.operators import OPERATORS, OperandKind
 from service.rules.compiler.rule import actions_by_name
 from service.rules.fields import EVENT_FIELDS, FieldKind, describe_fields
@@ -37,6 +38,15 @@ class OperatorType(Struct, frozen=True):
     right: OperandKind
 
 
+class FunctionType(Struct, frozen=True):
+    """A function for templates and comparisons: the form of a call, its result, and the kinds of fields it takes."""
+
+    name: str
+    signature: str
+    summary: str
+    kinds: Sequence[FieldKind]
+
+
 class ActionField(Struct, frozen=True, omit_defaults=True):
     """A field of an action: its JSON Schema, and its default if it is optional."""
 
@@ -57,13 +67,14 @@ class ActionType(Struct, frozen=True):
 
 
 class RuleTypeDescription(Struct, frozen=True):
-    """The events, fields, operators and actions of rules on one record kind."""
+    """The events, fields, operators, functions and actions of rules on one record kind."""
 
     id: str
     name: str
     events: Sequence[ChangeType]
     fields: Sequence[FieldType]
     operators: Sequence[OperatorType]
+    functions: Sequence[FunctionType]
     actions: Sequence[ActionType]
 
 
@@ -73,10 +84,14 @@ def list_rule_types(actions: Sequence[type[Action]], records: RecordTypes) -> tu
         OperatorType(operator.name, operator.summary, sorted(operator.kinds), operator.right)
         for operator in OPERATORS.values()
     ]
+    functions = [
+        FunctionType(name, function.signature, function.summary, sorted(function.kinds))
+        for name, function in FUNCTIONS.items()
+    ]
     described = [_action(name, action) for name, action in sorted(actions_by_name(actions).items())]
     changes: tuple[ChangeType, ...] = get_args(ChangeType)
     return tuple(
-        RuleTypeDescription(kind, NAMES.get(kind, kind), changes, _fields(record), operators, described)
+        RuleTypeDescription(kind, NAMES.get(kind, kind), changes, _fields(record), operators, functions, described)
         for kind, record in records.items()
     )
 

@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import redis
 
-from service.dev.embedded_valkey import EmbeddedValkey, get_binary_path
+from service.dev.embedded_valkey import EmbeddedValkey, get_binary_path, read_log_tail
 from service.settings import Settings, load_settings
-from tests.chaos.fleet import Fleet
+from tests.chaos.fleet import TIMEOUT_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.tally import Tally
 from tests.service.store.builders import run_on_server
+from tests.waiting import until
 
 SENTINEL = """
 port {port}
@@ -25,7 +26,6 @@ sentinel monitor mymaster 127.0.0.1 {primary} 1
 sentinel down-after-milliseconds mymaster 400
 sentinel failover-timeout mymaster 3000
 """
-FAILOVER_TIMEOUT_SECONDS = 20.0
 
 
 class FailoverFleet(Fleet):
@@ -44,8 +44,8 @@ class FailoverFleet(Fleet):
         await self.to_replica.start()
         self.valkey = await self.start_server("data", *_options(first))
         self._replica = await self.start_server("replica", *_options(second), *_replica_of(self.to_replica.port))
-        await _wait_until(lambda: _has_replica(first))
-        await _wait_until(lambda: _replica_confirms(first))
+        await self._wait_until(lambda: _has_replica(first))
+        await self._wait_until(lambda: _replica_confirms(first))
         await self._start_sentinel()
 
     async def _start_sentinel(self) -> None:
@@ -53,9 +53,9 @@ class FailoverFleet(Fleet):
         file = self.directory / "sentinel.conf"
         file.write_text(SENTINEL.format(port=port, primary=first, directory=self.directory))
         command = [str(get_binary_path()), str(file), "--sentinel"]
-        with (self.directory / "sentinel.log").open("wb") as log:
+        with self._logs()[port].open("wb") as log:
             self._sentinel = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220 - the call does not block
-        await _wait_until(lambda: bool(_ask(port, "SENTINEL", "REPLICAS", "mymaster")))
+        await self._wait_until(lambda: bool(_ask(port, "SENTINEL", "REPLICAS", "mymaster")))
 
     async def fail_over(self, lag_seconds: float) -> None:
         """Delay the replication by `lag_seconds`, kill the primary, and add a replica to the new primary."""
@@ -66,9 +66,24 @@ class FailoverFleet(Fleet):
             await asyncio.sleep(lag_seconds)
         self.valkey.kill()
         self.to_replica.break_all()
-        await _wait_until(lambda: _ask(second, "ROLE")[0] == b"master")
+        await self._wait_until(lambda: _ask(second, "ROLE")[0] == b"master")
         self.valkey = await self.start_server("data", *_options(first), *_replica_of(second))
-        await _wait_until(lambda: _has_replica(second))
+        await self._wait_until(lambda: _has_replica(second))
+
+    async def _wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the servers are in a state. A full synchronization takes long while the disk is busy."""
+        try:
+            await until(lambda: asyncio.to_thread(_holds, condition), TIMEOUT_SECONDS)
+        except TimeoutError as error:
+            states = await asyncio.to_thread(_describe, self._logs())
+            raise TimeoutError(
+                f"the servers are not in the expected state after {TIMEOUT_SECONDS:g} s\n{states}"
+            ) from error
+
+    def _logs(self) -> Mapping[int, Path]:
+        """Return the log file of each port: first server, second server, sentinel."""
+        names = ("data/valkey.log", "replica/valkey.log", "sentinel.log")
+        return dict(zip(self._server_ports, (self.directory / name for name in names), strict=True))
 
     async def stop(self) -> None:
         """Stop all processes."""
@@ -126,10 +141,21 @@ def _replica_confirms(port: int) -> bool:
         return client.execute_command("WAITAOF", 1, 1, 500) == [1, 1]
 
 
-async def _wait_until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(FAILOVER_TIMEOUT_SECONDS):
-        while True:
-            with contextlib.suppress(redis.RedisError):
-                if await asyncio.to_thread(condition):
-                    return
-            await asyncio.sleep(0.05)
+def _holds(condition: Callable[[], bool]) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return condition()
+    return False
+
+
+def _describe(logs: Mapping[int, Path]) -> str:
+    """Return the role, the replication and the end of the log of each server."""
+    parts: list[str] = []
+    for port, log in logs.items():
+        parts.append(f"--- server on port {port}")
+        for command in (("ROLE",), ("INFO", "replication"), ("INFO", "persistence")):
+            try:
+                parts.append(f"{' '.join(command)}: {run_on_server(f'redis://127.0.0.1:{port}', *command)}")
+            except redis.RedisError as error:
+                parts.append(f"{' '.join(command)}: {error}")
+        parts.append(read_log_tail(log) if log.exists() else f"no log in {log}")
+    return "\n".join(parts)

@@ -5,19 +5,19 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
+import redis
 
-from tests.chaos.fleet import HANGING_NAMES, LEASE_SECONDS, Fleet
+from tests.chaos.fleet import HANGING_NAMES, LEASE_SECONDS, TIMEOUT_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy, Mode
+from tests.chaos.sender import RESPONSE_TIMEOUT_SECONDS
 from tests.unread_stdout import run_unread
+from tests.waiting import until
 
 UNUSED_PORT = 9
 """Port where nothing listens: senders find no ingress."""
-
-DETECTION_SECONDS_MAX = 40.0
-"""The durability is checked at least every 15 s."""
 
 HOUR_SECONDS = 20.0
 """An hour, scaled by 180: the longest backoff of the fleet is 2 s instead of an hour."""
@@ -73,8 +73,11 @@ async def lose_power_during_rewrite(fleet: Fleet) -> None:
     store = await fleet.open_store()
     await store.client.command("CONFIG", "SET", "rdb-key-save-delay", 5_000)
     await store.client.command("BGREWRITEAOF")
-    await asyncio.sleep(0.5)
-    assert b"aof_rewrite_in_progress:1" in await store.client.command("INFO", "persistence")
+
+    async def is_rewriting() -> bool:
+        return b"aof_rewrite_in_progress:1" in await store.client.command("INFO", "persistence")
+
+    await until(is_rewriting, TIMEOUT_SECONDS)
     await store.close()
     await lose_power(fleet)
 
@@ -214,15 +217,31 @@ async def weaken_durability(fleet: Fleet) -> None:
     """Set `appendfsync everysec` until both ingresses reject deliveries, then lose power."""
     store = await fleet.open_store()
     await store.client.command("CONFIG", "SET", "appendfsync", "everysec")
-    await store.close()
     async with aiohttp.ClientSession() as client:
-        for port in fleet.ports:
-            async with asyncio.timeout(DETECTION_SECONDS_MAX):
-                while await _status(client, port) != 503:  # noqa: ASYNC110 - no signal
-                    await asyncio.sleep(0.1)
-    await asyncio.sleep(1.5)  # the server syncs all that was acknowledged before
+
+        async def is_rejecting() -> bool:
+            return [await _status(client, port) for port in fleet.ports] == [503, 503]
+
+        await until(is_rejecting, TIMEOUT_SECONDS)
+    await asyncio.sleep(RESPONSE_TIMEOUT_SECONDS)  # deliveries in flight are answered
+    await _wait_for_sync(fleet)
+    await store.close()
     fleet.lose_power()
     await fleet.start_store()
+
+
+async def _wait_for_sync(fleet: Fleet) -> None:
+    """Write, and wait until the store has synced the write and all before it. With `everysec` a sync can be late."""
+    assert fleet.valkey
+    url = fleet.valkey.url
+    server = cast("Any", redis.Redis)  # redis-py types it with holes
+
+    def wait() -> list[int]:
+        with server.from_url(url, single_connection_client=True) as client:
+            client.execute_command("SET", "synced", "1", "PX", 1)
+            return client.execute_command("WAITAOF", 1, 0, int(TIMEOUT_SECONDS * 1_000))
+
+    assert (await asyncio.to_thread(wait))[0] == 1
 
 
 async def _status(client: aiohttp.ClientSession, port: int) -> int:
@@ -233,7 +252,7 @@ async def _status(client: aiohttp.ClientSession, port: int) -> int:
 async def block_stdout(fleet: Fleet) -> None:
     """Replace an ingress and a worker by ones whose standard output nobody reads, and stop these by SIGTERM."""
     for child in (fleet.ingresses[0], fleet.workers[0]):
-        await asyncio.to_thread(child.stop, 30)
+        await asyncio.to_thread(child.stop, TIMEOUT_SECONDS)
     environ = fleet.make_environ() | {"WAYBILL_ADMIN_PORT": "0"}
     with contextlib.ExitStack() as stack:
         unread = [
@@ -255,15 +274,20 @@ async def empty_store(fleet: Fleet) -> None:
     """Empty the store when it has no pending event, and accept the loss a second later."""
     ports, fleet.ports = fleet.ports, [UNUSED_PORT, UNUSED_PORT]
     store = await fleet.open_store()
-    await asyncio.sleep(1)  # deliveries in flight are acknowledged, the others are repeated
-    while (await store.sample()).pending:  # noqa: ASYNC110 - no signal
-        await asyncio.sleep(0.05)
+    await asyncio.sleep(RESPONSE_TIMEOUT_SECONDS)  # deliveries in flight are acknowledged, the others are repeated
+
+    async def is_done() -> bool:
+        return not (await store.sample()).pending
+
+    async def is_lost() -> bool:
+        record = await store.installation.record()
+        return record is not None and record.lost
+
+    await until(is_done, TIMEOUT_SECONDS)
     await store.client.command("FLUSHALL")
     fleet.ports = ports
     await asyncio.sleep(1)
-    record = await store.installation.record()
-    assert record is not None
-    assert record.lost
+    await until(is_lost, TIMEOUT_SECONDS)
     await store.installation.accept("")
     await store.close()
     assert await fleet.publish() == 0
@@ -272,7 +296,7 @@ async def empty_store(fleet: Fleet) -> None:
 async def fill_disk(fleet: Fleet) -> None:
     assert fleet.valkey
     fleet.switch(disk_full=True)
-    await asyncio.to_thread(fleet.valkey.process.wait, 10)  # with `always` the server exits
+    await asyncio.to_thread(fleet.valkey.process.wait, TIMEOUT_SECONDS)  # with `always` the server exits
     fleet.switch()
     await fleet.start_store()
 
@@ -301,8 +325,8 @@ async def roll_out(fleet: Fleet) -> None:
     for index in range(2):
         old_worker, old_ingress = fleet.workers[index], fleet.ingresses[index]
         fleet.workers[index] = await fleet.start_worker()
-        await asyncio.to_thread(old_worker.stop, 30)
-        await asyncio.to_thread(old_ingress.stop, 30)
+        await asyncio.to_thread(old_worker.stop, TIMEOUT_SECONDS)
+        await asyncio.to_thread(old_ingress.stop, TIMEOUT_SECONDS)
         fleet.ingresses[index] = await fleet.start_ingress(index)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -12,12 +13,11 @@ from typing import Any, Generic
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.store import Store
 from service.store.management.events import EventSummary
-from tests.chaos.fleet import AnyFleet, running
+from tests.chaos.fleet import TIMEOUT_SECONDS, AnyFleet, running
 from tests.chaos.sender import Sender
 from tests.chaos.tally import Row, Tally
 
 WARMUP_SECONDS = 0.5
-SETTLE_TIMEOUT_SECONDS = 60.0
 DEAD_LETTERS_PER_PAGE = 1_000
 
 
@@ -45,7 +45,7 @@ class Rounds(Generic[AnyFleet]):
         self._is_sending = False
         await sending
         sent = time.monotonic()
-        await self._sender.settle(SETTLE_TIMEOUT_SECONDS)
+        await self._sender.settle(TIMEOUT_SECONDS)
         dead = await self._wait_for_end()
         recovery = time.monotonic() - (sent if events_min else fault_ended)
         return self._tally.row(name, range(first, self._sender.numbers), dead, round(recovery, 1))
@@ -59,13 +59,19 @@ class Rounds(Generic[AnyFleet]):
             await self._sender.send_for(0.2)
 
     async def _wait_for_end(self) -> set[str]:
-        """Wait until no event is pending. Return the ids of the dead letters with unknown effects."""
-        deadline = time.monotonic() + SETTLE_TIMEOUT_SECONDS
+        """Wait until no event is pending. Return the ids of the dead letters with unknown effects.
+
+        Events that are still pending at the end of the wait are printed, and count as lost.
+        """
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             try:
                 store = await self._fleet.open_store()
                 try:
-                    while (await store.sample()).pending and time.monotonic() < deadline:  # noqa: ASYNC110 - no signal
+                    while pending := (await store.sample()).pending:
+                        if time.monotonic() > deadline:
+                            sys.stderr.write(f"{pending} events are still pending after {TIMEOUT_SECONDS:g} s\n")
+                            break
                         await asyncio.sleep(0.1)
                     return await _dead_letters(store)
                 finally:

@@ -14,9 +14,9 @@ from msgspec import UNSET, Struct
 
 from service.errors import ConfigError, ConfigErrors
 from service.mistakes import Mistakes
-from service.rules.compiler.operands import Comparison, build_comparison
+from service.rules.compiler.operands import Comparison, build_comparison, resolve_operand
 from service.rules.compiler.operators import OPERATORS, Less, Operator, negate
-from service.rules.fields import Field, FieldScope, resolve
+from service.rules.fields import Field, FieldScope
 from service.rules.limits import CONDITION_DEPTH_MAX, CONDITION_NODES_MAX
 from service.rules.scope import Scope, Value
 from service.rules.syntax import Condition
@@ -149,7 +149,7 @@ def all_node_mistakes(error: ConfigError, node: Condition, fields: FieldScope, n
     for name, path in (("field", node.field), ("ref", node.ref)):
         if path is not UNSET:
             with mistakes.collect():
-                resolve(path, fields, f"{at}.{name}")
+                resolve_operand(path, fields, f"{at}.{name}")
     return mistakes.unique()
 
 

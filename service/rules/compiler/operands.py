@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from service.errors import ConfigError
 from service.rules.compiler.casts import cast_field
+from service.rules.compiler.function_values import FunctionError
+from service.rules.compiler.functions import resolve_expression
 from service.rules.compiler.literals import format_literal, kind_name, read_duration, read_literal, read_literals
 from service.rules.compiler.operators import Comparator, LiteralSet, Operator, changed
 from service.rules.compiler.regex import compile_pattern
@@ -47,7 +49,7 @@ def build_comparison(node: Condition, operator: Operator, fields: FieldScope, at
     Raises:
         ConfigError: the field is unknown, the operator does not support it, or the right operand is of another kind.
     """
-    field = resolve(str(node.field), fields, f"{at}.field")
+    field = resolve_operand(str(node.field), fields, f"{at}.field")
     if node.as_ is not UNSET:
         field = cast_field(field, node.as_, f"{at}.as")
     if field.kind not in operator.kinds:
@@ -68,6 +70,26 @@ def build_comparison(node: Condition, operator: Operator, fields: FieldScope, at
     if node.ref is not UNSET:
         return _with_ref(node, operator, field, fields, at)
     return Comparison(field, operator.compare, _literal(node, operator, field, at))
+
+
+def resolve_operand(text: str, fields: FieldScope, at: str) -> Field:
+    """Resolve a field or an expression. A value that a function cannot be applied to is absent: unknown.
+
+    Raises:
+        ConfigError: the field or a function is not valid.
+    """
+    field = resolve_expression(text, fields, at)
+    if "|" not in text:
+        return field
+    read = field.read
+
+    def read_or_absent(source: Value) -> Value:
+        try:
+            return read(source)
+        except FunctionError:
+            return UNSET
+
+    return structs.replace(field, read=read_or_absent)
 
 
 def _literal(node: Condition, operator: Operator, field: Field, at: str) -> Operand:
@@ -99,7 +121,7 @@ def _with_ref(node: Condition, operator: Operator, field: Field, fields: FieldSc
     _reject_operands(node, at, value=True)
     if operator.right in {"pattern", "age"}:
         raise ConfigError(f"{at}.ref", f"{operator.name} takes a literal only", "write value: …")
-    right = resolve(str(node.ref), fields, f"{at}.ref")
+    right = resolve_operand(str(node.ref), fields, f"{at}.ref")
     if node.as_ is not UNSET:
         right = cast_field(right, node.as_, f"{at}.ref")
     required: FieldKind = "list" if operator.right == "many" else "text" if operator.right == "text" else field.kind
@@ -130,6 +152,8 @@ def _check_texts(field: Field, at: str) -> None:
 
 def _money_of(field: Field, path: str, fields: FieldScope, at: str) -> Field:
     """Resolve the money of an amount, so that amounts in two currencies are not compared by their numbers."""
+    if "|" in path:
+        raise ConfigError(at, f"{field.path} has no currency", "use the money itself, without .value")
     return resolve(path.removesuffix(".value"), fields, at) if path.endswith(".value") else field
 
 

@@ -3,7 +3,7 @@
 `{{` and `}}` are literal braces. A JSON string that consists of one placeholder keeps the type of the value. Whether
 numbers become numbers or text depends on the style, never on the value. Timestamps become text, absent values become
 null. In longer text an absent value is empty. In a URL or a header it is an error, since an incomplete URL is wrong.
-Placeholders are fields of rules only: no attributes, calls or formats.
+Placeholders are fields of rules and the fixed functions of `functions.py` only: no attributes, other calls or formats.
 """
 
 import re
@@ -15,12 +15,14 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from service.errors import ConfigError
 from service.mistakes import Mistakes
 from service.records import Money
-from service.rules.fields import Field, FieldScope, resolve
+from service.rules.compiler.function_values import FunctionError
+from service.rules.compiler.functions import resolve_expression
+from service.rules.fields import Field, FieldScope
 from service.rules.limits import TEMPLATE_DEPTH_MAX, TEMPLATE_NODES_MAX, TEXT_BYTES_MAX
 from service.rules.masking import MASK
 from service.rules.previous_state import Digest
@@ -98,12 +100,28 @@ class Template(Struct, frozen=True):
             text, path = found[0], found[1]
             if path is not None:
                 with self.mistakes.collect():
-                    pieces.append(resolve(path, self.fields, at))
+                    pieces.append(_resolve(path, self.fields, at))
             elif text in {"{", "}"}:
                 raise ConfigError(at, f"unmatched {text}", f"write {text * 2} for a literal brace")
             else:
                 pieces.append(text[0] if text in {"{{", "}}"} else text)
         return pieces
+
+
+def _resolve(text: str, fields: FieldScope, at: str) -> Field:
+    """Resolve a placeholder. A value that a function cannot be applied to is an error of the rule."""
+    field = resolve_expression(text, fields, at)
+    if "|" not in text:
+        return field
+    read, path = field.read, field.path
+
+    def read_or_fail(scope: Scope) -> Value:
+        try:
+            return read(scope)
+        except FunctionError as error:
+            raise RenderError(f"{path}: the value {error}") from None
+
+    return structs.replace(field, read=read_or_fail)
 
 
 def _no_value(_scope: Scope) -> None:
@@ -246,6 +264,6 @@ def _encode_text(text: str, style: Style, path: str) -> str:
         return quote(text, safe="")
     if style == "xml":
         return escape(_NOT_XML.sub("", text), XML_QUOTES)
-    if style == "header" and (_CONTROL.search(text) or not text.isascii()):
+    if style == "header" and _CONTROL.search(text):
         raise RenderError(f"{path} contains characters that a header does not allow")
     return text

@@ -286,6 +286,8 @@ async def test_rule_types_list_fields_operators_and_actions(api: Api) -> None:
     assert fields["lines[].quantity_received"]["kind"] == "number"
     assert "lt" in fields["total.value"]["operators"]
     assert "lt" not in fields["status"]["operators"]
+    functions = {function["name"]: function for function in order["functions"]}
+    assert functions["sum"]["signature"] == "sum(FIELD)"
     assert fields["event.source"]["kind"] == "text"
     assert {field["path"] for field in customer["fields"] if field["personal"]} >= {"email", "billing_address.city"}
     actions = {action["do"]: action for action in order["actions"]}
