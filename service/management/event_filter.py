@@ -40,7 +40,8 @@ class EventFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     `outcome` is the outcome of an event, `error_kind` the error of a dead letter. `record` is a lane
     (`pack:customer:1`) or the id of a record. `rule` is a rule with effects in the decision; for a dead letter, with
-    effects that are not done. `verdict` is the result of a rule of the decision: of `rule`, or of any. `since` and `until` limit the time of arrival, death or end; UTC without a zone.
+    effects that are not done. `verdict` is the result of a rule of the decision: of `rule`, or of any. `since` and
+    `until` limit the time of arrival, death or end; UTC without a zone.
     """
 
     source: str | None = None

@@ -153,7 +153,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
 def _encoded_header(render: TemplateRenderer) -> TemplateRenderer:
     """Encode rendered values with characters outside ASCII: HTTP has no encoding for them in a header."""
 
-    def encoded(scope: Any) -> str:
+    def encoded(scope: object) -> str:
         value: str = render(scope)
         return value if value.isascii() else f"UTF-8''{quote(value, safe=EXTENDED_VALUE_CHARACTERS)}"
 
