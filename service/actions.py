@@ -55,17 +55,19 @@ class CompileTemplate(Protocol):
     - `json`: unchanged, with all numbers as JSON numbers
     - `json_text`: as `json`, with all numbers as text
     - `struct`: as `json`, with decimals as text, for a struct that converts them
+    - `text`: always text
     - `log`: personal data is masked
     - `url`: percent-encoded; the value is required
     - `header`: on one line; the value is required
     - `xml`: escaped for XML
+    - `slack`: with `&`, `<` and `>` escaped for Slack
     """
 
     def __call__(
         self,
         path: str,
         template: JsonValue,
-        style: Literal["json", "json_text", "struct", "log", "url", "header", "xml"] = "json",
+        style: Literal["json", "json_text", "struct", "text", "log", "url", "header", "xml", "slack"] = "json",
     ) -> TemplateRenderer:
         """Return the renderer of `template`. Rendering fails if a required value is absent.
 
@@ -96,6 +98,11 @@ class ActionContext(Protocol):
     @property
     def source(self) -> str:
         """Name of the event's source."""
+        ...
+
+    @property
+    def event(self) -> Event:
+        """Event with the bytes and the stored headers of its delivery."""
         ...
 
     @property

@@ -74,7 +74,7 @@ def test_unknown_commands_and_options_are_found() -> None:
     assert find_mistake("waybill evnts list") == "no command evnts"
     assert find_mistake("waybill events lst") == "no command lst"
     assert find_mistake("waybill events list --sorce x # why") == "list has no option --sorce"
-    assert find_mistake("waybill events show ID --json") is None
+    assert find_mistake("waybill events show ID -o json") is None
 
 
 def test_pages_contain_commands() -> None:

@@ -23,6 +23,7 @@ from service.garbage import tune_garbage_collector
 from service.http_client import HttpClient
 from service.log import configure
 from service.metrics.event_loop import measure_event_loop_lag
+from service.open_files import watch_open_files
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Store
@@ -89,6 +90,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
         async with (
             health_server(settings, dependencies.store, lambda: worker.stopping) as admin_port,
             background_task(run_forever("event_loop_lag", measure_event_loop_lag)),
+            background_task(run_forever("open_files", watch_open_files)),
             background_task(run_forever("rulebook", dependencies.rules.run)),
             background_task(
                 run_forever("heartbeat", partial(send_heartbeats, worker, settings.sample_interval_seconds))

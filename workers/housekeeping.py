@@ -6,6 +6,7 @@ import time
 import structlog
 from msgspec import structs
 
+from service.clock_difference import ClockCheck
 from service.errors import StoreNotDurable, StoreUnavailable
 from workers.worker import LeaseWorker
 
@@ -36,11 +37,13 @@ async def run_sweeps(worker: LeaseWorker, seconds: float) -> None:
 async def send_heartbeats(worker: LeaseWorker, seconds: float) -> None:
     """Send a heartbeat and log queue statistics every `seconds`, until cancelled. The worker logs outages."""
     log = structlog.get_logger()
-    store = worker.store
+    store, clock = worker.store, ClockCheck()
     while True:
-        now = time.time()
         try:
-            await store.queue_stats.heartbeat(worker.name, len(worker.tasks), now, seconds * MISSED_HEARTBEATS_MAX)
+            difference = await clock.measure(store)
+            await store.queue_stats.heartbeat(
+                worker.name, len(worker.tasks), time.time() + difference, seconds * MISSED_HEARTBEATS_MAX, difference
+            )
             sample = await store.sample()
             await record_health(worker, sample.due + sample.deferred + sample.running, seconds * MISSED_HEARTBEATS_MAX)
             log.info("queue.sampled", queue=worker.queue_name, worker=worker.name, **structs.asdict(sample))

@@ -22,8 +22,9 @@ from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.rules import RuleFile
 from service.settings import Settings, load_settings
-from service.ssrf_guard import SsrfGuard, parse_cidrs
+from service.ssrf_guard import SsrfGuard
 from service.store import Store
+from service.trusted_proxies import proxy_warnings
 
 EXIT_INVALID = 2
 
@@ -70,7 +71,8 @@ def check(path: Path | None) -> None:
 def _check_settings(settings: Settings) -> Iterator[ConfigError]:
     """Check network ranges and store addresses. Opens no connection."""
     try:
-        parse_cidrs(settings.trusted_proxies)
+        for warning in proxy_warnings(settings.trusted_proxies):
+            print_text(f"warning   {warning}")
     except ConfigError as error:
         yield error
     try:

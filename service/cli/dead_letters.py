@@ -5,9 +5,10 @@ from msgspec import structs
 
 from service.cli.bulk import BulkOptions, bulk_options, run_bulk
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
-from service.cli.event_output import fetch_pages, print_event, print_events
+from service.cli.event_output import DEAD_LETTERS, EventListRequest, list_events, print_event
 from service.cli.events import RAW_OPTION, RERUN_OPTION, print_and_exit, replay_ids
 from service.cli.filters import AFTER_OPTION, LIMIT_OPTION, filter_options
+from service.cli.lists import ListOptions, list_options
 from service.cli.output import JSON
 from service.management.event_filter import EventFilter
 from service.management.replay import REASON_CHARACTERS_MAX, EventChange
@@ -38,18 +39,14 @@ def dead_letters() -> None:
 @filter_options("error_kind", ERROR_HELP)
 @LIMIT_OPTION
 @AFTER_OPTION
-@JSON
+@list_options
 @connection_options
 def list_dead_letters(
-    event_filter: EventFilter, limit: int, after: str | None, *, as_json: bool, connection: ConnectionOptions
+    event_filter: EventFilter, limit: int, after: str | None, *, options: ListOptions, connection: ConnectionOptions
 ) -> None:
     """List dead letters, newest first."""
     dead = structs.replace(event_filter, state="dead")
-    print_events(
-        run_with_client(connection, lambda client: fetch_pages(client, dead, limit, after)),
-        as_json=as_json,
-        empty_message="No dead letters match the filter.",
-    )
+    list_events(connection, EventListRequest(dead, limit, after), DEAD_LETTERS, options)
 
 
 @dead_letters.command(epilog="\b\nExample:\n  waybill dead-letters show 01a227c8660d7854b3a0704388149c9e")

@@ -5,17 +5,22 @@ import sys
 import click
 
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
-from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
+from service.cli.lists import ListOptions, ListTable, list_options, run_list
+from service.cli.output import JSON, columns_of, print_json, print_rows, print_text
 from service.destinations.destination import Probe
 from service.management.destinations import TEST_METHODS, DestinationView
 
 EXIT_FAILED = 1
 
-DESTINATION_COLUMNS: Columns[DestinationView] = {
-    **columns_of("name", "kind", "url", "circuit"),
-    "open for": lambda view: "" if view.circuit != "open" else f"{view.open_seconds:.0f} s",
-    "parked jobs": lambda view: str(view.parked_jobs),
-}
+DESTINATIONS = ListTable[DestinationView](
+    columns={
+        **columns_of("name", "kind", "url", "circuit"),
+        "open for": lambda view: "" if view.circuit != "open" else f"{view.open_seconds:.0f} s",
+        "parked jobs": lambda view: str(view.parked_jobs),
+    },
+    name=lambda view: view.name,
+    empty_message="waybill.yaml has no destinations.",
+)
 
 
 @click.group(epilog="\b\nExamples:\n  waybill destinations list\n  waybill destinations test erp --path /health")
@@ -24,15 +29,14 @@ def destinations() -> None:
 
 
 @destinations.command("list", epilog="\b\nExample:\n  waybill destinations list")
-@JSON
+@list_options
 @connection_options
-def list_(*, as_json: bool, connection: ConnectionOptions) -> None:
+def list_(*, options: ListOptions, connection: ConnectionOptions) -> None:
     """List the destinations of waybill.yaml with their circuits.
 
     Hosts of plain URLs are listed while their circuit is open or events wait for them.
     """
-    found = run_with_client(connection, lambda client: client.list_destinations())
-    print_rows(found, DESTINATION_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no destinations.")
+    run_list(connection, lambda client: client.list_destinations(), DESTINATIONS, options)
 
 
 @destinations.command("show", epilog="\b\nExample:\n  waybill destinations show erp")
@@ -75,9 +79,10 @@ def resume(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
 @JSON
 @connection_options
 def test(name: str, *, method: str, path: str, as_json: bool, connection: ConnectionOptions) -> None:
-    """Send one request without a body to a destination, and print request and answer without secrets.
+    """Send one test request to a destination, and print request and answer without secrets.
 
-    The request carries credentials and signature. Limits and circuit do not apply. With --url, the service sends the
+    Kind http sends no body, with credentials and signature. Kinds slack and teams post a test message, and kind webhook
+    sends a signed event of the type waybill.test. Limits and circuit do not apply. With --url, the service sends the
     request, which requires the role admin. Exit code 1 if there is no answer, or a status outside 200 to 299.
     """
     probe = run_with_client(connection, lambda client: client.test_destination(name, method, path))
@@ -90,7 +95,7 @@ def test(name: str, *, method: str, path: str, as_json: bool, connection: Connec
 
 
 def _print(view: DestinationView, *, as_json: bool) -> None:
-    print_rows([view], DESTINATION_COLUMNS, as_json=as_json, empty_message="")
+    print_rows([view], DESTINATIONS.columns, as_json=as_json, empty_message="")
 
 
 def _print_probe(probe: Probe) -> None:

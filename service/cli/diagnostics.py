@@ -8,11 +8,13 @@ the first of its list or the one that the operator names, to find documented fie
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct, structs
 
+from service.clock_difference import CLOCK_DIFFERENCE_SECONDS_MAX, FIX
 from service.config import Config, PlatformConfig
 from service.config.platforms import secrets
 from service.configuration import read_config
@@ -27,14 +29,15 @@ from service.platforms.base import CallContext
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.settings import Settings, load_settings
+from service.ssrf_guard import parse_cidrs
 from service.store import Store
 from service.store.management.status import StoreInspector
 from service.store.shards import shard_urls
+from service.trusted_proxies import is_trusted, proxy_warnings
 
 CheckResult = Literal["ok", "warning", "failed", "skipped"]
 
 PROBE_ID = "0"
-SKEW_WARNING_SECONDS = 1.0
 SKEW_FAILED_SECONDS = 5.0
 """A larger clock difference makes fresh timestamps look stale and shifts scheduled times."""
 
@@ -61,6 +64,8 @@ async def run_diagnostics(environ: Mapping[str, str], records: Sequence[RecordRe
         yield Check("settings", SETTINGS_CHECK, "failed", str(error))
         return
     yield Check("settings", SETTINGS_CHECK, "ok", "")
+    for check in _check_proxies(settings):
+        yield check
     for check in _check_shard_urls(settings):
         yield check
     path = Path(settings.config)
@@ -167,6 +172,14 @@ async def _check_access(platform: Platform, config: PlatformConfig) -> Check:
     return Check(part, name, "ok", f"reachable{credentials} ({note})")
 
 
+def _check_proxies(settings: Settings) -> list[Check]:
+    name = "WAYBILL_TRUSTED_PROXIES"
+    try:
+        return [Check("settings", name, "warning", warning) for warning in proxy_warnings(settings.trusted_proxies)]
+    except ConfigError as error:
+        return [Check("settings", name, "failed", str(error))]
+
+
 def _check_shard_urls(settings: Settings) -> list[Check]:
     try:
         shard_urls(settings)
@@ -194,7 +207,7 @@ async def _check_store(settings: Settings) -> AsyncIterator[Check]:
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in (_version, _installation, _memory, _clock, _rulebook):
+        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies):
             yield structs.replace(await check(store), part=part)
     finally:
         await store.close()
@@ -231,8 +244,20 @@ async def _clock(store: Store) -> Check:
 def check_clock_skew(store_seconds: float, local_seconds: float) -> Check:
     """Compare the store's clock with the local clock, both in seconds since the epoch."""
     skew = abs(store_seconds - local_seconds)
-    result: CheckResult = "failed" if skew > SKEW_FAILED_SECONDS else "warning" if skew > SKEW_WARNING_SECONDS else "ok"
+    result: CheckResult = (
+        "failed" if skew > SKEW_FAILED_SECONDS else "warning" if skew > CLOCK_DIFFERENCE_SECONDS_MAX else "ok"
+    )
     return Check("", "clock", result, f"differs from the local clock by {skew:.3f} s")
+
+
+async def _worker_clocks(store: Store) -> Check:
+    """Compare the store's clock with the clock of each worker, as the worker measured it."""
+    heartbeats = [each for each in await StoreInspector(store.client, store.keys).heartbeats() if each.alive]
+    skewed = [each for each in heartbeats if abs(each.clock_difference_seconds) > CLOCK_DIFFERENCE_SECONDS_MAX]
+    if not skewed:
+        return Check("", "clocks of workers", "ok", f"{count_noun(len(heartbeats), 'worker')} compared")
+    found = ", ".join(f"{each.worker} by {abs(each.clock_difference_seconds):.3f} s" for each in skewed)
+    return Check("", "clocks of workers", "warning", f"the store's clock differs from that of {found}. Fix: {FIX}")
 
 
 async def _rulebook(store: Store) -> Check:
@@ -240,3 +265,18 @@ async def _rulebook(store: Store) -> Check:
     if version is None:
         return Check("", "rulebook", "failed", "no rulebook is published. Fix: waybill rules apply")
     return Check("", "rulebook", "ok", f"version {version} is active")
+
+
+async def _proxies(store: Store) -> Check:
+    """Compare the proxy that a service recorded in the last day with WAYBILL_TRUSTED_PROXIES of this environment."""
+    peer = await store.untrusted_proxy.peer()
+    name = "trusted proxies"
+    if peer is None:
+        return Check("", name, "ok", "every signed delivery of the last day came directly or through a trusted proxy")
+    with suppress(ConfigError):  # an invalid setting is reported with the settings
+        if is_trusted(peer, parse_cidrs(store.settings.trusted_proxies)):
+            return Check("", name, "ok", f"{peer} was not trusted within the last day, and is now")
+    state = "does not name" if store.settings.trusted_proxies else "is not set and does not name"
+    problem = f"signed deliveries came with X-Forwarded-For from {peer}, which WAYBILL_TRUSTED_PROXIES {state}"
+    fix = "add the addresses of your proxies, so that each sender has its own rate limit and its address in the log"
+    return Check("", name, "warning", f"{problem}: all senders behind it count as one client. Fix: {fix}")

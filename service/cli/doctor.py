@@ -17,7 +17,7 @@ EXIT_FAILED = 1
 
 
 @click.command(
-    epilog="\b\nExamples:\n  waybill doctor\n  waybill doctor --json\n  waybill doctor --record pack:customer:c-1"
+    epilog="\b\nExamples:\n  waybill doctor\n  waybill doctor -o json\n  waybill doctor --record pack:customer:c-1"
 )
 @click.option(
     "--record",

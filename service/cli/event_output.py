@@ -1,10 +1,13 @@
 """Output of events: a list as a table, one event with its history."""
 
-import msgspec
-from msgspec import structs
+from collections.abc import Sequence
 
-from service.cli.connection import AdminClient
-from service.cli.output import Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
+import msgspec
+from msgspec import Struct, structs
+
+from service.cli.connection import AdminClient, ConnectionOptions
+from service.cli.lists import ListOptions, ListTable, age, run_list
+from service.cli.output import Columns, columns_of, print_fields, print_json, print_table, print_text
 from service.exchange_text import format_curl, format_exchange
 from service.management.differences import DifferingDuplicates
 from service.management.event_filter import EventFilter, format_timestamp
@@ -13,13 +16,42 @@ from service.management.event_view import EventView
 
 PAGE_MAX = 200
 
-COLUMNS: Columns[EventRow] = {
-    **columns_of("id", "at", "state", "outcome"),
+
+def format_effects(row: EventRow) -> str:
+    """Format the effects of an event: `2/3` if two of three are done, '' without effects."""
+    return f"{row.effects_done}/{row.effects}" if row.effects else ""
+
+
+_WIDE_COLUMNS: Columns[EventRow] = {
+    **columns_of("at", "source", "type", "record", "state", "outcome"),
     "error": lambda row: row.error_kind,
-    **columns_of("source", "type", "record", "attempts"),
-    "effects": lambda row: f"{row.effects_done}/{row.effects}" if row.effects else "",
-    **columns_of("store"),
+    **columns_of("attempts"),
+    "effects": format_effects,
+    **columns_of("id", "store"),
 }
+
+
+def _columns(result: Columns[EventRow]) -> Columns[EventRow]:
+    return {
+        "age": age("at"),
+        **columns_of("source", "type", "record"),
+        **result,
+        "effects": format_effects,
+        **columns_of("id"),
+    }
+
+
+EVENTS = ListTable[EventRow](
+    columns=_columns({"outcome": lambda row: row.outcome or row.state}),
+    wide=_WIDE_COLUMNS,
+    name=lambda row: row.id,
+    empty_message="No events match the filter.",
+)
+DEAD_LETTERS = structs.replace(
+    EVENTS,
+    columns=_columns({"error": lambda row: row.error_kind}),
+    empty_message="No dead letters match the filter.",
+)
 
 SECTIONS = frozenset({"headers", "body", "differing_duplicates", "effects", "history", "encoding"})
 """Fields that are printed as sections below the other fields."""
@@ -39,12 +71,28 @@ async def fetch_pages(
     return rows, after
 
 
-def print_events(found: tuple[list[EventRow], str | None], *, as_json: bool, empty_message: str) -> None:
+class EventListRequest(Struct, frozen=True):
+    """Filter and page of a list of events."""
+
+    event_filter: EventFilter
+    limit: int
+    after: str | None
+
+
+def list_events(
+    connection: ConnectionOptions, request: EventListRequest, table: ListTable[EventRow], options: ListOptions
+) -> None:
     """Print a list of events, and the option that continues it."""
-    rows, cursor = found
-    print_rows(rows, COLUMNS, as_json=as_json, empty_message=empty_message)
-    if cursor is not None:
-        print_text(f"More events: add --after {cursor}", err=True)
+    cursors: list[str | None] = []
+
+    async def fetch(client: AdminClient) -> Sequence[EventRow]:
+        rows, cursor = await fetch_pages(client, request.event_filter, request.limit, request.after)
+        cursors.append(cursor)
+        return rows
+
+    run_list(connection, fetch, table, options)
+    if cursors[0] is not None:
+        print_text(f"More events: add --after {cursors[0]}", err=True)
 
 
 def print_event(view: EventView, *, as_json: bool) -> None:

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 import click
 import msgspec
+from msgspec import structs
 
 from service.cli.bulk import SUCCESSFUL_RESULTS, BulkOptions, bulk_options, print_results, run_bulk
 from service.cli.connection import EXIT_FAILED, AdminClient, ConnectionOptions, connection_options, run_with_client
-from service.cli.event_output import COLUMNS, fetch_pages, print_curl, print_event, print_events
+from service.cli.event_output import EVENTS, EventListRequest, list_events, print_curl, print_event
 from service.cli.filters import AFTER_OPTION, LIMIT_OPTION, STATE_OPTION, filter_options
-from service.cli.output import JSON, print_json, print_rows, print_text
+from service.cli.lists import ListOptions, list_options, print_list
+from service.cli.output import JSON, print_json, print_text
 from service.errors import Rejection
 from service.management.event_filter import EventFilter
 from service.management.event_view import EFFECT_STATES, EventView
@@ -31,6 +33,8 @@ EXPLAINED_FIELDS = (
 RECEIVED = ("type", "change", "source", "record")
 """Fields of the delivery. The history of an event contains them from the decision on."""
 
+MARK_COLOURS = {"+ ": "green", "- ": "bright_black", "? ": "yellow", "! ": "red"}
+LEGEND = "+ true or matched   - false or unmatched   ? unknown   ! error"
 LEDGER_LETTERS = {state: letter for letter, state in EFFECT_STATES.items()}
 
 
@@ -45,26 +49,23 @@ def events() -> None:
 @events.command(
     name="list",
     epilog="\b\nExamples:\n  waybill events list --since 1h\n"
-    "  waybill events list --source pack-orders --outcome unmatched",
+    "  waybill events list --source pack-orders --outcome unmatched -o wide\n  waybill events list --watch",
 )
 @filter_options("outcome", OUTCOME_HELP)
 @STATE_OPTION
 @LIMIT_OPTION
 @AFTER_OPTION
-@JSON
+@list_options
 @connection_options
-def list_events(
-    event_filter: EventFilter, limit: int, after: str | None, *, as_json: bool, connection: ConnectionOptions
+def list_(
+    event_filter: EventFilter, limit: int, after: str | None, *, options: ListOptions, connection: ConnectionOptions
 ) -> None:
     """List events, newest first.
 
-    The time of an event is its arrival, its end, or the moment at which it became a dead letter.
+    The age of an event counts from its arrival, its end, or the moment at which it became a dead letter. EFFECTS are
+    those that are done, of all.
     """
-    print_events(
-        run_with_client(connection, lambda client: fetch_pages(client, event_filter, limit, after)),
-        as_json=as_json,
-        empty_message="No events match the filter.",
-    )
+    list_events(connection, EventListRequest(event_filter, limit, after), EVENTS, options)
 
 
 @events.command(epilog="\b\nExample:\n  waybill events search po-4711")
@@ -83,7 +84,8 @@ def search(text: str, limit: int, *, as_json: bool, connection: ConnectionOption
         for found in page.items:
             print_json(found)
     else:
-        print_rows([found.event for found in page.items], COLUMNS, as_json=False, empty_message="No event found.")
+        table = structs.replace(EVENTS, empty_message="No event found.")
+        print_list([found.event for found in page.items], table, None)
     if not page.complete:
         print_text("There may be more events. List them with: waybill events list --record RECORD", err=True)
     if not page.items:
@@ -106,7 +108,7 @@ def search(text: str, limit: int, *, as_json: bool, connection: ConnectionOption
 def show(event_id: str, *, raw: bool, curl: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Show an event with its delivery, decision, effects and attempts."""
     if curl and as_json:
-        raise click.UsageError("--curl cannot be combined with --json.")
+        raise click.UsageError("--curl cannot be combined with --output.")
     view = run_with_client(connection, lambda client: client.get_event(event_id, raw=raw, dead_only=False))
     if curl:
         print_curl(view)
@@ -172,7 +174,9 @@ def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOp
     differing = view.differing_duplicates and msgspec.to_builtins(view.differing_duplicates)
     stored = shown | {"ledger": ledger, "received": received, "behind": behind, "differing_duplicates": differing}
     for line in explained(stored, documents, datetime.now(UTC)):
-        print_text(line)
+        print_text(line, colour=MARK_COLOURS.get(line.lstrip()[:2]))
+    if sys.stdout.isatty():
+        print_text(LEGEND, colour="bright_black")
 
 
 async def _read(client: AdminClient, event_id: str, *, raw: bool) -> tuple[EventView, Mapping[str, Document]]:

@@ -1,20 +1,33 @@
 """Output formats: JSON with one object per line, tables on a terminal, tab-separated lines elsewhere."""
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
-from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from service.cli.table import GAP, colour_of, table_lines
+
 RowT = TypeVar("RowT")
 Columns = Mapping[str, Callable[[RowT], Any]]
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 
-TERMINAL_TABLE = "service.cli.terminal_table:print_terminal_table"
+def _is_json(_ctx: click.Context, _param: click.Parameter, value: str | None) -> bool:
+    return value == "json"
+
+
+JSON = click.option(
+    "-o",
+    "--output",
+    "as_json",
+    type=click.Choice(["json"]),
+    callback=_is_json,
+    help="Output format. json: one object per line.",
+)
 
 _CONTROLS = {
     code: f"\\u{code:04x}"
@@ -39,16 +52,30 @@ def print_rows(rows: Sequence[RowT], columns: Columns[RowT], *, as_json: bool, e
     elif not rows:
         print_text(empty_message, err=True)
     else:
-        print_table(list(columns), [[_cell(read(row)) for read in columns.values()] for row in rows])
+        print_table(list(columns), cells_of(rows, columns))
 
 
-def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on a terminal, tab-separated lines elsewhere."""
+def cells_of(rows: Sequence[RowT], columns: Columns[RowT]) -> list[list[str]]:
+    """Return the cells of all rows as text."""
+    return [[_cell(read(row)) for read in columns.values()] for row in rows]
+
+
+def print_table(
+    names: Sequence[str], rows: Sequence[Sequence[str]], *, headings: bool = True, shortened: bool = True
+) -> None:
+    """Print a table on a terminal, tab-separated lines elsewhere. `shortened`: fit the cells into the terminal."""
     if not sys.stdout.isatty():
-        for row in (names, *rows):
+        for row in (names, *rows) if headings else rows:
             click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
-    resolve_name(TERMINAL_TABLE)(names, [[cell.translate(_CONTROLS) for cell in row] for row in rows])
+    escaped = [[cell.replace("\n", " ").translate(_CONTROLS) for cell in row] for row in rows]
+    width = shutil.get_terminal_size().columns if shortened else None
+    for at, line in enumerate(table_lines(names, escaped, width)[0 if headings else 1 :]):
+        is_heading = headings and at == 0
+        cells = [
+            cell if is_heading else styled(cell, colour_of(name, cell)) for name, cell in zip(names, line, strict=True)
+        ]
+        click.echo(GAP.join(cells).rstrip())
 
 
 def print_json(value: object) -> None:
@@ -64,10 +91,19 @@ def print_fields(value: Mapping[str, Any]) -> None:
             print_text(f"{name:<{width}}  {_cell(item)}")
 
 
-def print_text(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+def print_text(text: str = "", *, err: bool = False, nl: bool = True, colour: str | None = None) -> None:
     """Print text that may contain data from outside. On a terminal, control characters are escaped."""
     stream = sys.stderr if err else sys.stdout
-    click.echo(text.translate(_CONTROLS) if stream.isatty() else text, err=err, nl=nl)
+    if not stream.isatty():
+        click.echo(text, err=err, nl=nl)
+        return
+    click.echo(styled(text.translate(_CONTROLS), colour), err=err, nl=nl)
+
+
+def styled(text: str, colour: str | None) -> str:
+    """Return a text of a terminal in a colour. NO_COLOR and TERM=dumb switch colours off."""
+    is_plain = colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb"
+    return text if is_plain else click.style(text, fg=colour)
 
 
 def _cell(value: object) -> str:

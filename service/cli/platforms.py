@@ -17,7 +17,8 @@ from service.cli.api_connection import open_api_client
 from service.cli.bulk import YES_OPTION, confirm
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.connection import ConnectionOptions, connection_options, run_with, run_with_client
-from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
+from service.cli.lists import ListOptions, ListTable, list_options, print_list, run_list
+from service.cli.output import JSON, columns_of, print_json, print_rows, print_text
 from service.cli.store_client import local_actor, local_installation, prepare_settings
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
@@ -34,16 +35,24 @@ RAW = click.option("--raw", is_flag=True, help="Show personal data. With --url, 
 
 PlatformClient = PlatformOperations | AdminApiClient
 
-CIRCUIT_COLUMNS: Columns[CircuitView] = {
-    **columns_of("account", "kind", "circuit"),
-    "open for": lambda view: "" if view.circuit != "open" else f"{view.open_seconds:.0f} s",
-    "parked jobs": lambda view: str(view.parked_jobs),
-}
-READ_COLUMNS: Columns[ReadView] = {
-    **columns_of("operation"),
-    "required": lambda read: " ".join(read.required),
-    "optional": lambda read: " ".join(read.optional),
-}
+CIRCUITS = ListTable[CircuitView](
+    columns={
+        **columns_of("account", "kind", "circuit"),
+        "open for": lambda view: "" if view.circuit != "open" else f"{view.open_seconds:.0f} s",
+        "parked jobs": lambda view: str(view.parked_jobs),
+    },
+    name=lambda view: view.account,
+    empty_message="waybill.yaml has no platforms.",
+)
+READS = ListTable[ReadView](
+    columns={
+        **columns_of("operation"),
+        "required": lambda read: " ".join(read.required),
+        "optional": lambda read: " ".join(read.optional),
+    },
+    name=lambda read: read.operation,
+    empty_message="The account has no read operations.",
+)
 
 
 @click.group(epilog="\b\nExamples:\n  waybill platforms list\n  waybill platforms get pack purchase_order.get 5a7d2f90")
@@ -53,16 +62,16 @@ def platforms() -> None:
 
 @platforms.command("list", epilog="\b\nExamples:\n  waybill platforms list\n  waybill platforms list pack")
 @click.argument("account", required=False)
-@JSON
+@list_options
 @connection_options
-def list_(account: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
+def list_(account: str | None, *, options: ListOptions, connection: ConnectionOptions) -> None:
     """List the accounts with their circuits, or the read operations of one account."""
     if account is None:
-        circuits = run_with_client(connection, lambda client: client.list_circuits())
-        print_rows(circuits, CIRCUIT_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no platforms.")
+        run_list(connection, lambda client: client.list_circuits(), CIRCUITS, options)
         return
-    reads = run_with(_open_client(connection), lambda client: client.list_reads(account))
-    print_rows(reads, READ_COLUMNS, as_json=as_json, empty_message=f"{account} has no read operations.")
+    if options.watch:
+        raise click.UsageError("--watch cannot be combined with ACCOUNT: the operations of an account do not change.")
+    print_list(run_with(_open_client(connection), lambda client: client.list_reads(account)), READS, options.output)
 
 
 @platforms.command("pause", epilog="\b\nExample:\n  waybill platforms pause pack")
@@ -84,7 +93,7 @@ def resume(account: str, *, as_json: bool, connection: ConnectionOptions) -> Non
 
 
 def _print_circuit(view: CircuitView, *, as_json: bool) -> None:
-    print_rows([view], CIRCUIT_COLUMNS, as_json=as_json, empty_message="")
+    print_rows([view], CIRCUITS.columns, as_json=as_json, empty_message="")
 
 
 @platforms.command(

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from service.cli.bulk import YES_OPTION, confirm
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
-from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
+from service.cli.lists import ListOptions, ListTable, age, list_options, run_list
+from service.cli.output import JSON, columns_of, print_json, print_text
 from service.management.quarantine import QuarantineRow, Reverified
 from service.plurals import count_noun
 
@@ -24,11 +25,16 @@ PAGE_DELIVERIES_MAX = 200
 SOURCE = click.option("--source", help="Select the deliveries of this source.")
 RAW = click.option("--raw", is_flag=True, help="Show body and headers without redaction. Requires the role admin.")
 
-COLUMNS: Columns[QuarantineRow] = {
-    **columns_of("id", "source", "received_at", "code", "http_status"),
-    "body bytes": lambda row: "not read" if row.body_bytes is None else row.body_bytes,
-    **columns_of("store"),
-}
+QUARANTINED = ListTable[QuarantineRow](
+    columns={"age": age("received_at"), **columns_of("source", "code", "http_status", "id")},
+    wide={
+        **columns_of("received_at", "source", "code", "http_status"),
+        "body bytes": lambda row: "not read" if row.body_bytes is None else row.body_bytes,
+        **columns_of("id", "store"),
+    },
+    name=lambda row: row.id,
+    empty_message=EMPTY_MESSAGE,
+)
 
 
 class Selection(Struct, frozen=True):
@@ -71,18 +77,18 @@ def quarantine() -> None:
 
 @quarantine.command(
     name="list",
-    epilog="\b\nExamples:\n  waybill quarantine list\n  waybill quarantine list --source pack-orders --json",
+    epilog="\b\nExamples:\n  waybill quarantine list\n  waybill quarantine list --source pack-orders -o json",
 )
 @SOURCE
-@JSON
+@list_options
 @connection_options
-def list_quarantine(source: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
+def list_quarantine(source: str | None, *, options: ListOptions, connection: ConnectionOptions) -> None:
     """List quarantined deliveries, newest first."""
 
     async def collect(client: AdminClient) -> list[QuarantineRow]:
         return [row async for row in _rows(client, source)]
 
-    print_rows(run_with_client(connection, collect), COLUMNS, as_json=as_json, empty_message=EMPTY_MESSAGE)
+    run_list(connection, collect, QUARANTINED, options)
 
 
 @quarantine.command(epilog="\b\nExample:\n  waybill quarantine show 01a227c8660d7854b3a0704388149c9e")

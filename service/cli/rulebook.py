@@ -9,9 +9,10 @@ from typing import Any
 import click
 import msgspec
 
-from service.cli.connection import ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
-from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
+from service.cli.lists import ListOptions, ListTable, list_options, run_list
+from service.cli.output import JSON, columns_of, print_json, print_text
 from service.cli.rule_files import FILES, read_files
 from service.errors import ConfigError
 from service.management.rulebook import Publication, StoredRulebook
@@ -24,12 +25,16 @@ AUTHOR = click.option(
     "--author", default=None, help="Author of the change. Default: $USER. With --url: the name of the token."
 )
 NOTE = click.option("--note", default="", help="Reason for the change.")
-RULE_COLUMNS = ("sort", "id", "type", "enabled", "events", "sources", "from", "name")
-PUBLICATION_COLUMNS: Columns[Publication] = {
-    **columns_of("version"),
-    "at": lambda entry: datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(timespec="seconds"),
-    **columns_of("author", "note"),
-}
+RULES = ListTable[dict[str, Any]](
+    columns={name: itemgetter(name) for name in ("sort", "id", "type", "enabled", "events", "sources", "from", "name")},
+    name=itemgetter("id"),
+    empty_message="The active rulebook has no rules.",
+)
+PUBLICATIONS = ListTable[Publication](
+    columns={**columns_of("version"), "at": lambda entry: _timestamp(entry.at), **columns_of("author", "note")},
+    name=lambda entry: entry.version,
+    empty_message="No rulebook is published. Publish one with: waybill rules apply",
+)
 VERSION = click.option("--version", "version", default=None, help="Rulebook version. Default: the active version.")
 
 
@@ -76,33 +81,25 @@ def show(rule_id: str | None, version: str | None, *, as_json: bool, connection:
 
 
 @click.command(name="list", epilog="\b\nExample:\n  waybill rules list")
-@JSON
+@list_options
 @connection_options
-def list_rules(*, as_json: bool, connection: ConnectionOptions) -> None:
+def list_rules(*, options: ListOptions, connection: ConnectionOptions) -> None:
     """List the active rules in the order of their evaluation."""
-    document = _fetch_rulebook(connection, None).document
-    made_in_api = {rule.id for rule in document.api_rules}
-    rows = [_row(rule, in_api=rule.id in made_in_api) for rule in sorted(document.rules, key=_order)]
-    print_rows(
-        rows,
-        {name: itemgetter(name) for name in RULE_COLUMNS},
-        as_json=as_json,
-        empty_message="The active rulebook has no rules.",
-    )
+
+    async def fetch(client: AdminClient) -> list[dict[str, Any]]:
+        document = (await client.get_rulebook(None)).document
+        made_in_api = {rule.id for rule in document.api_rules}
+        return [_row(rule, in_api=rule.id in made_in_api) for rule in sorted(document.rules, key=_order)]
+
+    run_list(connection, fetch, RULES, options)
 
 
 @click.command(epilog="\b\nExample:\n  waybill rules history")
-@JSON
+@list_options
 @connection_options
-def history(*, as_json: bool, connection: ConnectionOptions) -> None:
+def history(*, options: ListOptions, connection: ConnectionOptions) -> None:
     """List the published rulebook versions, newest first."""
-    entries = run_with_client(connection, lambda client: client.list_publications())
-    print_rows(
-        entries,
-        PUBLICATION_COLUMNS,
-        as_json=as_json,
-        empty_message="No rulebook is published. Publish one with: waybill rules apply",
-    )
+    run_list(connection, lambda client: client.list_publications(), PUBLICATIONS, options)
 
 
 @click.command(
@@ -181,6 +178,10 @@ def _print_published(done: Published, *, as_json: bool) -> None:
         print_json(done)
         return
     print_text(f"{done.version} {'activated' if done.changed else 'already active'}, {count_noun(done.rules, 'rule')}")
+
+
+def _timestamp(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _order(rule: Rule) -> tuple[int, str]:

@@ -5,37 +5,46 @@ from typing import Any
 import click
 import msgspec
 
-from service.cli.connection import ConnectionOptions, connection_options, run_with_client
-from service.cli.output import JSON, Columns, columns_of, print_json, print_rows, print_text
+from service.cli.connection import ConnectionOptions, connection_options
+from service.cli.lists import ListOptions, ListTable, list_options, print_list, run_list
+from service.cli.output import JSON, columns_of, print_json, print_text
 from service.config.presets import SenderPreset, load_preset, preset_names
 from service.management.status import SourceView
 
-SOURCE_COLUMNS: Columns[SourceView] = columns_of(
-    "name", "platform", "path", "verify", "secrets", "envelope", "poll_seconds", "dedupe_hours", "quarantined"
+SOURCES = ListTable[SourceView](
+    columns=columns_of("name", "platform", "path", "verify", "quarantined"),
+    wide=columns_of(
+        "name", "platform", "path", "verify", "secrets", "envelope", "poll_seconds", "dedupe_hours", "quarantined"
+    ),
+    name=lambda view: view.name,
+    empty_message="waybill.yaml has no sources.",
 )
-PRESET_COLUMNS: Columns[tuple[str, SenderPreset]] = {
-    "preset": lambda row: row[0],
-    "sender": lambda row: row[1].title,
-    "group": lambda row: row[1].group,
-    "requires": lambda row: ", ".join(row[1].requires),
-}
+PRESETS = ListTable[tuple[str, SenderPreset]](
+    columns={
+        "preset": lambda row: row[0],
+        "sender": lambda row: row[1].title,
+        "group": lambda row: row[1].group,
+        "requires": lambda row: ", ".join(row[1].requires),
+    },
+    name=lambda row: row[0],
+    empty_message="",
+)
 
 
 @click.group(
     invoke_without_command=True,
     epilog="\b\nExamples:\n  waybill sources\n  waybill sources presets\n  waybill sources show shopify",
 )
-@JSON
+@list_options
 @connection_options
 @click.pass_context
-def sources(context: click.Context, *, as_json: bool, connection: ConnectionOptions) -> None:
+def sources(context: click.Context, *, options: ListOptions, connection: ConnectionOptions) -> None:
     """List the configured sources, or the presets of well-known senders.
 
     The column `quarantined` counts the rejected deliveries in quarantine.
     """
     if context.invoked_subcommand is None:
-        found = run_with_client(connection, lambda client: client.list_sources())
-        print_rows(found, SOURCE_COLUMNS, as_json=as_json, empty_message="waybill.yaml has no sources.")
+        run_list(connection, lambda client: client.list_sources(), SOURCES, options)
 
 
 @sources.command(epilog="\b\nExample:\n  waybill sources presets")
@@ -47,7 +56,7 @@ def presets(*, as_json: bool) -> None:
             print_json({"preset": name, **_described(load_preset(name))})
         return
     rows = [(name, load_preset(name)) for name in preset_names()]
-    print_rows(rows, PRESET_COLUMNS, as_json=False, empty_message="")
+    print_list(rows, PRESETS, None)
 
 
 @sources.command(epilog="\b\nExample:\n  waybill sources show shopify")

@@ -13,21 +13,28 @@ from service.cli.connection import (
     run_with_client,
     run_with_stores,
 )
-from service.cli.output import JSON, Columns, columns_of, print_fields, print_json, print_rows, print_table, print_text
+from service.cli.lists import ListOptions, ListTable, list_options, run_list
+from service.cli.output import JSON, columns_of, print_fields, print_json, print_table, print_text
 from service.management.event_filter import format_timestamp
 from service.management.status import PollView, StoreView, WorkerView
 from service.management.stores import accept_stores
 from service.store.connection.installation import InstallationRecord
 
-POLL_COLUMNS: Columns[PollView] = columns_of(
-    "source", "polling", "passes", "records_listed", "changed", "missed", "due_at", "store"
+POLLS = ListTable[PollView](
+    columns=columns_of("source", "polling", "passes", "records_listed", "changed", "missed", "due_at", "store"),
+    name=lambda view: view.source,
+    empty_message="No source has been polled.",
 )
-WORKER_COLUMNS: Columns[WorkerView] = columns_of("name", "alive", "running", "expires_at", "store")
+WORKERS = ListTable[WorkerView](
+    columns=columns_of("name", "alive", "running", "clock_difference_seconds", "expires_at", "store"),
+    name=lambda view: view.name,
+    empty_message="No worker is running. Start one with: waybill worker",
+)
 
 
 @click.group(
     invoke_without_command=True,
-    epilog="\b\nExamples:\n  waybill store\n  waybill store --no-memory --json\n  waybill store accept",
+    epilog="\b\nExamples:\n  waybill store\n  waybill store --no-memory -o json\n  waybill store accept",
 )
 @click.option(
     "--memory/--no-memory",
@@ -109,25 +116,18 @@ def accept(installation_id: str, name: str | None, *, as_json: bool) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  waybill polls")
-@JSON
+@list_options
 @connection_options
-def polls(*, as_json: bool, connection: ConnectionOptions) -> None:
+def polls(*, options: ListOptions, connection: ConnectionOptions) -> None:
     """Show the state of each poll. Counts are of the pass in progress."""
-    print_rows(
-        run_with_client(connection, lambda client: client.list_polls()),
-        POLL_COLUMNS,
-        as_json=as_json,
-        empty_message="No source has been polled.",
-    )
+    run_list(connection, lambda client: client.list_polls(), POLLS, options)
 
 
 @click.command(epilog="\b\nExample:\n  waybill workers")
-@JSON
+@list_options
 @connection_options
-def workers(*, as_json: bool, connection: ConnectionOptions) -> None:
+def workers(*, options: ListOptions, connection: ConnectionOptions) -> None:
     """List the workers and their heartbeats. Exit code 1 if no worker is alive."""
-    found = run_with_client(connection, lambda client: client.list_workers())
-    message = "No worker is running. Start one with: waybill worker"
-    print_rows(found, WORKER_COLUMNS, as_json=as_json, empty_message=message)
+    found = run_list(connection, lambda client: client.list_workers(), WORKERS, options)
     if not any(worker.alive for worker in found):
         sys.exit(EXIT_FAILED)

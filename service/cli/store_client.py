@@ -52,14 +52,16 @@ async def open_store_client() -> AsyncGenerator[AdminOperations]:
 def prepare_settings() -> Settings:
     """Load the settings of the environment or of a running `waybill dev`, and log to stderr.
 
-    Standard output holds the result of a command only.
+    Standard output holds the result of a command only. At a terminal the lines of the audit log are not printed, unless
+    WAYBILL_LOG_LEVEL is set: the store has them too.
 
     Raises:
         ConfigError: A setting is not valid.
     """
     adopt_dev_instance(os.environ)
     settings = load_settings(os.environ)
-    configure("service", settings.log_level, settings.log_line_bytes_max, STDERR)
+    level = "warning" if os.isatty(STDERR) and "WAYBILL_LOG_LEVEL" not in os.environ else settings.log_level
+    configure("service", level, settings.log_line_bytes_max, STDERR)
     return settings
 
 

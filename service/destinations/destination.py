@@ -41,6 +41,6 @@ class Destination(Protocol):
         """The configuration."""
         ...
 
-    async def probe(self, method: str, path: str) -> Probe:
-        """Send a test request without limits and retries."""
+    async def probe(self, method: str, path: str, /) -> Probe:
+        """Send a test request without limits and retries. Only kind http uses method and path."""
         ...

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -11,16 +11,20 @@ from service.config.destinations import DestinationConfig
 from service.destinations.destination import Destination
 from service.destinations.http import HTTP, HttpConfig, HttpDestination
 from service.destinations.kind import DestinationDependencies, DestinationKind
+from service.destinations.slack import SLACK
+from service.destinations.teams import TEAMS
+from service.destinations.webhook import WEBHOOK
 from service.errors import PermanentError, TransientError
 from service.http_client import HttpClient
 from service.throttles.throttles import SharedThrottles
 
-KINDS = (HTTP,)
+KINDS = (HTTP, SLACK, TEAMS, WEBHOOK)
 """Every kind of destination. A new kind is added here."""
 
 DESTINATION_KINDS: Mapping[str, DestinationKind] = {kind.name: kind for kind in KINDS}
 CONFIG_TYPE: Any = Union[tuple(kind.config for kind in KINDS)]  # noqa: UP007 - built from a list
 """The type of a destination in waybill.yaml: the union of the structs of all kinds."""
+DestinationT = TypeVar("DestinationT")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HOSTS_MAX = 10_000
 """Hosts of plain URLs that are kept. Their number is that of the rules: no template contains a host."""
@@ -51,26 +55,18 @@ class Destinations:
         self._by_host: dict[str, HttpDestination] = {}
         self.by_name: Mapping[str, Destination] = {name: self._build(name, config) for name, config in configs.items()}
 
-    def named(self, name: str) -> Destination:
-        """Return a destination of waybill.yaml.
+    def find(self, name: str, expected: type[DestinationT]) -> DestinationT:
+        """Return a destination of waybill.yaml. `expected` is the class of its kind.
 
         Raises:
             TransientError: `unknown_destination`: in a rolling deployment a newer worker may have it.
+            PermanentError: `wrong_destination`: the destination is of another kind.
         """
         if name not in self.by_name:
             fix = "add it to destinations: of waybill.yaml, or correct the rule"
             raise TransientError("unknown_destination", f"no destination {name!r} is configured here; {fix}")
-        return self.by_name[name]
-
-    def http(self, name: str) -> HttpDestination:
-        """Return an HTTP destination of waybill.yaml.
-
-        Raises:
-            TransientError: As `named`.
-            PermanentError: `wrong_destination`: the destination is of another kind.
-        """
-        found = self.named(name)
-        if not isinstance(found, HttpDestination):
+        found = self.by_name[name]
+        if not isinstance(found, expected):
             kind = found.config.__struct_config__.tag
             raise PermanentError("wrong_destination", f"{name} is a destination of kind {kind}; use `do: {kind}`")
         return found

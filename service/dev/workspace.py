@@ -42,6 +42,12 @@ sources:
     verify: {{scheme: basic, username: {flow_user}, password: {{env: {flow_password}}}}}
     envelope: platform
 
+destinations:
+  sales:
+    kind: slack
+    url: "{sandbox}/_sandbox/slack/sales"     # of a real Slack: url: {{env: SLACK_URL}}
+    allow_private_host: true
+
 rules: [rules/*.yaml]
 
 outbound:
@@ -69,6 +75,7 @@ RULES = """\
   when: {{field: type, op: eq, value: COMPANY}}
   actions:
     - {{id: send, do: http, url: "{sink}", body: {{customer: "{{id}}"}}}}
+    - {{id: tell, do: slack, destination: sales, text: "Business customer {{company_name}}"}}
 """
 
 

@@ -21,6 +21,10 @@ class EventStore(Protocol):
         """Put rejected deliveries of one source into quarantine; return how many older ones were removed."""
         ...
 
+    def record_untrusted_proxy(self, peer: str, /) -> Awaitable[None]:
+        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name."""
+        ...
+
     def sample(self) -> Awaitable[QueueStats]:
         """Count the pending events."""
         ...

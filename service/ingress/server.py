@@ -19,6 +19,7 @@ from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp
 from msgspec import structs
 
+from service.clock_difference import watch_clock
 from service.garbage import tune_garbage_collector
 from service.ingestion.sources import Source
 from service.ingress.app import build_admin_app, build_app
@@ -30,6 +31,7 @@ from service.ingress.store_monitor import StoreMonitor
 from service.listening_socket import bind
 from service.log import get_logger
 from service.metrics.event_loop import measure_event_loop_lag
+from service.open_files import watch_open_files
 from service.settings import Settings
 
 START_POLL_SECONDS = 0.01
@@ -149,7 +151,8 @@ async def _open_store(store: StoreMonitor) -> AsyncGenerator[None]:
     # Probe before the ports open, so that the first deliveries are not answered 503 needlessly.
     await store.probe()
     loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(store.run()), loop.create_task(measure_event_loop_lag())]
+    background = (store.run(), measure_event_loop_lag(), watch_open_files(), watch_clock(lambda: store.opened))
+    tasks = [loop.create_task(each) for each in background]
     try:
         yield
     finally:

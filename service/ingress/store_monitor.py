@@ -78,6 +78,14 @@ class StoreMonitor:
         """
         return self.opened.quarantine_deliveries(deliveries)
 
+    def record_untrusted_proxy(self, peer: str, /) -> Awaitable[None]:
+        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name.
+
+        Raises:
+            StoreUnavailable, StoreNotDurable: it may not be stored.
+        """
+        return self.opened.record_untrusted_proxy(peer)
+
     async def probe(self) -> None:
         """Open the store, or check the open one, and log changes.
 

@@ -144,8 +144,7 @@ class WebhookHandler:
         cycle: FastRequestCycle | None,
     ) -> AsgiResponse:
         settings = self._settings
-        client = scope["client"]
-        delivery_log.address = peer = client[0] if client else ""
+        delivery_log.address = peer = (scope["client"] or ("", 0))[0]
         url_bytes = len(scope["raw_path"]) + len(scope["query_string"])
         headers = read_headers(scope["headers"], settings.header_fields_max, settings.header_bytes_max, url_bytes)
         delivery_log.address = self._rate_limits.address_of(delivery_log.address, headers)
@@ -180,7 +179,8 @@ class WebhookHandler:
         if isinstance(verified, AsgiResponse):
             return verified
         delivery_log.verified = True
-        self._rate_limits.warn_of_untrusted_proxy(peer, headers)
+        if self._rate_limits.warn_of_untrusted_proxy(peer, headers):
+            await self._store.record_untrusted_proxy(peer)
         # After verification, or unauthenticated requests could use up the rate limit of a source.
         self._rate_limits.check_source(source)
         if source.challenger is not None and (challenge_response := source.answer_challenge(delivery)) is not None:

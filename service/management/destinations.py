@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.destinations.destination import Probe
+from service.destinations.http import HTTP
 from service.errors import Rejection
 from service.management.audit_log import log_admin_change, to_completion
 from service.management.circuits import read_circuit
@@ -102,7 +103,7 @@ class DestinationOperations(InstallationOperations):
         """Send one request to a destination of waybill.yaml, outside its limits, and return it with the answer.
 
         Raises:
-            Rejection: 404 `not_found`; 422 `invalid`: method or path.
+            Rejection: 404 `not_found`; 422 `invalid`: method or path, or a kind with a test message of its own.
             TransientError, PermanentError: The request could not be built.
         """
         if method not in TEST_METHODS:
@@ -114,6 +115,9 @@ class DestinationOperations(InstallationOperations):
         destinations = self.installation.destinations()
         if name not in destinations:
             raise self._not_found(name)
+        kind = destinations[name].config.__struct_config__.tag
+        if kind != HTTP.name and (path or method != "GET"):
+            raise Rejection(422, "invalid", f"{name} is of kind {kind}, whose test takes neither method nor path.")
         log_admin_change(self.actor, "destination.tested", name)
         return await destinations[name].probe(method, path)
 

@@ -18,6 +18,7 @@ from service.actions import Action
 from service.compute_thread import run_in_thread
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, StoreUnavailable, TransientError
 from service.events import ChangeType, Event, RecordRef
+from service.management.event_ids import find_event_id
 from service.management.rulebook import RulebookOperations
 from service.management.stored_events import recent_events, stored_event, synthetic_event
 from service.platforms import Platform
@@ -231,6 +232,9 @@ class DryRunOperations(RulebookOperations):
             if event is not None:
                 subject = await _subject(rulebook, event, named.store, self.installation.platforms())
                 return await run_in_thread(dry_run_subject, rulebook, subject, event.id)
+        whole_id = await find_event_id(self.stores, event_id)
+        if whole_id is not None:
+            return await self.dry_run_event(candidate, whole_id)
         raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
 
     async def dry_run_record(

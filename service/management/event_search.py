@@ -14,6 +14,7 @@ from service.errors import Rejection
 from service.ingestion.dedupe_keys import dedupe_key_of_id
 from service.ingestion.sources import Source
 from service.management.event_filter import Cursor, EventFilter, format_timestamp, to_epoch_ms
+from service.management.event_ids import find_event_ids
 from service.management.event_view import (
     EventView,
     effects_of,
@@ -148,14 +149,18 @@ class EventOperations(InstallationOperations):
         return EventPage([row_of(hit) for hit in hits], cursor and cursor.format())
 
     async def search_events(self, text: str, limit: int) -> MatchedPage:
-        """Find events by id, by the sender's id if there is a configuration, or by the id or lane of the record.
+        """Find events by id or a prefix of it, by the sender's id, or by the id or lane of the record.
+
+        The sender's id requires a configuration.
 
         Raises:
             StoreUnavailable: A store does not answer.
         """
         sources: Mapping[str, Source] = self.installation.sources() if self.installation.is_configured else {}
         found: dict[str, MatchedEvent] = {}
-        ids = {text: "event_id"} | dict.fromkeys(await _ids_by_sender_id(self.stores, sources, text), "sender_id")
+        own_ids = [text, *(await find_event_ids(self.stores, text))[:limit]]
+        sender_ids = await _ids_by_sender_id(self.stores, sources, text)
+        ids = dict.fromkeys(own_ids, "event_id") | dict.fromkeys(sender_ids, "sender_id")
         for event_id, by in ids.items():
             hit = await _by_id(self.stores, event_id)
             if hit is not None:
@@ -182,7 +187,7 @@ class EventOperations(InstallationOperations):
             raise Rejection(
                 404, "not_found", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
             )
-        at_ms = await named.inspector.event_time_ms(event_id)
+        at_ms = await named.inspector.event_time_ms(shown["id"])
         return view_event(named.name, shown, at_ms, visibility)
 
 

@@ -17,6 +17,7 @@ from service.events import JsonValue
 from service.management.audit_log import Actor
 from service.management.differences import DifferingDuplicates, differing_duplicates
 from service.management.event_filter import format_timestamp
+from service.management.event_ids import find_event_id
 from service.management.exchange_view import Visibility, complete_exchanges, visible_exchange
 from service.management.stores import NamedStore, NamedStores
 from service.redaction import IS_SECRET_OR_PERSONAL, scrub, to_plain
@@ -104,17 +105,20 @@ def visibility_of(actor: Actor, *, raw: bool) -> Visibility:
 
 
 async def locate_event(stores: NamedStores, event_id: str) -> tuple[NamedStore, dict[str, Any]]:
-    """Find an event. Return its store and its stored data.
+    """Find an event by its id or a unique prefix of it. Return its store and its stored data, with the `id`.
 
     Raises:
-        Rejection: 404 `not_found`.
+        Rejection: 404 `not_found`; 422 `invalid`: several ids begin with the prefix.
         StoreUnavailable: A store does not answer.
     """
     for named in stores:
         shown = await named.store.events.get(event_id)
         if shown is not None:
             return named, shown
-    raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
+    whole_id = await find_event_id(stores, event_id)
+    if whole_id is None:
+        raise Rejection(404, "not_found", f"Event {event_id[:64]} not found.")
+    return await locate_event(stores, whole_id)
 
 
 def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Visibility) -> EventView:

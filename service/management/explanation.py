@@ -80,7 +80,7 @@ class ExplanationOperations(RulebookOperations):
             StoreUnavailable: A store does not answer.
         """
         _, shown = await locate_event(self.stores, event_id)
-        return await self.explain_history(event_id, shown["history"])
+        return await self.explain_history(shown["id"], shown["history"])
 
     async def explain_view(self, view: EventView) -> Explanation | None:
         """Return the explanation of the decision in the view of an event."""

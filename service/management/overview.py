@@ -90,7 +90,7 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
             _sample(stores, first_ms),
         )
         circuits, publications, quarantined, workers_lost = await asyncio.gather(
-            self.list_circuits(), self.list_publications(), _quarantined(stores), _workers_lost(stores, now_ms / 1000)
+            self.list_circuits(), self.list_publications(), _quarantined(stores), _workers_lost(stores)
         )
         known = list(self.installation.config().sources)
         is_partial = sample.complete_from_ms > first_ms
@@ -190,9 +190,9 @@ async def _quarantined(stores: NamedStores) -> int:
     return sum(counts)
 
 
-async def _workers_lost(stores: NamedStores, now: float) -> int:
+async def _workers_lost(stores: NamedStores) -> int:
     """Return the number of workers with an expired heartbeat: they crashed or are cut off."""
     alive: Mapping[str, bool] = {
-        heartbeat.worker: heartbeat.until >= now for named in stores for heartbeat in await named.inspector.heartbeats()
+        heartbeat.worker: heartbeat.alive for named in stores for heartbeat in await named.inspector.heartbeats()
     }
     return sum(not is_alive for is_alive in alive.values())

@@ -85,8 +85,8 @@ class ReplayOperations(InstallationOperations):
             Rejection: 404 `not_found`.
             StoreUnavailable, StoreFull: The event may or may not be replayed. The call can be repeated.
         """
-        named, _ = await locate_event(self.stores, event_id)
-        return await _replay(named, self.actor, event_id, rerun_done=rerun_done, dry_run=dry_run)
+        named, shown = await locate_event(self.stores, event_id)
+        return await _replay(named, self.actor, shown["id"], rerun_done=rerun_done, dry_run=dry_run)
 
     async def discard_event(self, event_id: str, reason: str) -> EventChange:
         """Discard one dead letter.
@@ -100,7 +100,7 @@ class ReplayOperations(InstallationOperations):
             raise Rejection(
                 409, "not_a_dead_letter", f"Event {event_id[:64]} is not a dead letter; its state is {shown['state']}."
             )
-        return await _discard(named, self.actor, event_id, reason, self._days_min())
+        return await _discard(named, self.actor, shown["id"], reason, self._days_min())
 
     async def replay_page(self, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
         """Replay a page of dead or ended events.

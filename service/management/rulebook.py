@@ -14,6 +14,8 @@ from service.rules import Rule, Rulebook
 from service.rules.publishing import Published, publish_file_rules, read_rules, rollback
 from service.rules.rulebook_document import Document
 
+PREFIX_CHARACTERS_MIN = 4
+
 
 class StoredRulebook(Struct, frozen=True):
     """Version of the rulebook with its rules."""
@@ -38,7 +40,7 @@ class RulebookOperations(InstallationOperations):
         return Rulebook.load(document, self.installation.actions(), self.installation.records())
 
     async def get_rulebook(self, version: str | None) -> StoredRulebook:
-        """Return one stored version, by default the active one.
+        """Return one stored version by its id or a unique prefix of it, by default the active one.
 
         Raises:
             Rejection: 404 `not_found`.
@@ -53,6 +55,9 @@ class RulebookOperations(InstallationOperations):
             return StoredRulebook(current[0], read_rules(current[1]))
         document = await store.document(version) if version.isalnum() else None
         if document is None:
+            whole = await self._find_version(version)
+            if whole is not None:
+                return await self.get_rulebook(whole)
             detail = f"Rulebook version {version[:64]} not found. List the versions: waybill rules history."
             raise Rejection(404, "not_found", detail)
         return StoredRulebook(version, read_rules(document))
@@ -65,6 +70,14 @@ class RulebookOperations(InstallationOperations):
         """
         found = await self.stores[0].store.rulebook.history()
         return [Publication(entry["version"], entry["author"], entry["note"], entry["at"]) for entry in found]
+
+    async def _find_version(self, prefix: str) -> str | None:
+        """Return the only published version that begins with `prefix`, and is longer."""
+        if len(prefix) < PREFIX_CHARACTERS_MIN:
+            return None
+        versions = {entry["version"] for entry in await self.stores[0].store.rulebook.history()}
+        found = [each for each in versions if each.startswith(prefix) and each != prefix]
+        return found[0] if len(found) == 1 else None
 
     async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
         """Replace the rules of files. The rules of the admin API stay.
@@ -91,7 +104,7 @@ class RulebookOperations(InstallationOperations):
         """
         rulebooks = [named.store.rulebook for named in self.stores]
         before = await rulebooks[0].version()
-        await self.get_rulebook(version)
+        version = (await self.get_rulebook(version)).version
         published = await rollback(rulebooks, version, self._load, author or self.actor.name, note)
         if published.changed:
             details = {"rulebook": published.version, "previous": before}

@@ -1,6 +1,5 @@
 """Status of an installation: sources, platforms, stores, workers and polls. Read-only."""
 
-import time
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -52,12 +51,16 @@ class PlatformView(Struct, frozen=True, kw_only=True):
 
 
 class WorkerView(Struct, frozen=True, kw_only=True):
-    """Worker by its last heartbeat: the number of running jobs and the expiry of the heartbeat."""
+    """Worker by its last heartbeat: the number of running jobs and the expiry of the heartbeat, by the store's clock.
+
+    `clock_difference_seconds` is the store's clock minus the clock of the worker.
+    """
 
     name: str
     store: str
     alive: bool
     running: int
+    clock_difference_seconds: float
     expires_at: str
 
 
@@ -129,13 +132,13 @@ class StatusOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        now = time.time()
         return [
             WorkerView(
                 name=heartbeat.worker,
                 store=named.name,
-                alive=heartbeat.until >= now,
+                alive=heartbeat.alive,
                 running=heartbeat.running,
+                clock_difference_seconds=heartbeat.clock_difference_seconds,
                 expires_at=format_timestamp(heartbeat.until * 1000),
             )
             for named in self.stores

@@ -85,6 +85,16 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
     "waybill_event_loop_lag_seconds", "Delay of a timer, caused by work that holds the event loop.", (), FAST
 )
 
+# both: checked twice a second
+FILES_EXHAUSTED = Counter(
+    "waybill_files_exhausted", "Checks that could not open a file: the process or the system has no descriptor left."
+)
+
+# both: measured every 15 s
+CLOCK_DIFFERENCE_SECONDS = Gauge(
+    "waybill_clock_difference_seconds", "Clock of the store minus clock of this process; of several stores the largest."
+)
+
 # both: counted with the line log.lines_dropped
 LOG_LINES_DROPPED = Counter(
     "waybill_log_lines_dropped", "Log lines that were lost: the output is blocked or closed, and the buffer is full."

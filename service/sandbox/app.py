@@ -5,7 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from service.mock.http import AsgiScope, Receive, Request, Send, plain_reply, read_request, send_reply
-from service.sandbox.control import ROOT, Control
+from service.sandbox.control import ROOT, TARGETS, Control
 from service.sandbox.faults import Faults
 from service.sandbox.platforms import handle, new_catalog
 from service.sandbox.sink import Sink
@@ -45,5 +45,5 @@ class Sandbox:
 
 
 def _control_itself(request: Request) -> bool:
-    """Return True for the control paths, which faults never affect; the sink is no control path."""
-    return request.segments[0] == ROOT and not (len(request.segments) > 2 and request.segments[1] == "sink")
+    """Return True for the control paths, which faults never affect; the targets of actions are none."""
+    return request.segments[0] == ROOT and not (len(request.segments) > 2 and request.segments[1] in TARGETS)

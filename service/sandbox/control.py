@@ -1,5 +1,6 @@
-"""Control paths of the sandbox below /_sandbox: faults, records, changes of records, and the sink."""
+"""Paths of the sandbox below /_sandbox: faults, records, changes of records, and the targets of actions."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -7,10 +8,17 @@ import msgspec
 
 from service.mock.catalog import Catalog
 from service.mock.http import Reply, Request, json_reply, plain_reply
+from service.sandbox.chat import check_slack, check_teams
 from service.sandbox.faults import Fault, Faults
 from service.sandbox.sink import Sink
 
 ROOT = "_sandbox"
+TARGETS: Mapping[str, Callable[[Request], Reply | None]] = {
+    "sink": lambda _request: None,
+    "slack": check_slack,
+    "teams": check_teams,
+}
+"""Answers of the targets of actions, by their path below the root; None is the answer of the sink."""
 
 _faults = msgspec.json.Decoder(Fault)
 _record = msgspec.json.Decoder(dict[str, object])
@@ -34,8 +42,8 @@ class Control:
                     return self._answer_record(request, platform, kind, record_id)
                 case ("changed", record_id):
                     return self._mark_changed(request, record_id)
-                case ("sink", *path):
-                    return self._keep(request) if path else self._answer_sink(request)
+                case ("sink" | "slack" | "teams" as target, *path):
+                    return self._answer_target(request, target) if path else self._answer_sink(request)
                 case _:
                     return plain_reply(HTTPStatus.NOT_FOUND)
         except msgspec.MsgspecError as error:
@@ -68,9 +76,11 @@ class Control:
         self._catalog.mark_changed(record_id, datetime.now(UTC).isoformat(timespec="milliseconds"))
         return Reply(204)
 
-    def _keep(self, request: Request) -> Reply:
-        self._sink.keep(request)
-        return json_reply(200, {"count": self._sink.count})
+    def _answer_target(self, request: Request, target: str) -> Reply:
+        reply = TARGETS[target](request)
+        if reply is None or reply.status < HTTPStatus.BAD_REQUEST:
+            self._sink.keep(request)
+        return reply or json_reply(200, {"count": self._sink.count})
 
     def _answer_sink(self, request: Request) -> Reply:
         if request.method == "DELETE":

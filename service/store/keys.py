@@ -37,6 +37,7 @@ With the default prefix `wb:`
     wb:install                   installation record (`connection.installation`): state, generation, id
     wb:audit                     list of the newest changes by operators, newest first, of limited length
     wb:session_key               string; signs the sessions of the console
+    wb:untrusted_proxy           address of a proxy that WAYBILL_TRUSTED_PROXIES does not name; expires after a day
     wb:tick                      string; written to check that the store accepts durable writes
     wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes
     wb:queue                     arq's queue (WAYBILL_QUEUE): sorted set of job ids by time

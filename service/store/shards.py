@@ -103,6 +103,14 @@ class Shards:
             **{name: (max if name in maxima else sum)(getattr(sample, name) for sample in samples) for name in names}
         )
 
+    async def clock_difference_seconds(self) -> float:
+        """Return the largest difference between the clock of a store and the clock of this process, in seconds.
+
+        Raises:
+            StoreUnavailable: One of the stores does not answer.
+        """
+        return max(await asyncio.gather(*(store.clock_difference_seconds() for store in self.stores)), key=abs)
+
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Store rejected deliveries on the first store that accepts them.
 
@@ -120,6 +128,14 @@ class Shards:
             except (StoreUnavailable, StoreNotDurable):
                 continue
         return await self.stores[-1].quarantine_deliveries(deliveries)
+
+    async def record_untrusted_proxy(self, peer: str) -> None:
+        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name, on the first store.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        await self.stores[0].record_untrusted_proxy(peer)
 
     async def close(self) -> None:
         """Close every store."""

@@ -18,6 +18,7 @@ from service.store.management.queue_stats import QueueStats, QueueStatsReader
 from service.store.management.replay import Replays
 from service.store.management.session_key import SessionKey
 from service.store.management.sweep import Sweeper
+from service.store.management.untrusted_proxy import UntrustedProxy
 from service.store.platforms.parking import Parking
 from service.store.platforms.polls import Polls
 from service.store.platforms.throttle import ThrottleStore
@@ -59,6 +60,7 @@ class Store:
         self.audit = AuditStore(self.client, self.keys)
         self.session_key = SessionKey(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
+        self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_checked_until = 0.0
@@ -106,6 +108,14 @@ class Store:
         self._require_memory(self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT)
         return await self.quarantine.put(deliveries)
 
+    async def record_untrusted_proxy(self, peer: str) -> None:
+        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        await self.untrusted_proxy.record(peer)
+
     async def check(self, *, is_worker: bool = False) -> None:
         """Check that the store accepts durable writes.
 
@@ -127,7 +137,18 @@ class Store:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        return await self.queue_stats.sample(time.time())
+        return await self.queue_stats.sample()
+
+    async def clock_difference_seconds(self) -> float:
+        """Return the store's clock minus the clock of this process: the smallest difference that the reply proves.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        before = time.time()
+        clock = await self.queue_stats.clock()
+        after = time.time()
+        return min(clock - before, 0.0) + max(clock - after, 0.0)
 
     def leases(self, worker: str) -> Leases:
         """Return the leases of the worker of that name, which must be unique."""

@@ -38,6 +38,9 @@ class InstantStore:
 
     async def check(self) -> None: ...
 
+    async def record_untrusted_proxy(self, peer: str, /) -> None:
+        raise NotImplementedError(f"{peer} is a proxy")
+
     async def sample(self) -> QueueStats:
         raise NotImplementedError("the row takes no statistics")
 

@@ -94,7 +94,7 @@ def test_a_rule_with_the_action_of_an_installed_package_has_its_effect_once(stac
     line = worker.wait_for(lambda line: line.get("message") == "attempt.finished", ATTEMPT_TIMEOUT_SECONDS)
     assert (line["event_id"], line["outcome"]) == (event_id, "matched")
 
-    shown = waybill(scratch_python, stack, "events", "show", event_id, "--json")
+    shown = waybill(scratch_python, stack, "events", "show", event_id, "-o", "json")
     assert shown.returncode == 0, shown.stderr
     (effect,) = json.loads(shown.stdout)["effects"]
     assert (effect["rule_id"], effect["action_id"], effect["action_type"]) == ("short-receipt-xml", "claim", "xml")

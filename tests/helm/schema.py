@@ -269,13 +269,19 @@ def _definitions() -> dict[str, Schema]:
     roots, components = msgspec.json.schema_components(types, ref_template="#/definitions/{name}")
     definitions: dict[str, Schema] = {name.lstrip("_"): _tidy(schema) for name, schema in components.items()}
     definitions["PlatformConfig"] = _tidy(roots[0])
-    definitions["DestinationConfig"] = _tidy(roots[1])
-    # The kind of a destination is http by default.
-    definitions["HttpConfig"]["required"].remove("kind")
+    definitions["DestinationConfig"] = _with_default_kind(_tidy(roots[1]), definitions)
     definitions["SecretRef"]["oneOf"] = [{"required": ["env"]}, {"required": ["file"]}]
     _tighten_source(definitions)
     _tighten_rule(definitions)
     return {name: definitions[name] for name in sorted(definitions)}
+
+
+def _with_default_kind(union: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Allow a destination without a kind, which is http. A member of the union then applies without its tag."""
+    definitions["HttpConfig"]["required"].remove("kind")
+    http = next(member for member in union["allOf"] if member["then"]["$ref"].endswith("/HttpConfig"))
+    del http["if"]["required"]
+    return {name: schema for name, schema in union.items() if name != "required"}
 
 
 def _tighten_source(definitions: dict[str, Schema]) -> None:

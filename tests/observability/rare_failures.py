@@ -21,6 +21,7 @@ import uvloop
 from msgspec import structs
 
 from service.actions import Action, ActionContext
+from service.clock_difference import ClockCheck
 from service.config import AdminConfig, AdminToken, Config
 from service.config.loading import OutboundConfig
 from service.config.throttles import ThrottleConfig
@@ -38,14 +39,16 @@ from service.log_writer import BUFFER_BYTES_MAX, BufferedLineWriter
 from service.management.audit_log import Actor, log_admin_change
 from service.management.erasure import COUNTS
 from service.management.installation import Installation
+from service.open_files import watch_open_files
 from service.platforms.base import CallContext, FetchedRecord
 from service.records import RECORDS
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.signatures import Verified
-from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, open_store
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Store, open_store
 from service.throttles.throttles import SharedThrottles
 from tests.observability.material import PERSONAL
+from tests.open_file_limit import no_free_files
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.background import run_forever
 
@@ -105,6 +108,9 @@ class UnreadyStore:
 
     async def sample(self) -> QueueStats:
         return await self._events.sample()
+
+    async def record_untrusted_proxy(self, peer: str, /) -> None:
+        await self._events.record_untrusted_proxy(peer)
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> int:
         return await self._events.quarantine_deliveries(deliveries)
@@ -229,6 +235,19 @@ def drop_log_line() -> None:
     writer.flush()
 
 
+class AheadStore(Store):
+    """Store with a clock that is ahead."""
+
+    async def clock_difference_seconds(self) -> float:
+        return 5.0
+
+
+async def exhaust_files() -> None:
+    """Check the open files while none can be opened."""
+    with no_free_files(), contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(watch_open_files(), 0.1)
+
+
 async def main(url: str) -> None:
     environ = {
         "WAYBILL_REDIS_URL": url,
@@ -241,6 +260,8 @@ async def main(url: str) -> None:
     await break_ingress(settings)
     await cause_denied_admin_calls(settings)
     log_admin_changes()
+    await exhaust_files()
+    await ClockCheck().measure(AheadStore(settings))
     await cause_library_lines()
     drop_log_line()
 

@@ -7,5 +7,10 @@ from workers.actions.http import Http
 from workers.actions.log import Log
 from workers.actions.platform_write import platform_actions
 from workers.actions.publish import Publish
+from workers.actions.slack import Slack
+from workers.actions.teams import Teams
+from workers.actions.webhook import Webhook
 
-ACTIONS: tuple[type[Action], ...] = (Log, Http, Emit, Publish, *platform_actions(KINDS))
+ACTIONS: tuple[type[Action], ...] = (
+    Log, Http, Slack, Teams, Webhook, Emit, Publish, *platform_actions(KINDS),
+)  # fmt: skip

@@ -137,16 +137,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
             body=body,
             content_type=inputs.get("content_type", content_type),
         )
-        answer = await destination.send(
-            request,
-            SendContext(
-                idempotency_key=context.idempotency_key,
-                is_repeated=context.is_repeated,
-                traceparent=context.traceparent,
-                seconds_max=context.resource("action_timeout_seconds"),
-                exchange=context.exchange,
-            ),
-        )
+        answer = await destination.send(request, SendContext.of(context))
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
 
 
@@ -216,7 +207,7 @@ def _check_query(query: Mapping[str, str]) -> None:
 def _find_destination(destinations: Destinations, inputs: Mapping[str, Any]) -> tuple[HttpDestination, str]:
     """Return the destination of rendered inputs, and the path below its URL."""
     if "destination" in inputs:
-        return destinations.http(inputs["destination"]), inputs["path"]
+        return destinations.find(inputs["destination"], HttpDestination), inputs["path"]
     url: str = inputs["url"]
     parts = urlsplit(url)
     path = url[len(f"{parts.scheme}://{parts.netloc}") :].partition("#")[0]

@@ -15,11 +15,24 @@ from workers.processing.history import StoredEffect
 class EffectContext(Struct, frozen=True):
     """Event and attempt of the effects, for log lines, history entries and actions."""
 
-    event_id: str
-    source: str
-    traceparent: str | None
+    event: Event
     attempt: int
     generation: int = 0
+
+    @property
+    def event_id(self) -> str:
+        """Id of the event."""
+        return self.event.id
+
+    @property
+    def source(self) -> str:
+        """Name of the event's source."""
+        return self.event.source
+
+    @property
+    def traceparent(self) -> str | None:
+        """Trace of the delivery."""
+        return self.event.traceparent
 
 
 class RunningAction:
@@ -38,6 +51,7 @@ class RunningAction:
         self._index = index
         self.idempotency_key = effect.idempotency_key(context.event_id, context.generation)
         self.is_repeated = is_repeated
+        self.event = context.event
         self.event_id = context.event_id
         self.source = context.source
         self.rule = effect.rule_id

@@ -84,7 +84,7 @@ class Attempt:
 
     def effect_context(self, event: Event) -> EffectContext:
         """Return the context for the effects of this attempt."""
-        return EffectContext(event.id, event.source, event.traceparent, self.head.attempts, self.head.generation)
+        return EffectContext(event, self.head.attempts, self.head.generation)
 
     def start_effects(self, effects: EffectsRun, stored: Sequence[StoredEffect], lane: str) -> None:
         """Take note of a run of the `stored` effects, before it starts."""

@@ -185,6 +185,13 @@ METRICS = (
         "A port has WAYBILL_CONNECTIONS_MAX connections: others are closed, or new ones rejected.",
     ),
     Alert(
+        "WaybillFilesExhausted",
+        "sum by (namespace) (increase(waybill_files_exhausted_total{$scope}[5m])) > 0",
+        "0m",
+        "critical",
+        "A pod has no file descriptor left: new connections are closed without a response.",
+    ),
+    Alert(
         "WaybillFetchesFail",
         _half_fail("waybill_fetches_total", "namespace, platform"),
         "10m",
@@ -255,6 +262,13 @@ METRICS = (
         "10m",
         "warning",
         "The event loop of a process is held for more than 0.25 s.",
+    ),
+    Alert(
+        "WaybillClockSkewed",
+        "max by (namespace) (abs(waybill_clock_difference_seconds{$scope})) > 1",
+        "5m",
+        "warning",
+        "The clock of a pod and the clock of the store differ by more than a second.",
     ),
     Alert(
         "WaybillLogLinesDropped",

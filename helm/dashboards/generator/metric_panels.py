@@ -369,6 +369,18 @@ PROCESSES = Row(
             "ops",
         ),
         Panel(
+            "Checks without a free file descriptor",
+            "bars",
+            (Metric(_rate("waybill_files_exhausted_total", "pod"), "{{pod}}"),),
+            "ops",
+        ),
+        Panel(
+            "Clock of the store minus clock of the pod",
+            "lines",
+            (Metric("max by (pod) (waybill_clock_difference_seconds{$scope})", "{{pod}}"),),
+            "s",
+        ),
+        Panel(
             "Versions",
             "table",
             (Metric("count by (component, version) (waybill_build_info{$scope})"),),

@@ -1,4 +1,4 @@
-"""Configuration of an HTTP destination: address, credentials, signature, and what requests contain."""
+"""Configuration of targets over HTTP: address, connection, credentials, signature and fixed headers."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,19 +59,15 @@ class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ca_file: FilePath | None = None
 
 
-class HttpConfig(DestinationConfig, frozen=True, kw_only=True, tag="http"):
-    """HTTP destination. `url` is the base of all paths; a URL that contains a secret is a reference.
+class TargetConfig(DestinationConfig, frozen=True, kw_only=True):
+    """Address and connection of a target that is called over HTTP. A `url` that contains a secret is a reference.
 
-    `headers` are sent with every request. `allow_private_host` admits a target with a private address.
+    `allow_private_host` admits a target with a private address.
     """
 
     url: str | SecretRef
-    auth: Auth = NoAuth()
-    signature: RequestSignature | None = None
     tls: TlsConfig | None = None
-    headers: dict[HeaderName, str | SecretRef] = field(default_factory=dict[str, str | SecretRef])
     timeouts: TimeoutsConfig = TimeoutsConfig()
-    idempotency: IdempotencyConfig = IdempotencyConfig()
     allow_private_host: bool = False
 
     @property
@@ -83,6 +79,31 @@ class HttpConfig(DestinationConfig, frozen=True, kw_only=True, tag="http"):
         """Yield the mistakes; `at` is the destination's path in waybill.yaml."""
         yield from super().check(at, environ)
         yield from _check_url(self.url, f"{at}.url", environ)
+        if self.tls is not None:
+            yield from _check_tls(self.tls, f"{at}.tls")
+
+    def warnings(self, at: str) -> Iterator[str]:
+        """Yield the warnings about a destination without mistakes."""
+        yield from super().warnings(at)
+        plain = isinstance(self.url, str) and self.url.startswith("http://")
+        if (plain or self._has_plain_token_url()) and any(secrets(self, at)) and not self.allow_private_host:
+            yield f"{at}.url: http sends the credentials unencrypted; use https"
+
+    def _has_plain_token_url(self) -> bool:
+        return False
+
+
+class HttpConfig(TargetConfig, frozen=True, kw_only=True, tag="http"):
+    """HTTP destination. `url` is the base of all paths. `headers` are sent with every request."""
+
+    auth: Auth = NoAuth()
+    signature: RequestSignature | None = None
+    headers: dict[HeaderName, str | SecretRef] = field(default_factory=dict[str, str | SecretRef])
+    idempotency: IdempotencyConfig = IdempotencyConfig()
+
+    def check(self, at: str, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+        """Yield the mistakes; `at` is the destination's path in waybill.yaml."""
+        yield from super().check(at, environ)
         if len(self.headers) > HEADERS_MAX:
             yield ConfigError(f"{at}.headers", f"has more than {HEADERS_MAX} headers", "remove some")
         for name, value in self.headers.items():
@@ -92,16 +113,9 @@ class HttpConfig(DestinationConfig, frozen=True, kw_only=True, tag="http"):
                 yield ConfigError(f"{at}.{place}", f"{name} is set by Waybill", "use another header")
         if self.signature is not None:
             yield from self.signature.check(f"{at}.signature", environ)
-        if self.tls is not None:
-            yield from _check_tls(self.tls, f"{at}.tls")
 
-    def warnings(self, at: str) -> Iterator[str]:
-        """Yield the warnings about a destination without mistakes."""
-        yield from super().warnings(at)
-        plain = isinstance(self.url, str) and self.url.startswith("http://")
-        token_url = self.auth.token_url if isinstance(self.auth, ClientCredentialsAuth) else ""
-        if (plain or token_url.startswith("http://")) and any(secrets(self, at)) and not self.allow_private_host:
-            yield f"{at}.url: http sends the credentials unencrypted; use https"
+    def _has_plain_token_url(self) -> bool:
+        return isinstance(self.auth, ClientCredentialsAuth) and self.auth.token_url.startswith("http://")
 
     def _auth_header(self) -> str:
         return self.auth.name if isinstance(self.auth, HeaderAuth) else ""

@@ -132,7 +132,10 @@ class HttpDestination:
 
     async def probe(self, method: str, path: str) -> Probe:
         """Send a test request without limits and retries. Return the request and the answer without secrets."""
-        request = OutgoingRequest(method=method, path=path)
+        return await self.probe_request(OutgoingRequest(method=method, path=path))
+
+    async def probe_request(self, request: OutgoingRequest) -> Probe:
+        """As `probe`, with any request."""
         prepared = await self.prepare(request, SendContext(idempotency_key=f"test:{new_event_id()}"))
         try:
             answer = await self._call(prepared, self.config.timeouts.total_seconds, body_needed=True)

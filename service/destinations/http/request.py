@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct, field
 
+from service.actions import ActionContext
 from service.destinations.http.config import IdempotencyForm
 from service.errors import PermanentError
 from service.exchange import Exchange
@@ -41,6 +42,17 @@ class SendContext(Struct, frozen=True, kw_only=True):
     traceparent: str | None = None
     seconds_max: float = 20.0
     exchange: Exchange = field(default_factory=Exchange)
+
+    @classmethod
+    def of(cls, context: ActionContext) -> "SendContext":
+        """Return the attempt of a running action."""
+        return cls(
+            idempotency_key=context.idempotency_key,
+            is_repeated=context.is_repeated,
+            traceparent=context.traceparent,
+            seconds_max=context.resource("action_timeout_seconds"),
+            exchange=context.exchange,
+        )
 
 
 class PreparedRequest(Struct, frozen=True, kw_only=True):

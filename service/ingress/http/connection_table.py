@@ -9,11 +9,12 @@ import resource
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from service.ingress.limits.client_address import address_block, is_trusted
+from service.ingress.limits.client_address import address_block
 from service.log import get_logger
 from service.metrics.families import CONNECTIONS_CLOSED
 from service.settings import Settings
 from service.ssrf_guard import parse_cidrs
+from service.trusted_proxies import is_trusted
 
 if TYPE_CHECKING:
     from service.ingress.http.connection_limits import LimitedConnection

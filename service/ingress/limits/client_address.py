@@ -5,17 +5,17 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from service.ssrf_guard import Network
+from service.trusted_proxies import is_address, is_trusted, unmapped
 
 HOPS_MAX = 10
 HOP_CHARACTERS_MAX = 64
-MAPPED_PREFIX = "::ffff:"
 IPV6_PREFIX_BITS = 64
 """An IPv6 sender usually controls a /64, so all its addresses count as one."""
 
 
 def client_address(peer: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> str:
     """Return the last untrusted address of X-Forwarded-For. Entries left of it can be forged."""
-    peer = _unmapped(peer)
+    peer = unmapped(peer)
     if not trusted or not is_trusted(peer, trusted):
         return peer
     for hop in reversed(headers.get("x-forwarded-for", "").rsplit(",", HOPS_MAX)[-HOPS_MAX:]):
@@ -43,17 +43,6 @@ def address_block(address: str) -> str:
     return str(ip_network((parsed, IPV6_PREFIX_BITS), strict=False))
 
 
-@lru_cache(maxsize=4_096)
-def is_trusted(address: str, trusted: tuple[Network, ...]) -> bool:
-    """Return true if the address is in one of the networks."""
-    return _is_address(address) and any(ip_address(_unmapped(address)) in network for network in trusted)
-
-
-def _unmapped(address: str) -> str:
-    """Return the IPv4 address of an IPv4-mapped one, which a socket for both families has for IPv4 clients."""
-    return address[len(MAPPED_PREFIX) :] if address.startswith(MAPPED_PREFIX) and "." in address else address
-
-
 def _parse_hop(hop: str) -> str | None:
     """Return the address of a hop without its optional port, None if it is not an address."""
     # A zone, as in fe80::1%eth0, has a meaning only on the proxy's own machine.
@@ -63,12 +52,4 @@ def _parse_hop(hop: str) -> str | None:
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:
         hop = hop.partition(":")[0]
-    return hop if _is_address(hop) else None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return hop if is_address(hop) else None

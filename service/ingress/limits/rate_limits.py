@@ -12,11 +12,12 @@ from collections.abc import Mapping
 
 from service.errors import Rejection
 from service.ingestion.sources import Source
-from service.ingress.limits.client_address import address_block, client_address, is_trusted
+from service.ingress.limits.client_address import address_block, client_address
 from service.ingress.limits.token_bucket import TokenBuckets
 from service.log import get_logger
 from service.settings import Settings
 from service.ssrf_guard import parse_cidrs
+from service.trusted_proxies import is_trusted
 
 BURST_SECONDS = 5.0
 """Burst size in seconds of the rate."""
@@ -25,6 +26,8 @@ BYTES_PER_REJECTION = 4_096
 """Body bytes, as sent, that count as one more rejection. `service.ingress.request.body` limits their expansion."""
 
 LOG_INTERVAL_SECONDS = 1.0
+WARNING_INTERVAL_SECONDS = 3_600.0
+"""Interval of `proxy.untrusted`, which `waybill doctor` reports for a day."""
 
 
 class RateLimited(Rejection):
@@ -43,23 +46,28 @@ class RateLimits:
         self._rejections = _buckets(settings.address_rejections_per_second_max)
         self._accepted = _buckets(settings.source_deliveries_per_second_max)
         self._unlogged = 0
-        self._warned = False
+        self._warning_due = 0.0
         self._log = get_logger().bind()
 
     def address_of(self, peer: str, headers: Mapping[str, str]) -> str:
         """Return the client address, taking trusted proxies into account."""
         return client_address(peer, headers, self._trusted) if self._trusted else peer
 
-    def warn_of_untrusted_proxy(self, peer: str, headers: Mapping[str, str]) -> None:
-        """Log once that a verified delivery came through a proxy that is not trusted: all its senders are one client.
+    def warn_of_untrusted_proxy(self, peer: str, headers: Mapping[str, str]) -> bool:
+        """Log that a verified delivery came through a proxy that is not trusted: all its senders are one client.
 
-        Only verified deliveries count, or anyone could cause the warning.
+        Only verified deliveries count, or anyone could cause the warning. Once an hour.
+
+        Returns:
+            Whether the line was logged.
         """
-        if self._warned or "x-forwarded-for" not in headers or is_trusted(peer, self._trusted):
-            return
-        self._warned = True
+        now = time.monotonic()
+        if now < self._warning_due or "x-forwarded-for" not in headers or is_trusted(peer, self._trusted):
+            return False
+        self._warning_due = now + WARNING_INTERVAL_SECONDS
         fix = "add the addresses of the proxy to WAYBILL_TRUSTED_PROXIES, so that each sender has its own rate limit"
         self._log.warning("proxy.untrusted", peer=peer, fix=fix)
+        return True
 
     def is_limited(self, address: str, source: str) -> bool:
         """Return true if too many recent deliveries of this client to this source were rejected."""

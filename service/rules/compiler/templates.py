@@ -28,10 +28,11 @@ from service.rules.masking import MASK
 from service.rules.previous_state import Digest
 from service.rules.scope import Scope, Value
 
-Style = Literal["json", "json_text", "struct", "log", "url", "header", "xml"]
+Style = Literal["json", "json_text", "struct", "text", "log", "url", "header", "xml", "slack"]
 """Format of values: plain with numbers as numbers (`json`) or as text (`json_text`), plain for a struct that converts
-them, with decimals as text (`struct`), personal values masked (`log`), percent-encoded and required (`url`), required
-and on one line (`header`), escaped for XML and without characters that XML does not allow (`xml`)."""
+them, with decimals as text (`struct`), always text (`text`), personal values masked (`log`), percent-encoded and
+required (`url`), required and on one line (`header`), escaped for XML and without characters that XML does not allow
+(`xml`), escaped for Slack (`slack`)."""
 
 Render = Callable[[Scope], Any]
 
@@ -264,6 +265,8 @@ def _encode_text(text: str, style: Style, path: str) -> str:
         return quote(text, safe="")
     if style == "xml":
         return escape(_NOT_XML.sub("", text), XML_QUOTES)
+    if style == "slack":
+        return escape(text)
     if style == "header" and _CONTROL.search(text):
         raise RenderError(f"{path} contains characters that a header does not allow")
     return text

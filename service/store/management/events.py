@@ -17,6 +17,7 @@ Index = Literal["open", "dead", "ended"]
 
 CALL_SECONDS_MAX = 5.0
 PAGE_EVENTS_MAX = 200
+ID_PAGE_MAX = 10_000
 DAMAGED_BYTES_MAX = 300
 RECEIVED_PREFIX = b'{"entry":"received"'
 
@@ -103,6 +104,16 @@ class EventReader:
         arguments = (index, highest, offset, events_max)
         rows: list[list[bytes]] = await self._client.call(PAGE, arguments, seconds_max=CALL_SECONDS_MAX)
         return [_summary([cell.decode(errors="replace") for cell in row[:-1]], row[-1]) for row in rows]
+
+    async def newest_ids(self, index: Index, offset: int) -> list[str]:
+        """Return at most ID_PAGE_MAX ids of an index, newest first, from `offset`.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        stop = offset + ID_PAGE_MAX - 1
+        ids: list[bytes] = await self._client.command("ZRANGE", self._keys.named(index), offset, stop, "REV")
+        return [event_id.decode(errors="replace") for event_id in ids]
 
     async def ids_of(self, index: Index, record: str) -> list[str]:
         """Return the ids of all events of a record in an index.

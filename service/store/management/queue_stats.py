@@ -37,13 +37,28 @@ class QueueStatsReader:
         self._client = client
         self._workers_key = keys.named("workers")
 
-    async def heartbeat(self, worker: str, running: int, now: float, seconds_max: float) -> None:
-        """Write a heartbeat that expires after `seconds_max`.
+    async def clock(self) -> float:
+        """Return the time of the store, in seconds since the epoch.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        await self._client.command("HSET", self._workers_key, worker, f"{now + seconds_max:.0f} {running}")
+        seconds, microseconds = map(int, await self._client.command("TIME"))
+        return seconds + microseconds / 1_000_000
+
+    async def heartbeat(
+        self, worker: str, running: int, now: float, seconds_max: float, difference_seconds: float = 0.0
+    ) -> None:
+        """Write a heartbeat that expires `seconds_max` after `now`, which is the time of the store.
+
+        `difference_seconds` is the store's clock minus the clock of the worker.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        await self._client.command(
+            "HSET", self._workers_key, worker, f"{now + seconds_max:.0f} {running} {difference_seconds:.3f}"
+        )
 
     async def remove_worker(self, worker: str) -> None:
         """Remove the heartbeat of a worker that stops.
@@ -53,17 +68,17 @@ class QueueStatsReader:
         """
         await self._client.command("HDEL", self._workers_key, worker)
 
-    async def sample(self, now: float) -> QueueStats:
-        """Return the statistics at `now` (seconds since the epoch).
+    async def sample(self) -> QueueStats:
+        """Return the statistics.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
         reply = await self._client.call(QUEUE_STATS, (), seconds_max=0)
-        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms = reply
+        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms, now_ms = reply
         memory_bytes, memory_percent = await self.memory()
         heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
-        alive = [int(running) for until, running in map(bytes.split, heartbeats) if float(until) >= now]
+        alive = [int(running) for until, running, *_ in map(bytes.split, heartbeats) if float(until) * 1000 >= now_ms]
         # From the heartbeats: counting leases would require a scan of all keys.
         running = sum(alive)
         # Never negative: the three numbers are read at different times.

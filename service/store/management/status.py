@@ -18,11 +18,16 @@ CALL_SECONDS_MAX = 5.0
 
 
 class Heartbeat(Struct, frozen=True):
-    """Last heartbeat of a worker: its running jobs, and the expiry of the heartbeat (seconds since the epoch)."""
+    """Last heartbeat of a worker: its running jobs, and the expiry of the heartbeat (seconds since the epoch).
+
+    `clock_difference_seconds` is the store's clock minus the clock of the worker.
+    """
 
     worker: str
     running: int
     until: float
+    alive: bool
+    clock_difference_seconds: float
 
 
 class SweepState(Struct, frozen=True):
@@ -111,10 +116,11 @@ class StoreInspector:
             StoreUnavailable: The store does not answer.
         """
         flat: list[bytes] = await self._client.command("HGETALL", self._keys.named("workers"))
+        now = int((await self._client.command("TIME"))[0])
         found: list[Heartbeat] = []
         for name, heartbeat in zip(flat[::2], flat[1::2], strict=True):
-            until, _, running = heartbeat.decode().partition(" ")
-            found.append(Heartbeat(name.decode(), int(running), float(until)))
+            until, running, difference = map(float, heartbeat.split())
+            found.append(Heartbeat(name.decode(), int(running), until, until >= now, difference))
         return sorted(found, key=lambda heartbeat: heartbeat.worker)
 
     async def sweep(self) -> SweepState:

@@ -82,7 +82,7 @@ def test_every_command_prints_by_the_function_that_escapes_control_characters() 
 
 
 def test_every_command_with_results_can_print_json() -> None:
-    assert {path for path, command in COMMANDS.items() if "--json" not in options(command)} == WITHOUT_JSON.keys()
+    assert {path for path, command in COMMANDS.items() if "--output" not in options(command)} == WITHOUT_JSON.keys()
 
 
 def test_every_destructive_command_has_an_option_that_skips_the_confirmation() -> None:

@@ -209,9 +209,8 @@ async def test_every_command_has_the_same_result_through_stores_and_api(
 ) -> None:
     for line in COMMANDS:
         words = [_word(installation, word) for word in line.split()]
-        as_json = (
-            [] if words[:2] in (["quarantine", "show"], ["platforms", "get"], ["platforms", "write"]) else ["--json"]
-        )
+        prints_json = words[:2] in (["quarantine", "show"], ["platforms", "get"], ["platforms", "write"])
+        as_json = [] if prints_json else ["-o", "json"]
         directly = await run(*words, *as_json)
         remotely = await run(*words, *as_json, **installation.api_environ())
         assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), line
@@ -245,7 +244,7 @@ async def test_a_change_is_applied_once_and_written_to_the_audit_log(
     words = [_word(installation, word) for word in change.split()]
     more = installation.api_environ("operator") if access == "api" else {"USER": "ann"}
     capfd.readouterr()
-    done = await run(*words, "--json", **more)
+    done = await run(*words, "-o", "json", **more)
     assert done.exit_code == 0, done.output
     assert [row["result"] for row in rows(done)] == [result]
     (line,) = _audited(capfd)
@@ -253,7 +252,7 @@ async def test_a_change_is_applied_once_and_written_to_the_audit_log(
     via, actor = ("api", "ann-operator") if access == "api" else ("command", "ann")
     assert (line["via"], line["actor"]) == (via, actor)
     assert line["client_host"]
-    again = await run(*words, "--json", **more)
+    again = await run(*words, "-o", "json", **more)
     assert [row["result"] for row in rows(again) if row["result"] == result] == []
 
 
@@ -268,7 +267,7 @@ async def test_a_quarantined_delivery_is_released_or_deleted(
     capfd.readouterr()
     assert (await run("quarantine", "delete", "--all", "--yes", **more)).stdout == "1 delivery deleted\n"
     assert [line["audit_action"] for line in _audited(capfd)] == ["delivery.deleted"]
-    assert (await run("quarantine", "list", "--json", **more)).stdout == ""
+    assert (await run("quarantine", "list", "-o", "json", **more)).stdout == ""
 
 
 @pytest.mark.parametrize("access", ["stores", "api"])
@@ -279,11 +278,11 @@ async def test_rules_are_applied_and_rolled_back_and_written_to_the_audit_log(
     file = tmp_path / "other.yaml"
     file.write_text("- {id: other, type: customer}\n")
     capfd.readouterr()
-    (applied,) = rows(await run("rules", "apply", str(file), "--note", "new", "--json", **more))
+    (applied,) = rows(await run("rules", "apply", str(file), "--note", "new", "-o", "json", **more))
     assert (applied["rules"], applied["changed"]) == (1, True)
-    assert [line["id"] for line in rows(await run("rules", "list", "--json", **more))] == ["other"]
+    assert [line["id"] for line in rows(await run("rules", "list", "-o", "json", **more))] == ["other"]
     assert "already active" in (await run("rules", "apply", str(file), **more)).stdout
-    (back,) = rows(await run("rules", "rollback", installation.first, "--json", **more))
+    (back,) = rows(await run("rules", "rollback", installation.first, "-o", "json", **more))
     assert (back["version"], back["changed"]) == (installation.first, True)
     audited = [(line["audit_action"], line["target"], line["via"]) for line in _audited(capfd)]
     via = "api" if access == "api" else "command"
@@ -291,7 +290,7 @@ async def test_rules_are_applied_and_rolled_back_and_written_to_the_audit_log(
         ("rulebook.applied", applied["version"], via),
         ("rulebook.rolled_back", installation.first, via),
     ]
-    newest, *_ = rows(await run("rules", "history", "--json", **more))
+    newest, *_ = rows(await run("rules", "history", "-o", "json", **more))
     assert newest["author"] == ("ann-admin" if access == "api" else "ann")
 
 
@@ -303,7 +302,7 @@ async def test_rules_are_evaluated_in_a_dry_run(
     file = tmp_path / "candidate.yaml"
     file.write_text("- {id: other, type: customer}\n")
     for words in ((), ("--version", installation.first), ("--rules", str(file))):
-        done = await run("rules", "dry-run", "--last", "5", *words, "--json", **more)
+        done = await run("rules", "dry-run", "--last", "5", *words, "-o", "json", **more)
         assert done.stdout, done.output
         comparison = json.loads(done.stdout)
         assert (done.exit_code, comparison["live"] == comparison["candidate"]) == (0, not words)
@@ -324,14 +323,14 @@ async def test_a_customer_is_erased(
 ) -> None:
     more = installation.api_environ() if access == "api" else {}
     capfd.readouterr()
-    done = await run("erase-customer", "pack", "77", "--yes", "--json", **more)
+    done = await run("erase-customer", "pack", "77", "--yes", "-o", "json", **more)
     assert done.exit_code == 0, done.output
     (report,) = rows(done)
     assert (report["events"], report["quarantined_deliveries"], report["in_progress"]) == (1, 1, 0)
     assert [(line["audit_action"], line["target"]) for line in _audited(capfd)] == [
         ("customer.erased", "pack:customer:77")
     ]
-    (left,) = rows(await run("erase-customer", "pack", "77", "--dry-run", "--json", **more))
+    (left,) = rows(await run("erase-customer", "pack", "77", "--dry-run", "-o", "json", **more))
     assert {
         name: left[name] for name in ("events", "quarantined_deliveries", "hints", "stream_entries")
     } == dict.fromkeys(("events", "quarantined_deliveries", "hints", "stream_entries"), 0)
@@ -360,10 +359,10 @@ async def test_the_role_of_the_token_limits_commands(
 async def test_bodies_are_shown_redacted_to_operators(
     *, role: Role, body: bool, inputs: bool, installation: SampleInstallation, run: Run
 ) -> None:
-    (queued,) = rows(await run("events", "show", installation.queued, "--json", **installation.api_environ(role)))
+    (queued,) = rows(await run("events", "show", installation.queued, "-o", "json", **installation.api_environ(role)))
     assert (queued["body"] is not None) == body
     assert "ada@example.com" not in json.dumps(queued)
-    (ended,) = rows(await run("events", "show", installation.ended, "--json", **installation.api_environ(role)))
+    (ended,) = rows(await run("events", "show", installation.ended, "-o", "json", **installation.api_environ(role)))
     assert (ended["effects"][0]["inputs"] is not None) == inputs
     quarantined = json.loads(
         (await run("quarantine", "show", installation.quarantined, **installation.api_environ(role))).stdout
@@ -423,7 +422,7 @@ async def test_an_explanation_contains_the_reason_of_the_wait(installation: Samp
     deferral = ("waiting_for", "account_throttled", "next_ms", 1_800_000_000_000)
     await installation.harness.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
     for variables in ({}, installation.api_environ()):
-        (explained,) = rows(await run("explain", installation.queued, "--json", **variables))
+        (explained,) = rows(await run("explain", installation.queued, "-o", "json", **variables))
         assert (explained["waiting_for"], explained["next_attempt_at"]) == (
             "account_throttled",
             "2027-01-15T08:00:00.000Z",

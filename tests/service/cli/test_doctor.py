@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def failures(found: list[dict[str, Any]]) -> dict[str, str]:
 @pytest.mark.usefixtures("box")
 async def test_all_checks_pass_in_a_complete_installation(run: Run, store: Store) -> None:
     await store.rulebook.publish("v1", b"{}", "a", "", None)
-    result = await run("doctor", "--json")
+    result = await run("doctor", "-o", "json")
     found = rows(result)
     assert (result.exit_code, failures(found)) == (0, {})
     parts = {row["part"] for row in found}
@@ -61,14 +62,14 @@ async def test_a_source_without_webhooks_is_counted(run: Run, config_path: Path)
     config = await asyncio.to_thread(config_path.read_text)
     polled = "sources:\n  flow-poll: {platform: flow, poll: {every: 5m, record: customer}}"
     await asyncio.to_thread(config_path.write_text, config.replace("sources:", polled, 1))
-    found = rows(await run("doctor", "--json"))
+    found = rows(await run("doctor", "-o", "json"))
     details = [row["detail"] for row in found if row["part"] == "configuration" and row["result"] == "ok"]
     assert details == ["5 platforms, 10 sources"]
 
 
 @pytest.mark.usefixtures("box", "store")
 async def test_failed_checks_are_listed_and_end_with_code_1(run: Run) -> None:
-    result = await run("doctor", "--json", API="not the token")
+    result = await run("doctor", "-o", "json", API="not the token")
     failed = failures(rows(result))
     assert result.exit_code == 1
     assert {part for part in failed if part.startswith("platform")} == {
@@ -80,7 +81,7 @@ async def test_failed_checks_are_listed_and_end_with_code_1(run: Run) -> None:
 
 
 async def test_unreachable_platforms_and_an_unreachable_store_are_reported(run: Run, tmp_path: Path) -> None:
-    failed = failures(rows(await run("doctor", "--json", WAYBILL_REDIS_URL=f"unix://{tmp_path}/nobody.sock")))
+    failed = failures(rows(await run("doctor", "-o", "json", WAYBILL_REDIS_URL=f"unix://{tmp_path}/nobody.sock")))
     assert failed["platform pack"].startswith("connect")
     assert any(part.startswith("store") and "store_unavailable" in detail for part, detail in failed.items())
 
@@ -89,7 +90,7 @@ async def test_a_store_that_is_not_durable_is_reported_with_the_fix(
     run: Run, own_valkey: Callable[..., EmbeddedValkey]
 ) -> None:
     server = own_valkey("--appendfsync", "everysec")
-    failed = failures(rows(await run("doctor", "--json", WAYBILL_REDIS_URL=server.url)))
+    failed = failures(rows(await run("doctor", "-o", "json", WAYBILL_REDIS_URL=server.url)))
     assert any("CONFIG SET appendfsync always" in detail for detail in failed.values())
 
 
@@ -106,7 +107,7 @@ async def test_a_store_that_is_not_durable_is_reported_with_the_fix(
 async def test_a_configuration_error_is_reported_with_its_path(
     variables: dict[str, str], part: str, message: str, run: Run
 ) -> None:
-    result = await run("doctor", "--json", **variables)
+    result = await run("doctor", "-o", "json", **variables)
     assert result.exit_code == 1
     assert any(row["part"] == part and message in row["detail"] for row in rows(result) if row["result"] == "failed")
 
@@ -123,8 +124,51 @@ async def test_high_memory_usage_is_a_warning(run: Run, own_valkey: Callable[...
     with redis.Redis(unix_socket_path=server.url.removeprefix("unix://")) as client:
         for number in range(24):
             client.set(f"ballast {number}", bytes(500_000))
-    found = rows(await run("doctor", "--json", WAYBILL_REDIS_URL=server.url))
+    found = rows(await run("doctor", "-o", "json", WAYBILL_REDIS_URL=server.url))
     assert any(row["check"] == "memory" and row["result"] == "warning" for row in found)
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "result", "text"),
+    [
+        (None, "", "ok", "directly or through a trusted proxy"),
+        ("10.1.2.3", "", "warning", "from 10.1.2.3, which WAYBILL_TRUSTED_PROXIES is not set and does not name"),
+        ("10.1.2.3", "10.9.0.0/16", "warning", "from 10.1.2.3, which WAYBILL_TRUSTED_PROXIES does not name"),
+        ("10.1.2.3", "all", "warning", "does not name"),
+        ("::ffff:10.1.2.3", "10.0.0.0/8", "ok", "is now"),
+    ],
+)
+async def test_an_untrusted_proxy_of_the_last_day_is_reported(
+    *, peer: str | None, trusted: str, result: str, text: str, run: Run, store: Store
+) -> None:
+    if peer:
+        await store.record_untrusted_proxy(peer)
+    found = rows(await run("doctor", "--json", WAYBILL_TRUSTED_PROXIES=trusted))
+    (row,) = [row for row in found if row["check"] == "trusted proxies"]
+    assert (row["result"], text in row["detail"]) == (result, True), row
+
+
+@pytest.mark.usefixtures("store")
+async def test_proxies_that_trust_everyone_or_are_invalid_are_reported(run: Run) -> None:
+    for trusted, result, text in (
+        ("10.0.0.0/8,0.0.0.0/0", "warning", "0.0.0.0/0 trusts everyone"),
+        ("all", "failed", "'all' does not appear to be"),
+    ):
+        found = rows(await run("doctor", "--json", WAYBILL_TRUSTED_PROXIES=trusted))
+        (row,) = [row for row in found if row["check"] == "WAYBILL_TRUSTED_PROXIES"]
+        assert (row["result"], text in row["detail"]) == (result, True), row
+    checked = await run("check", WAYBILL_TRUSTED_PROXIES="::/0")
+    assert "warning   WAYBILL_TRUSTED_PROXIES: ::/0 trusts everyone" in checked.stdout
+
+
+async def test_a_worker_whose_clock_differs_is_reported(run: Run, store: Store) -> None:
+    for name, seconds, difference in (("w-1", 600, 0.2), ("w-2", 600, -7.5), ("w-dead", -600, 9.0)):
+        await store.queue_stats.heartbeat(name, 0, time.time(), seconds, difference)
+    (row,) = [row for row in rows(await run("doctor", "--json")) if row["check"] == "clocks of workers"]
+    assert row["result"] == "warning"
+    assert "that of w-2 by 7.500 s. Fix: synchronize the clocks" in row["detail"]
+    listed = {row["name"]: row["clock_difference_seconds"] for row in rows(await run("workers", "--json"))}
+    assert listed == {"w-1": 0.2, "w-2": -7.5, "w-dead": 9.0}
 
 
 @pytest.mark.parametrize(("status", "result"), [(404, "ok"), (400, "ok"), (403, "failed"), (503, "failed")])
@@ -134,7 +178,7 @@ async def test_a_rejected_probe_id_shows_that_the_credentials_are_accepted(
     fault = {"match": "/pack_cloud/v1/organizations/org_1/customers", "times": 9, "status": status}
     async with aiohttp.ClientSession() as session, session.post(f"{box.url}/_sandbox/faults", json=fault) as response:
         assert response.status < 300, await response.text()
-    found = rows(await run("doctor", "--json"))
+    found = rows(await run("doctor", "-o", "json"))
     platform = next(row for row in found if row["part"] == "platform pack")
     assert platform["result"] == result
     assert str(status) in platform["detail"]
@@ -148,7 +192,7 @@ async def test_documented_fields_that_a_record_does_not_contain_are_listed(
     catalog = box.sandbox.catalog
     catalog.put("pack_cloud", "purchase_order", "po-9", {"status": "created", "purchase_order_lines": []})
     catalog.put("pack_cloud", "customer", "c-9", {"billing_address": None, "delivery_address": {}})
-    found = rows(await run("doctor", "--json", "--record", "pack:customer:c-9", "--record", "shop:customer:1"))
+    found = rows(await run("doctor", "-o", "json", "--record", "pack:customer:c-9", "--record", "shop:customer:1"))
     details = {row["check"]: row for row in found if row["part"] == "platform pack"}
     assert details["fields of purchase_order"]["result"] == "warning"
     assert details["fields of purchase_order"]["detail"] == (
@@ -161,7 +205,7 @@ async def test_documented_fields_that_a_record_does_not_contain_are_listed(
     config = await asyncio.to_thread(config_path.read_text)
     mapped = "kind: pack_cloud, map: {customer: {shipping_address: /delivery_address}}"
     await asyncio.to_thread(config_path.write_text, config.replace("kind: pack_cloud", mapped))
-    found = rows(await run("doctor", "--json", "--record", "pack:customer:c-9"))
+    found = rows(await run("doctor", "-o", "json", "--record", "pack:customer:c-9"))
     (detail,) = [row["detail"] for row in found if row["check"] == "fields of customer" and "c-9" in row["detail"]]
     assert "shipping_address.street" in detail, "the object is found, its fields are not"
     assert "shipping_address," not in detail
@@ -169,19 +213,19 @@ async def test_documented_fields_that_a_record_does_not_contain_are_listed(
 
 @pytest.mark.usefixtures("store")
 async def test_a_record_that_cannot_be_fetched_is_a_warning(run: Run, box: SandboxHandle) -> None:
-    found = rows(await run("doctor", "--json", "--record", "pack:customer:missing-1", "--record", "pack:invoice:1"))
+    found = rows(await run("doctor", "-o", "json", "--record", "pack:customer:missing-1", "--record", "pack:invoice:1"))
     details = {row["check"]: (row["result"], row["detail"]) for row in found if row["part"] == "platform pack"}
     assert details["fields of customer"] == ("warning", "customer missing-1 does not exist")
     assert details["fields of invoice"] == ("warning", "unknown_kind: pack has no invoice to fetch")
     box.sandbox.catalog.put("pack_cloud", "purchase_order", "1", {})
     box.sandbox.catalog.delete("pack_cloud", "purchase_order", "1")
-    found = rows(await run("doctor", "--json"))
+    found = rows(await run("doctor", "-o", "json"))
     (row,) = [row for row in found if row["part"] == "platform pack" and row["check"] == "fields of purchase_order"]
     assert (row["result"], row["detail"]) == ("skipped", "the first page of purchase_order is empty")
     assert "write ACCOUNT:KIND:ID" in str((await run("doctor", "--record", "pack")).exception)
 
 
 async def test_the_password_of_the_store_is_not_shown(run: Run) -> None:
-    result = await run("doctor", "--json", WAYBILL_REDIS_URL="redis://ops:hidden@127.0.0.1:9/0")
+    result = await run("doctor", "-o", "json", WAYBILL_REDIS_URL="redis://ops:hidden@127.0.0.1:9/0")
     assert "store 127.0.0.1:9/0" in result.output
     assert "hidden" not in result.output

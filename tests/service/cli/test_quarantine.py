@@ -40,27 +40,27 @@ async def test_deliveries_rejected_by_a_wrong_secret_are_released_after_the_fix(
     assert (await send(run, url, "pack-orders", order(9), HMAC="an attacker's")).startswith("401")
     await wait_for_quarantined(store, 4)
 
-    ids = {row["id"]: row for row in rows(await run("quarantine", "list", "--json"))}
-    diagnosed = [await run("quarantine", "diagnose", each, "--json") for each in ids]
+    ids = {row["id"]: row for row in rows(await run("quarantine", "list", "-o", "json"))}
+    diagnosed = [await run("quarantine", "diagnose", each, "-o", "json") for each in ids]
     assert sorted(result.exit_code for result in diagnosed) == [0, 0, 0, 1]
     matches = [match for result in diagnosed for match in rows(result)[0]["matches"]]
     assert "sources.pack-orders.verify.secrets[0]" in {match["secret"] for match in matches}
     assert any(match["verify"] == {"scheme": "hmac", "header": "X-Signature"} for match in matches)
 
-    still = await run("quarantine", "reverify", "--all", "--json", HMAC="a wrong secret")
+    still = await run("quarantine", "reverify", "--all", "-o", "json", HMAC="a wrong secret")
     assert (still.exit_code, [row["result"] for row in rows(still)]) == (1, ["rejected"] * 4)
-    fixed = await run("quarantine", "reverify", "--all", "--json")
+    fixed = await run("quarantine", "reverify", "--all", "-o", "json")
     assert sorted(row["result"] for row in rows(fixed)) == ["rejected"] + ["verified"] * 3
     assert (await store.sample()).pending == 0
 
     again = await serve()
     assert '"queued"' in await send(run, again, "pack-orders", order(0))  # redelivery by the sender
-    released = await run("quarantine", "release", "--source", "pack-orders", "--json")
+    released = await run("quarantine", "release", "--source", "pack-orders", "-o", "json")
     assert released.exit_code == 1
     statuses = [event["status"] for row in rows(released) for event in row.get("events", ())]
     assert sorted(statuses) == ["duplicate", "queued", "queued"]
     assert (await store.sample()).pending == 3
-    left = rows(await run("quarantine", "list", "--json"))
+    left = rows(await run("quarantine", "list", "-o", "json"))
     assert [row["code"] for row in left] == ["not_verified"]
     deleted = await run("quarantine", "delete", left[0]["id"])
     assert deleted.stdout == "1 delivery deleted\n"
@@ -77,7 +77,7 @@ async def test_deliveries_without_an_id_are_released_once(run: Run, serve: Serve
     assert (await run("quarantine", "release", "--all")).exit_code == 0
     assert (await store.sample()).pending == 2
     await store.quarantine_deliveries(kept)  # like a crash before the deletion
-    repeated = rows(await run("quarantine", "release", "--all", "--json"))
+    repeated = rows(await run("quarantine", "release", "--all", "-o", "json"))
     assert [row["events"][0]["status"] for row in repeated] == ["duplicate"] * 2
     assert (await store.sample()).pending == 2
 
@@ -105,7 +105,7 @@ async def test_output_contains_neither_credentials_nor_personal_data(run: Run, s
     listed = await run("quarantine", "list")
     assert listed.exit_code == 0
     shown = listed.stdout
-    for row in rows(await run("quarantine", "list", "--json")):
+    for row in rows(await run("quarantine", "list", "-o", "json")):
         assert row["id"] in shown
         one = await run("quarantine", "show", row["id"])
         assert one.exit_code == 0

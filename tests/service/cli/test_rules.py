@@ -85,7 +85,7 @@ def test_apply_activates_the_rules_and_a_second_apply_changes_nothing(run: Run, 
     version = document_version(write_document(rules_of(ONE + TWO)))
     assert first.stdout == f"{version} activated, 2 rules\n"
     assert run("apply", *files).stdout == f"{version} already active, 2 rules\n"
-    entry = json.loads(run("history", "--json").stdout)
+    entry = json.loads(run("history", "-o", "json").stdout)
     assert (entry["version"], entry["author"], entry["note"]) == (version, "ann", "a start")
     assert run("history").stdout.startswith(f"version\tat\tauthor\tnote\n{version}\t20")
 
@@ -97,8 +97,8 @@ def test_the_active_rules_are_listed_and_shown(run: Run, tmp_path: Path) -> None
         "1\ttwo\tcustomer\tdisabled\tall events\tshop\tfile\t",
         "2\tone\tpurchase_order\tenabled\tcreated\tall sources\tfile\tThe first",
     ]
-    assert [json.loads(row)["id"] for row in run("list", "--json").stdout.splitlines()] == ["two", "one"]
-    shown = json.loads(run("show", "--json").stdout)
+    assert [json.loads(row)["id"] for row in run("list", "-o", "json").stdout.splitlines()] == ["two", "one"]
+    shown = json.loads(run("show", "-o", "json").stdout)
     assert [rule["id"] for rule in shown["rules"]] == ["one", "two"]
     text = run("show", "two").stdout
     assert text.startswith(f"# version {shown['version']}\n- ")

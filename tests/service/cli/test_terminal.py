@@ -108,13 +108,41 @@ async def test_a_list_is_a_table_on_a_terminal_and_tab_separated_in_a_pipe(
 ) -> None:
     [event_id] = await add_dead_letters(store, 1)
     shown, _ = at_terminal(environ, ["dead-letters", "list"], "")
-    assert event_id in shown
-    assert "│" in shown
+    head, row = shown.splitlines()
+    assert head.split() == ["AGE", "SOURCE", "TYPE", "RECORD", "ERROR", "EFFECTS", "ID"]
+    assert row.split()[1:] == ["shop", "po", "pack:purchase_order:0", "timeout", event_id[:12]]
     piped = waybill("dead-letters", "list")
     head, row = piped.stdout.splitlines()
-    assert head.split("	")[:4] == ["id", "at", "state", "outcome"]
-    assert row.split("\t")[0] == event_id
+    assert head.split("	")[:3] == ["at", "source", "type"]
+    assert row.split("\t")[-1] == event_id
     assert piped.stderr == ""
+
+
+async def test_a_command_at_a_terminal_prints_no_audit_line(store: Store, environ: dict[str, str]) -> None:
+    first, second = await add_dead_letters(store, 2)
+    shown, exit_code = at_terminal(environ, ["dead-letters", "replay", first], "")
+    assert (exit_code, "replayed" in shown, "admin.changed" in shown) == (0, True, False)
+    verbose = environ | {"WAYBILL_LOG_LEVEL": "info"}
+    shown, exit_code = at_terminal(verbose, ["dead-letters", "replay", second], "")
+    assert (exit_code, "admin.changed" in shown) == (0, True)
+
+
+async def test_watch_prints_rows_that_are_new_or_have_changed_until_interrupted(
+    store: Store, environ: dict[str, str]
+) -> None:
+    # A shell ignores SIGINT in background jobs, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    [first] = await add_dead_letters(store, 1)
+    command = [sys.executable, "-m", "service", "dead-letters", "list", "--watch", "-o", "name"]
+    known = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=known)
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS) == f"{first}\n".encode()
+    [second] = await add_dead_letters(store, 1)
+    assert await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS) == f"{second}\n".encode()
+    process.send_signal(signal.SIGINT)
+    rest, errors = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert (process.returncode, rest, errors) == (0, b"", b"")
 
 
 async def test_terminal_escape_sequences_from_senders_are_escaped(store: Store, environ: dict[str, str]) -> None:
@@ -122,7 +150,7 @@ async def test_terminal_escape_sequences_from_senders_are_escaped(store: Store, 
     record = RecordRef("pack", "purchase_order", "1")
     event = Event(EVENT_VERSION, new_event_id(), "shop", evil, "updated", record, None, {"x-a": evil}, None, b"{}")
     await store.ingest(event, event.id, 60_000)
-    for words in (["events", "list"], ["events", "show", event.id], ["events", "show", event.id, "--json"]):
+    for words in (["events", "list"], ["events", "show", event.id], ["events", "show", event.id, "-o", "json"]):
         shown, exit_code = at_terminal(environ, words, "")
         assert exit_code == 0, words
         assert "\\u009b" in shown, words
@@ -133,14 +161,14 @@ async def test_terminal_escape_sequences_from_senders_are_escaped(store: Store, 
 
 async def test_the_audit_line_is_on_stderr_and_the_result_on_stdout(store: Store, waybill: Waybill) -> None:
     first, second = await add_dead_letters(store, 2)
-    done = waybill("dead-letters", "replay", first, "--json")
+    done = waybill("dead-letters", "replay", first, "-o", "json")
     (answer,) = lines(done.stdout)
     assert (answer["event_id"], answer["result"], answer["destination"]) == (first, "replayed", "lane")
     (line,) = lines(done.stderr)
     assert (line["message"], line["audit_action"], line["target"], line["actor"], line["via"]) == (
         "admin.changed", "event.replayed", first, "ann", "command",
     )  # fmt: skip
-    dry = waybill("dead-letters", "discard", "--all", "--dry-run", "--reason", "why", "--json")
+    dry = waybill("dead-letters", "discard", "--all", "--dry-run", "--reason", "why", "-o", "json")
     assert [(row["event_id"], row["result"]) for row in lines(dry.stdout)] == [(second, "planned")]
     assert "1 event would be discarded" in dry.stderr
 

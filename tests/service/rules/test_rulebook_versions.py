@@ -48,7 +48,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def versions(run: Run) -> list[str]:
-    return [json.loads(line)["version"] for line in run("history", "--json").stdout.splitlines()]
+    return [json.loads(line)["version"] for line in run("history", "-o", "json").stdout.splitlines()]
 
 
 def test_versions_can_be_compared_rolled_back_and_exported(run: Run, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_versions_can_be_compared_rolled_back_and_exported(run: Run, tmp_path: P
     lines = run("diff", first).stdout.splitlines()
     assert lines[0] == "changed one"
     assert {"  -sort: 2", "  +sort: 3", "added two"} <= set(lines)
-    changes = [json.loads(line) for line in run("diff", second, first, "--json").stdout.splitlines()]
+    changes = [json.loads(line) for line in run("diff", second, first, "-o", "json").stdout.splitlines()]
     assert [change["change"] for change in changes] == ["changed", "removed"]
     assert run("diff", second).stdout == "The versions do not differ.\n"
     assert run("rollback", first, "--note", "oops").stdout == f"{first} activated, 1 rule\n"

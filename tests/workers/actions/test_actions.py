@@ -17,11 +17,8 @@ from msgspec import Meta, Struct
 from structlog.testing import capture_logs
 
 from service.actions import Action, ActionContext, CompileTemplate, RetrySafety, TemplateRenderer, load_actions
-from service.destinations.http import HttpConfig
-from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
-from service.events import Delivery, Event, RecordRef
-from service.exchange import Exchange
+from service.events import Delivery, RecordRef
 from service.http_client import HttpClient
 from service.log import get_logger
 from service.records import RECORDS
@@ -32,8 +29,8 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.signatures.standard_webhooks import StandardWebhooks
 from service.store import Store
-from service.throttles.throttles import SharedThrottles
 from tests.service.rules.rule_samples import NOW, customer, rules_of, subject
+from tests.workers.actions.action_runs import NOON, SECRET, Context, destinations, inputs
 from tests.workers.actions.platform_write_samples import WRITE_SAMPLES
 from workers.actions import ACTIONS
 from workers.actions.emit import Emit
@@ -41,41 +38,18 @@ from workers.actions.http import Http
 from workers.actions.log import MESSAGE_CHARS_MAX, Log
 from workers.actions.publish import Publish
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-NOON = NOW.timestamp()
-
 EXAMPLES: dict[str, dict[str, Any]] = {
     "log": {"level": "warning", "message": "{id} looks odd"},
     "http": {"url": "https://x.test/{id}", "method": "PUT", "headers": {"X-A": "{id}"}, "body": {"id": "{id}"},
              "json": "text", "query": {"of": "{status}"},
              "content_type": "application/vnd.claim+json", "repeat": "unsafe"},
     "emit": {"type": "customer.recheck", "change": "updated", "record": "{id}", "kind": "customer", "platform": "pack"},
+    "slack": {"destination": "chat", "text": "*{reference}* {id}", "blocks": [{"type": "divider"}], "repeat": "unsafe"},
+    "teams": {"destination": "chat", "title": "{id}", "text": "{status}", "facts": {"Missing": "{quantity_missing}"}},
+    "webhook": {"destination": "app", "send": "decision", "type": "order.short", "values": {"id": "{id}"}},
     "publish": {"stream": "shortages", "message": {"order": "{id}"}, "length_max": 5},
     **{name: {"account": sample.account, **sample.fields} for name, sample in WRITE_SAMPLES.items()},
 }  # fmt: skip
-
-
-class Context(Struct):
-    resources: dict[str, Any]
-    idempotency_key: str = "e1:short:claim:0"
-    is_repeated: bool = False
-    event_id: str = "e1"
-    source: str = "pack-orders"
-    rule: str = "short"
-    action: str = "claim"
-    emitted: list[Event] = []
-    published: list[tuple[str, bytes, int]] = []
-    exchange: Exchange = msgspec.field(default_factory=Exchange)
-    traceparent: str | None = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-    def resource(self, name: str) -> Any:
-        return self.resources[name]
-
-    def emit(self, event: Event) -> None:
-        self.emitted.append(event)
-
-    def publish(self, stream: str, data: bytes, length_max: int) -> None:
-        self.published.append((stream, data, length_max))
 
 
 class Sink(Struct):
@@ -117,27 +91,9 @@ async def context(store: Store) -> AsyncIterator[Context]:
         })  # fmt: skip
 
 
-def destinations(outbound: HttpClient, store: Store | None = None, **configs: Any) -> Destinations:
-    throttles = SharedThrottles(store.limits, store.tokens, 5.0) if store else None
-    setup = DestinationSetup(
-        http_client=outbound, environ={"S": SECRET}, throttles=throttles, worker_in_flight_max=10, clock=lambda: NOON
-    )
-    return Destinations({name: msgspec.convert(config, HttpConfig) for name, config in configs.items()}, setup)
-
-
 def declare(context: Context, **config: Any) -> None:
     """Declare the destination `erp`, without a throttle."""
     context.resources["destinations"] = destinations(context.resources["outbound"], erp={"kind": "http", **config})
-
-
-def inputs(do: str, about: Any = None, **words: Any) -> dict[str, Any]:
-    """Render an action as a rulebook does, through the bytes that are stored."""
-    kind = (about or subject()).event.record.kind
-    rule = {"id": "r", "type": kind, "actions": [{"id": "a", "do": do, **words}]}
-    document = msgspec.json.encode({"format": 1, "file_rules": [rule]})
-    decision = Rulebook.load(document, ACTIONS).evaluate(about or subject(), NOW)
-    assert decision.verdicts[0].result == "matched", decision.verdicts
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(decision.effects[0].inputs))
 
 
 @pytest.mark.parametrize(

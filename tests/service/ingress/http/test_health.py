@@ -34,6 +34,9 @@ class FailingStore:
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> int:
         raise self.error or StoreUnavailable(f"{len(deliveries)} deliveries")
 
+    async def record_untrusted_proxy(self, peer: str, /) -> None:
+        raise self.error or StoreUnavailable(peer)
+
     async def sample(self) -> QueueStats:
         raise self.error or StoreUnavailable("no sample")
 
