@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "service")
+DEV = (*COMMAND, "dev", "--port", "0", "--admin-port", "0")
 STARTED = "Ctrl-C stops everything."
 START_SECONDS_MAX = 120.0
 ResultT = TypeVar("ResultT")
@@ -63,19 +64,20 @@ class Dev(NamedTuple):
 def environ_in(directory: Path) -> dict[str, str]:
     """Return an environment without settings, in which `dev` writes its file below `directory`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
-    return kept | {"XDG_RUNTIME_DIR": str(directory)}
+    return kept | {"XDG_RUNTIME_DIR": str(directory), "PYTHONPATH": str(ROOT)}
 
 
 @contextlib.contextmanager
-def dev_in(directory: Path) -> Generator[Dev]:
+def dev_in(directory: Path, *options: str) -> Generator[Dev]:
     """Start `waybill dev` with stale variables. Its output is in `directory / "out"`."""
     environ = environ_in(directory)
     with (directory / "out").open("wb") as out:
-        process = subprocess.Popen([*COMMAND, "dev"], stdout=out, stderr=out, env=environ | STALE)
+        command = [*DEV, *options]
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environ | STALE, cwd=directory)
     yield Dev(process, directory, environ)
     process.kill()
     process.wait()
-    for folder in re.findall(r"^config +(\S+)/waybill.yaml", (directory / "out").read_text(), re.MULTILINE):
+    for folder in re.findall(r"^store +unix://(\S+)/valkey.sock", (directory / "out").read_text(), re.MULTILINE):
         shutil.rmtree(folder, ignore_errors=True)  # a killed process removes nothing
 
 
@@ -147,7 +149,7 @@ def test_dev_rejects_one_port_for_both_listeners_in_one_line(environ: dict[str, 
 def test_a_temporary_folder_with_a_long_path_is_rejected_in_one_line(
     environ: dict[str, str], tmp_path: Path, command: str
 ) -> None:
-    folder = tmp_path / ("long" * 25)
+    folder = tmp_path / ("long" * 25)  # the data of `dev` may have such a path, its socket may not
     folder.mkdir()
     done = run(environ | {"TMPDIR": str(folder)}, command)
     assert done.returncode == 2
@@ -219,9 +221,40 @@ def test_dev_stops_all_its_processes_on_sigterm(dev: Dev, tmp_path: Path) -> Non
     dev.process.send_signal(signal.SIGTERM)
     assert dev.process.wait(20) == 0
     assert alive(children) == set()
-    (directory,) = found(r"config +(\S+)/waybill.yaml", text)
-    assert not Path(directory).exists()
+    (socket_path,) = found(r"store +unix://(\S+)", text)
+    assert not Path(socket_path).parent.exists()
     assert not (tmp_path / "waybill" / "dev.json").exists()
+
+
+def test_dev_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
+    with dev_in(tmp_path) as first:
+        text = first.introduction()
+        (words,) = found(r"waybill (send .+)", text)
+        (token,) = found(r"with token (\S+)", text)
+        sent = run(first.environ, *shlex.split(words))
+        event_id = msgspec.json.decode(sent.stdout.partition("  ")[2])["event_id"]
+        wait_for(lambda: output_with(tmp_path, event_id))
+        assert re.search(rf"matched +pack-orders .* 2 effects  {event_id}", first.introduction())
+        # Another `dev` with the same data is rejected, also if it does not find the file of this one.
+        (tmp_path / "other").mkdir()
+        other = run(
+            first.environ | {"XDG_RUNTIME_DIR": str(tmp_path / "other")}, *DEV[3:], "--data", f"{tmp_path}/.waybill"
+        )
+        assert (other.returncode, other.stdout) == (2, "")
+        assert "is in use by another `waybill dev`. Fix: stop it, or add --data" in other.stderr
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(20) == 0
+    with dev_in(tmp_path) as second:
+        assert found(r"with token (\S+)", second.introduction()) == (token,)
+        assert event_id in run(second.environ, "events", "list").stdout
+        (admin,) = found(r"console +(\S+)/ with token", second.introduction())
+        answer = call("GET", f"{admin}/api/v1/rules", {"authorization": f"Bearer {token}"})
+        assert answer.status == 200
+        second.process.send_signal(signal.SIGTERM)
+        assert second.process.wait(20) == 0
+    with dev_in(tmp_path, "--fresh") as third:
+        assert token not in third.introduction()
+        assert event_id not in run(third.environ, "events", "list").stdout
 
 
 def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
@@ -265,7 +298,7 @@ def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict
 def test_dev_runs_a_waybill_yaml_of_the_user_with_its_rules(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "waybill.yaml").write_text(OWN_CONFIG)
     (tmp_path / "rules.yaml").write_text("- {id: all, type: customer, actions: [{id: a, do: log, message: hello}]}\n")
-    command, own = [*COMMAND, "dev", "--config", "waybill.yaml"], environ | {"OWN_SECRET": "s"}
+    command, own = [*DEV, "--config", "waybill.yaml"], environ | {"OWN_SECRET": "s"}
     with (tmp_path / "out").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=own | STALE, cwd=tmp_path)
     try:
@@ -312,11 +345,11 @@ def test_dev_ends_with_1_and_names_the_process_that_ended(dev: Dev, tmp_path: Pa
 
 
 def run(environ: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run `waybill <words>` to its end."""
+    """Run `waybill <words>` to its end, in the folder of the file of `dev`."""
     return subprocess.run(
         [*COMMAND, *words],
         env=environ,
-        cwd=ROOT,
+        cwd=environ["XDG_RUNTIME_DIR"],
         capture_output=True,
         text=True,
         check=False,

@@ -43,7 +43,7 @@ CODE = [
     SERVICE / "http_client.py",
     *(
         SERVICE.parent / "workers" / name
-        for name in ("processing/fetching.py", "processing/missing_records.py", "polling/poller.py")
+        for name in ("processing/fetching.py", "processing/missing_records.py", "polling/poll_pass.py")
     ),
 ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.dev.stack import Stack, open_stack
+from service.dev.workspace import make_workspace
 from service.rules import document_version
 from service.settings import load_settings
 from service.store import open_store
@@ -23,7 +24,7 @@ RULES = "- {id: only, type: purchase_order, when: {field: status, op: eq, value:
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
-    with open_stack(tmp_path, environ, {"port": "0", "admin_port": "0"}) as opened:
+    with open_stack(make_workspace(tmp_path), environ, {"port": "0", "admin_port": "0"}) as opened:
         yield opened
 
 

@@ -65,13 +65,17 @@ def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDeli
     for pointer, value in values.items():
         if pointer is not None and pointer.startswith("/"):
             _put(event, parse_pointer(pointer), value)
-    body: Any = event
-    if envelope.each is not None:
-        body = [event]
-        for step in reversed(parse_pointer(envelope.each.removesuffix(f"/{EACH}"))):
-            body = [body] if step == EACH else {step: body}
+    body = event if envelope.each is None else wrap_item(event, envelope.each)
     headers = {} if isinstance(event_type, str) else {event_type.header.lower(): request.event}
     return SampleDelivery(msgspec.json.encode(body), headers)
+
+
+def wrap_item(item: object, each: str) -> object:
+    """Return a body with one item at the list that `each` points to."""
+    body: object = [item]
+    for step in reversed(parse_pointer(each.removesuffix(f"/{EACH}"))):
+        body = [body] if step == EACH else {step: body}
+    return body
 
 
 def _put(body: dict[str, Any], steps: tuple[str, ...], value: object) -> None:

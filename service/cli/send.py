@@ -10,30 +10,36 @@ from urllib.parse import quote
 
 import click
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.dev_instance import DevInstance, adopt_dev_instance
 from service.cli.output import print_text
+from service.cli.repeated_delivery import repeat_delivery
 from service.cli.sample_deliveries import SampleDelivery, render
 from service.cli.sender import DeliveryFactory, Sender, send_all
 from service.config import Config
 from service.config.decoding import did_you_mean
-from service.errors import ConfigError, TransientError
-from service.events import new_event_id
+from service.errors import ConfigError, Rejection, TransientError
+from service.events import Event, new_event_id
 from service.http_client import HttpClient, HttpResponse
+from service.management.event_view import locate_event
+from service.management.stores import name_stores
 from service.platforms.kind import SampleRequest
-from service.settings import load_settings
+from service.settings import Settings, load_settings
+from service.store import Shards, open_shards
 
 EXIT_REJECTED = 1
 
 
 class SendRequest(Struct, frozen=True):
-    """Options of the command."""
+    """Options of the command. `source` is empty until the source of `like` is known."""
 
     source: str
     file: str | None
     event: str | None
+    like: str | None
+    keep_id: bool
     record_id: str
     url: str | None
     secret_env: str | None
@@ -44,11 +50,14 @@ class SendRequest(Struct, frozen=True):
 
 @click.command(
     epilog="\b\nExamples:\n  waybill send pack-orders --event purchase_order.updated --id po-1\n"
-    "  waybill send pack-orders --file delivery.json --count 100 --rate 10"
+    "  waybill send pack-orders --file delivery.json --count 100 --rate 10\n"
+    "  waybill send --like 01a227c8660d7854b3a0704388149c9e"
 )
-@click.argument("source")
+@click.argument("source", default="")
 @click.option("--file", help="File with the body, or - for standard input.")
 @click.option("--event", help="Generate the body for this event type, such as purchase_order.updated.")
+@click.option("--like", metavar="EVENT", help="Repeat the delivery of this event with a new event id.")
+@click.option("--keep-id", is_flag=True, help="With --like: keep the event id, so that the delivery is a duplicate.")
 @click.option("--id", "record_id", default="1", show_default=True, help="With --event: id of the record.")
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Number of deliveries.")
 @click.option("--rate", type=click.FloatRange(0.001, 100_000), help="Deliveries per second. Default: no limit.")
@@ -58,10 +67,16 @@ class SendRequest(Struct, frozen=True):
 def send(**options: object) -> None:
     """Send signed test deliveries to a source.
 
-    Give the body with --file, or generate it with --event. Prints the response to each delivery. Exit code 1 unless
-    every response is 2xx.
+    Give the body with --file, generate it with --event, or repeat a delivery with --like, which reads the store. Prints
+    the response to each delivery. Exit code 1 unless every response is 2xx.
     """
     request = msgspec.convert({name: options[name] for name in SendRequest.__struct_fields__}, SendRequest)
+    if sum(given is not None for given in (request.file, request.event, request.like)) != 1:
+        raise click.UsageError("Give one of --file, --event and --like.")
+    if request.like is None and not request.source:
+        raise click.UsageError("Missing argument SOURCE.")
+    if request.keep_id and request.like is None:
+        raise click.UsageError("--keep-id requires --like.")
     statuses = asyncio.run(_send(request))
     if request.count > 1:
         print_text("  ".join(f"{status}: {number}" for status, number in sorted(statuses.items())), err=True)
@@ -73,13 +88,47 @@ async def _send(request: SendRequest) -> Counter[str]:
     statuses: Counter[str] = Counter()
     instance = adopt_dev_instance(os.environ)
     settings = load_settings(os.environ)
+    captured = None
+    if request.like is not None:
+        captured = await _load_event(settings, request.like)
+        if request.source not in {"", captured.source}:
+            raise click.UsageError(f"Event {request.like} is from {captured.source}. Omit SOURCE, or give this source.")
+        request = structs.replace(request, source=captured.source)
     async with HttpClient(settings) as outbound:
         parts = ConfiguredParts(settings, outbound)
         sender = _sender(request, parts)
-        make = _delivery_factory(request, parts.config, outbound, instance)
+        if captured is None:
+            make = _delivery_factory(request, parts.config, outbound, instance)
+        else:
+            make = _repeating_factory(captured, request, sender, outbound, instance)
         async for response in send_all(sender, outbound, make, request.count, request.rate):
             statuses[_print_response(response, sender.url)] += 1
     return statuses
+
+
+async def _load_event(settings: Settings, event_id: str) -> Event:
+    """Load an event with its body.
+
+    Raises:
+        ConfigError: there is no such event, its body has expired, or it was not delivered.
+    """
+    store = await open_shards(settings)
+    try:
+        stores = store.stores if isinstance(store, Shards) else [store]
+        _, shown = await locate_event(name_stores(stores), event_id)
+    except Rejection as rejection:
+        raise ConfigError("--like", rejection.detail.removesuffix("."), "run waybill events list for the ids") from None
+    finally:
+        await store.close()
+    if shown["event"] is None:
+        fix = "choose a newer event, or set WAYBILL_BODY_RETENTION_HOURS"
+        raise ConfigError("--like", f"the body of event {event_id[:64]} has expired", fix)
+    event = Event(**shown["event"])
+    if event.depth:
+        raise ConfigError(
+            "--like", f"event {event.id} was emitted by a rule, not delivered", "choose a delivered event"
+        )
+    return event
 
 
 def _print_response(response: HttpResponse | TransientError, url: str) -> str:
@@ -121,8 +170,6 @@ def _delivery_factory(
 
     A generated event of `waybill dev` follows a change of its record in the sandbox, as on a platform.
     """
-    if (request.file is None) == (request.event is None):
-        raise click.UsageError("Give either --file or --event.")
     if request.file is not None:
         body = sys.stdin.buffer.read() if request.file == "-" else _read(request.file)
 
@@ -138,6 +185,21 @@ def _delivery_factory(
             await _mark_changed(outbound, instance, request.record_id)
         event_id, at = new_event_id(), datetime.now(UTC).isoformat(timespec="milliseconds")
         return event_id, render(SampleRequest(event, request.record_id, event_id, at), source, platform)
+
+    return make
+
+
+def _repeating_factory(
+    event: Event, request: SendRequest, sender: Sender, outbound: HttpClient, instance: DevInstance | None
+) -> DeliveryFactory:
+    """Return a function that makes a delivery like that of an event. With `waybill dev`, its record changes first."""
+
+    async def make() -> tuple[str, SampleDelivery]:
+        if instance is not None:
+            await _mark_changed(outbound, instance, event.record.id)
+        new_id = new_event_id()
+        signed_id = event.sender_id if request.keep_id and event.sender_id else new_id
+        return signed_id, repeat_delivery(event, sender.config.envelope, new_id, keep_id=request.keep_id)
 
     return make
 

@@ -1,37 +1,41 @@
 """`waybill dev` and `waybill demo`: a complete installation on one machine, for development and demonstration."""
 
 import contextlib
+import fcntl
 import os
-import re
-import shlex
+import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
-from typing import NoReturn
 
 import click
+from msgspec import structs
+from rich.console import Console
 
 from service.cli.dev_instance import DevInstance, dev_instance_file
 from service.cli.output import print_text
-from service.configuration import load_config, read_config
+from service.configuration import read_config
 from service.dev.demo import Demo
 from service.dev.demo_output import DemoReport
 from service.dev.demo_scenario import purchase_order
-from service.dev.example_event import find_example_event
+from service.dev.env_file import read_env_file
 from service.dev.foreign_store import OWN_KEYS, check_foreign_store
+from service.dev.introduction import EXAMPLE_ORDER, format_introduction, program
+from service.dev.keys import open_keys
+from service.dev.ports import choose_ports
 from service.dev.processes import SubprocessFailed
 from service.dev.sandbox_client import SandboxClient
-from service.dev.stack import Stack, open_stack
+from service.dev.session import WORKER, DevSession
+from service.dev.stack import open_stack
+from service.dev.workspace import Workspace, make_workspace, with_admin_token
 from service.errors import ConfigError
 
 EXIT_NOT_OK = 1
 EXIT_CONFIG = 2
-CHECK_INTERVAL_SECONDS = 0.2
-EXAMPLE_ORDER = "po-1"
+CONFIG_NAME = "waybill.yaml"
 
 DEMO_SETTINGS = {
     "port": "0",
@@ -50,14 +54,25 @@ YES_OPTION = click.option(
 PORT_TYPE = click.IntRange(0, 65_535)
 
 
-@click.command(epilog="\b\nExamples:\n  waybill dev\n  waybill dev --config waybill.yaml --port 8080 --admin-port 8081")
+@click.command(epilog="\b\nExamples:\n  waybill dev\n  waybill dev --config waybill.yaml --fresh")
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Your waybill.yaml with its rules. Default: a generated example.",
+    help="Your waybill.yaml with its rules. Default: waybill.yaml in this folder, without one a generated example.",
 )
-@click.option("--port", type=PORT_TYPE, default=0, help="Port for webhooks. Default: a free port.")
-@click.option("--admin-port", type=PORT_TYPE, default=0, help="Port for the admin API. Default: a free port.")
+@click.option(
+    "--port", type=PORT_TYPE, help="Port for webhooks; 0 selects a free port. Default: 8080, or the next pair."
+)
+@click.option("--admin-port", type=PORT_TYPE, help="Port for the admin API and the console. Default: 8081, likewise.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".waybill"),
+    show_default=True,
+    help="Folder of the store, the logs and the generated files.",
+)
+@click.option("--fresh", is_flag=True, help="Delete the data of earlier runs first.")
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Reload waybill.yaml and rules on change.")
 @STORE_OPTION
 @YES_OPTION
 @click.option(
@@ -68,35 +83,49 @@ PORT_TYPE = click.IntRange(0, 65_535)
 )
 def dev(
     config: Path | None,
-    port: int,
-    admin_port: int,
+    port: int | None,
+    admin_port: int | None,
+    data: Path,
     store_url: str | None,
     *,
+    fresh: bool,
+    watch: bool,
     yes: bool,
     stale_read_wait: float | None,
 ) -> None:
     """Run a store, a sandbox, a service and a worker on this machine.
 
-    Publishes the rules and runs until Ctrl-C. Data of the embedded store is deleted on exit; data in the store of
-    --store keeps the prefix wbdev:. Ignores all WAYBILL_* variables. Other commands in the same folder find this
-    process without settings.
+    Publishes the rules, prints a line for each event, and runs until Ctrl-C. The data is kept in the folder .waybill;
+    data in the store of --store has the prefix wbdev:. Ignores all WAYBILL_* variables. Reads variables from the file
+    .env beside waybill.yaml, unless they are set. Other commands in the same folder find this process without settings.
     """
+    config = config or (Path(CONFIG_NAME) if Path(CONFIG_NAME).exists() else None)
+    variables = read_env_file(config) if config else {}
     if config is not None:
-        _check_config(config)
-    if port and port == admin_port:
-        raise ConfigError("--admin-port", f"port {port} is also given as --port", "name two different ports")
-    _check_port("--port", port)
-    _check_port("--admin-port", admin_port)
-    settings = {"port": str(port), "admin_port": str(admin_port)} | _store_settings(store_url, yes=yes)
-    if stale_read_wait is not None:
-        settings |= {"stale_read_wait_seconds": str(stale_read_wait)}
-    try:
-        with _handle_failures(), dev_instance_file(os.environ) as write:
-            print_text("Starting a store, a sandbox, a service and a worker ...")
-            with _directory() as directory, open_stack(directory, os.environ, settings, config, store_url) as stack:
-                _run(stack, write)
-    except KeyboardInterrupt:
-        print_text("\nStopped.")
+        _check_config(config, variables | os.environ)
+    with _handle_failures(), contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as exits:
+        ports = choose_ports(port, admin_port, exits)
+        settings = {"port": str(ports.port), "admin_port": str(ports.admin_port)} | _store_settings(store_url, yes=yes)
+        if stale_read_wait is not None:
+            settings |= {"stale_read_wait_seconds": str(stale_read_wait)}
+        write = exits.enter_context(dev_instance_file(os.environ))
+        workspace = exits.enter_context(_dev_workspace(data, config, variables, fresh=fresh))
+        for note in ports.notes:
+            print_text(note)
+        print_text("Starting a store, a sandbox, a service and a worker ...")
+        stack = exits.enter_context(open_stack(workspace, os.environ, settings, store_url, ports.sandbox_port))
+        stack.start_worker(WORKER)
+        if config is None:
+            SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
+
+        def announce() -> None:
+            write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables(), stack.sandbox_url))
+
+        announce()
+        keys = exits.enter_context(open_keys())
+        print_text(format_introduction(stack, has_keys=keys.available))
+        DevSession(stack, os.environ, Console(highlight=False, soft_wrap=True), announce).run(keys, watch=watch)
+    print_text("\nStopped.")
 
 
 @click.command(epilog="\b\nExample:\n  waybill demo")
@@ -116,24 +145,14 @@ def demo(store_url: str | None, *, yes: bool) -> None:
     with (
         _handle_failures(),
         _directory() as directory,
-        open_stack(directory, os.environ, settings, None, store_url) as stack,
+        open_stack(make_workspace(directory), os.environ, settings, store_url) as stack,
     ):
         rows = Demo(stack, report).run()
     report.table(rows)
     passed = sum(row.passed for row in rows)
     report.print(f"\n{passed} of {len(rows)} as expected, in {time.monotonic() - started:.1f} s.")
-    report.next_steps(_program())
+    report.next_steps(program())
     sys.exit(0 if passed == len(rows) else EXIT_NOT_OK)
-
-
-def _run(stack: Stack, write: Callable[[DevInstance], None]) -> NoReturn:
-    """Start a worker, write the file for other commands, print the addresses, and wait."""
-    stack.start_worker("worker-1")
-    if stack.workspace.own_config is None:
-        SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))
-    write(DevInstance(os.getpid(), str(stack.workspace.config), stack.variables(), stack.sandbox_url))
-    print_text(_introduction(stack))
-    _wait_for_failure(stack)
 
 
 @contextlib.contextmanager
@@ -163,28 +182,42 @@ def _directory() -> Generator[Path]:
         yield Path(name)
 
 
-def _check_config(path: Path) -> None:
+@contextlib.contextmanager
+def _dev_workspace(data: Path, config: Path | None, variables: dict[str, str], *, fresh: bool) -> Generator[Workspace]:
+    """Create the folder `data` and lock it, and yield the workspace in it with an admin token.
+
+    Raises:
+        ConfigError: the folder cannot be written, or another process uses it.
+    """
+    data = data.absolute()
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data / ".gitignore").write_text("*\n", encoding="utf-8")
+        lock = (data / "lock").open("w", encoding="utf-8")
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}"
+        raise ConfigError(str(data), reason, "give a folder that you can write to with --data") from None
+    with lock, _directory() as sockets:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(str(data), "is in use by another `waybill dev`", "stop it, or add --data") from None
+        if fresh:
+            for folder in ("valkey", "rules", "logs"):
+                shutil.rmtree(data / folder, ignore_errors=True)
+            (data / "secrets.json").unlink(missing_ok=True)
+        workspace = structs.replace(with_admin_token(make_workspace(data, config)), sockets=sockets)
+        unset = {name: value for name, value in variables.items() if name not in os.environ}
+        yield structs.replace(workspace, secrets=workspace.secrets | unset)
+
+
+def _check_config(path: Path, environ: dict[str, str]) -> None:
     """Print all mistakes of the configuration before anything starts, and exit if there are any."""
-    mistakes = read_config(path, os.environ).mistakes
+    mistakes = read_config(path, environ).mistakes
     for mistake in mistakes:
         print_text(f"waybill: {mistake}", err=True)
     if mistakes:
         sys.exit(EXIT_CONFIG)
-
-
-def _check_port(option: str, port: int) -> None:
-    """Check that the port is free.
-
-    Raises:
-        ConfigError: the port is in use, or may not be used.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            reason = f"port {port} cannot be used: {error.strerror}"
-            raise ConfigError(option, reason, f"choose another port, or omit {option} for a free port") from None
 
 
 def _store_settings(store_url: str | None, *, yes: bool) -> dict[str, str]:
@@ -199,54 +232,3 @@ def _store_settings(store_url: str | None, *, yes: bool) -> dict[str, str]:
         return {}
     check_foreign_store(store_url, allow_data=yes)
     return OWN_KEYS
-
-
-def _program() -> str:
-    """Return the command to type: `waybill`, with its folder if the folder is not in PATH."""
-    command = Path(sys.executable).with_name("waybill")
-    if str(command.parent) in os.environ.get("PATH", "").split(os.pathsep):
-        return "waybill"
-    return str(command.relative_to(Path.cwd())) if command.is_relative_to(Path.cwd()) else str(command)
-
-
-def _introduction(stack: Stack) -> str:
-    """Format the addresses and the commands to try first."""
-    workspace, program = stack.workspace, _program()
-    store = re.sub(r"//[^/@]*@", "//", stack.environ["WAYBILL_REDIS_URL"])  # without a password
-    secrets = "\n  # set the variables of your secrets here too" if workspace.own_config else ""
-    return f"""
-webhooks   {stack.service_url}/webhooks/<source>
-admin      {stack.admin_url}/docs, …/metrics, …/readyz
-sandbox    {stack.sandbox_url}, received requests: {stack.sandbox_url}/_sandbox/sink
-config     {workspace.config}
-logs       {workspace.logs}/*.jsonl
-store      {store}
-
-In a second terminal:
-{secrets}
-  {_example_send(stack, program)}
-  {program} events list      # list events and their ids
-  {program} explain EVENT    # explain the decision on an event
-  {program} rules apply      # publish the rules after a change
-
-Ctrl-C stops everything.
-"""
-
-
-def _example_send(stack: Stack, program: str) -> str:
-    example = find_example_event(load_config(stack.workspace.config, stack.environ))
-    if example is None:
-        return f"{program} sources          # no source accepts deliveries"
-    record_id = "1" if stack.workspace.own_config else EXAMPLE_ORDER
-    return f"{program} send {example.source} --event {shlex.quote(example.event)} --id {record_id}"
-
-
-def _wait_for_failure(stack: Stack) -> NoReturn:
-    """Wait until a process ends unexpectedly.
-
-    Raises:
-        SubprocessFailed: a process ended.
-    """
-    while True:
-        stack.check()
-        time.sleep(CHECK_INTERVAL_SECONDS)

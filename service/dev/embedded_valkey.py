@@ -50,17 +50,20 @@ class EmbeddedValkey(Struct):
         self.process.wait()
 
 
-def start_valkey(directory: Path, *options: str, server: str | None = None) -> EmbeddedValkey:
+def start_valkey(
+    directory: Path, *options: str, server: str | None = None, sockets: Path | None = None
+) -> EmbeddedValkey:
     """Start a server with its data in `directory` (mode 700), and wait until it responds.
 
     `options` are configuration arguments such as `"--maxmemory", "50mb"`. `server` is the path of another binary.
+    `sockets` is another folder for the unix socket, accessible to this user only.
 
     Raises:
-        ConfigError: the path of `directory` is too long for a unix socket, or the server does not respond in time.
+        ConfigError: the path of the unix socket is too long, or the server does not respond in time.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
-    path, log = directory / "valkey.sock", directory / "valkey.log"
+    path, log = (sockets or directory) / "valkey.sock", directory / "valkey.log"
     if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
         reason = f"the path of the store's socket, {path}, is longer than {SOCKET_PATH_BYTES_MAX} bytes"
         raise ConfigError("TMPDIR", reason, "set TMPDIR to a folder with a shorter path")

@@ -33,14 +33,16 @@ class SubprocessFailed(WaybillError):
 
 
 class ChildProcess:
-    """A child process and its output files."""
+    """A child process and its output files. `start_bytes` is the size of the output when the process started."""
 
-    def __init__(self, name: str, process: "subprocess.Popen[bytes]", output: Path, errors: Path) -> None:
+    def __init__(
+        self, name: str, process: "subprocess.Popen[bytes]", output: Path, errors: Path, start_bytes: int = 0
+    ) -> None:
         self.name = name
         self.process = process
         self.output = output
         self.errors = errors
-        self._read_bytes = 0
+        self._start_bytes = self._read_bytes = start_bytes
 
     def new_lines(self) -> list[LogLine]:
         """Return the JSON objects written since the last call. Other lines are skipped."""
@@ -73,8 +75,9 @@ class ChildProcess:
             time.sleep(POLL_INTERVAL_SECONDS)
 
     def lines(self) -> list[LogLine]:
-        """Return all JSON objects of the output."""
-        return [line for text in self.output.read_bytes().splitlines() if (line := _read_object(text)) is not None]
+        """Return all JSON objects of the output of this process."""
+        output = self.output.read_bytes()[self._start_bytes :]
+        return [line for text in output.splitlines() if (line := _read_object(text)) is not None]
 
     def stderr_tail(self) -> str:
         """Return the end of stdout and stderr."""
@@ -98,9 +101,10 @@ class ChildProcess:
 
 
 def start_child(name: str, arguments: Sequence[str], environ: Mapping[str, str], directory: Path) -> ChildProcess:
-    """Start `waybill <arguments>` with its output in `<directory>/<name>.jsonl` and `.err`."""
+    """Start `waybill <arguments>`. Its output is appended to `<directory>/<name>.jsonl`, its errors are in `.err`."""
     output, errors = directory / f"{name}.jsonl", directory / f"{name}.err"
-    with output.open("wb") as out, errors.open("wb") as err:
+    with output.open("ab") as out, errors.open("wb") as err:
+        start_bytes = out.tell()
         process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "service", *arguments],
             stdin=subprocess.DEVNULL,
@@ -110,7 +114,7 @@ def start_child(name: str, arguments: Sequence[str], environ: Mapping[str, str],
             start_new_session=True,  # Ctrl-C reaches only the parent, which stops its children
             preexec_fn=partial(kill_with_parent, os.getpid()),  # noqa: PLW1509 - started from the main thread only
         )
-    return ChildProcess(name, process, output, errors)
+    return ChildProcess(name, process, output, errors, start_bytes)
 
 
 def kill_with_parent(parent: int) -> None:  # pragma: no cover - in a forked process, before its program begins

@@ -5,11 +5,10 @@ Each part is a process with the command that a cluster runs.
 
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.dev.processes import ChildProcess, LogLine, SubprocessFailed, start_child
-from service.dev.workspace import Workspace, make_workspace, write_config
+from service.dev.workspace import Workspace, write_config, write_service_config
 
 START_TIMEOUT_SECONDS = 60.0
 PUBLISH_TIMEOUT_SECONDS = 60.0
@@ -21,7 +20,7 @@ class Stack:
     ingress: ChildProcess
     store: EmbeddedValkey | None = None
 
-    def __init__(self, workspace: Workspace, environ: Mapping[str, str], exits: ExitStack) -> None:
+    def __init__(self, workspace: Workspace, environ: Mapping[str, str]) -> None:
         self.workspace = workspace
         self.environ = dict(environ)
         self.children: list[ChildProcess] = []
@@ -29,14 +28,12 @@ class Stack:
         self.port = ""
         self.service_url = ""
         self.admin_url = ""
-        self._exits = exits
 
     def start(self, name: str, *arguments: str, **settings: str) -> ChildProcess:
         """Start `waybill <arguments>` until the stack ends. `settings` override the settings of the stack."""
         own = {f"WAYBILL_{field.upper()}": value for field, value in settings.items()}
         child = start_child(name, arguments, self.environ | own, self.workspace.logs)
         self.children.append(child)
-        self._exits.callback(child.stop)
         return child
 
     def variables(self) -> dict[str, str]:
@@ -59,63 +56,79 @@ class Stack:
                     f"{child.name} ended with exit code {child.process.returncode}\n{child.stderr_tail()}"
                 )
 
+    def start_service(self) -> None:
+        """Start the service, publish the rules, and wait until it is ready. A later start uses the same ports.
+
+        Raises:
+            SubprocessFailed: the service did not start, or the rules have mistakes.
+        """
+        self.environ |= write_service_config(self.workspace)
+        self.ingress = self.start("service", "serve", config=str(self.workspace.service_config))
+        self.publish_rules()
+        line = self.ingress.wait_for(is_started, START_TIMEOUT_SECONDS)
+        self.port, admin_port = str(line["port"]), str(line["admin_port"])
+        self.environ |= {"WAYBILL_PORT": self.port, "WAYBILL_ADMIN_PORT": admin_port}
+        self.service_url = f"http://127.0.0.1:{self.port}"
+        self.admin_url = f"http://127.0.0.1:{admin_port}"
+
     def start_worker(self, name: str) -> ChildProcess:
         """Start a worker and wait until it accepts jobs."""
         worker = self.start(name, "worker", admin_port="0")  # the configured port belongs to the service
         worker.wait_for(is_started, START_TIMEOUT_SECONDS)
         return worker
 
+    def publish_rules(self) -> None:
+        """Run `waybill rules apply`.
+
+        Raises:
+            SubprocessFailed: the command failed.
+        """
+        publisher = self.start("rules-apply", "rules", "apply")
+        code = publisher.process.wait(PUBLISH_TIMEOUT_SECONDS)
+        # `check` monitors long-running processes only.
+        self.children.remove(publisher)
+        if code != 0:
+            raise SubprocessFailed(f"waybill rules apply ended with exit code {code}\n{publisher.stderr_tail()}")
+
+    def stop(self, *kept: str) -> None:
+        """Stop all processes except the store and those with the names `kept`, the last one first."""
+        for child in reversed(self.children):
+            if child.name not in kept:
+                child.stop()
+        self.children = [child for child in self.children if child.name in kept]
+
 
 @contextmanager
 def open_stack(
-    directory: Path,
+    workspace: Workspace,
     outer: Mapping[str, str],
     settings: Mapping[str, str],
-    own_config: Path | None = None,
     store_url: str | None = None,
+    sandbox_port: int = 0,
 ) -> Generator[Stack]:
     """Start store, sandbox and service, and publish the rules. The caller starts workers. Stop all processes on exit.
 
     `settings` are names of settings fields and their values. `WAYBILL_*` variables of `outer` are ignored. `store_url`
-    replaces the embedded store, `own_config` the generated waybill.yaml.
+    replaces the embedded store.
 
     Raises:
         SubprocessFailed: a process did not start. The text contains the end of its output.
     """
-    workspace = make_workspace(directory, own_config)
     with ExitStack() as exits:
-        store = None if store_url else start_valkey(workspace.data)
+        store = None if store_url else start_valkey(workspace.data, sockets=workspace.sockets)
         if store:
             exits.callback(store.stop)
         addresses = {"redis_url": store.url if store else str(store_url), "host": "127.0.0.1"}
-        stack = Stack(workspace, workspace.environ(outer, **addresses, **settings), exits)
+        stack = Stack(workspace, workspace.environ(outer, **addresses, **settings))
         stack.store = store
-        sandbox = stack.start("sandbox", "sandbox", "--port", "0")
+        exits.callback(stack.stop)
+        sandbox = stack.start("sandbox", "sandbox", "--port", str(sandbox_port))
         stack.sandbox_url = str(sandbox.wait_for(lambda line: "sandbox" in line, START_TIMEOUT_SECONDS)["sandbox"])
         write_config(workspace, stack.sandbox_url)
-        stack.ingress = stack.start("service", "serve")
-        _publish_rules(stack)
-        line = stack.ingress.wait_for(is_started, START_TIMEOUT_SECONDS)
-        stack.service_url = f"http://127.0.0.1:{line['port']}"
-        stack.admin_url = f"http://127.0.0.1:{line['admin_port']}"
-        stack.port = str(line["port"])
+        stack.start_service()
         yield stack
 
 
 def is_started(line: LogLine) -> bool:
     """Return whether the log line reports that the process is ready."""
     return line.get("message") == "process.started"
-
-
-def _publish_rules(stack: Stack) -> None:
-    """Run `waybill rules apply`.
-
-    Raises:
-        SubprocessFailed: the command failed.
-    """
-    publisher = stack.start("rules-apply", "rules", "apply")
-    code = publisher.process.wait(PUBLISH_TIMEOUT_SECONDS)
-    if code != 0:
-        raise SubprocessFailed(f"waybill rules apply ended with exit code {code}\n{publisher.stderr_tail()}")
-    # `check` monitors long-running processes only.
-    stack.children.remove(publisher)

@@ -1,14 +1,21 @@
 """Working directory of `dev` and `demo`: generated waybill.yaml, example rules, secrets, logs and data.
 
-Secrets are generated for each run. The processes receive them as environment variables, as in a deployment.
+Secrets are generated once for each directory. The processes receive them as environment variables, as in a deployment.
 """
 
+import hashlib
+import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
+from service.config.strict_yaml import read_yaml
+from service.errors import ConfigError
 from service.mock.platform import TOKEN
 from service.settings import PREFIX
 
@@ -19,7 +26,13 @@ FLOW_USER = "till"
 FLOW_TENANT = "T1"
 PACK_ORGANIZATION = "org_1"
 
+ADMIN_TOKEN = "ADMIN_TOKEN"
+ADMIN_TOKEN_SHA256 = "DEV_ADMIN_TOKEN_SHA256"
+ADMIN_TOKEN_NAME = "waybill-dev"
+
 CONFIG = """\
+# Written by `waybill dev` at each start. Write files of your own with: waybill init
+
 platforms:
   pack:
     kind: pack_cloud
@@ -80,16 +93,27 @@ RULES = """\
 
 
 class Workspace(Struct, frozen=True):
-    """Paths and generated secrets of a run. `own_config` is the waybill.yaml of the user, if any."""
+    """Paths and secrets. `own_config` is the waybill.yaml of the user, if any.
+
+    `sockets` is a folder with a short path, as the unix socket of the store requires. With an `admin_token`, the
+    service accepts it beside the tokens of waybill.yaml.
+    """
 
     directory: Path
+    sockets: Path
     secrets: dict[str, str]
     own_config: Path | None = None
+    admin_token: str = ""
 
     @property
     def config(self) -> Path:
         """Return the path of the waybill.yaml in use."""
         return self.own_config or self.directory / "waybill.yaml"
+
+    @property
+    def service_config(self) -> Path:
+        """Return the path of the waybill.yaml of the service, which contains the admin token if there is one."""
+        return self.directory / "service.yaml" if self.admin_token else self.config
 
     @property
     def logs(self) -> Path:
@@ -103,19 +127,27 @@ class Workspace(Struct, frozen=True):
 
     def environ(self, outer: Mapping[str, str], **settings: str) -> dict[str, str]:
         """Return the environment of a child process: `outer` without `WAYBILL_*`, the secrets, and `settings`."""
-        kept = {name: value for name, value in outer.items() if not name.startswith(PREFIX)}
         own = {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
-        return {**kept, **self.secrets, "WAYBILL_CONFIG": str(self.config), **own}
+        return {**without_settings(outer), **self.secrets, "WAYBILL_CONFIG": str(self.config), **own}
+
+
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without `WAYBILL_*`."""
+    return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
 
 
 def make_workspace(directory: Path, own_config: Path | None = None) -> Workspace:
-    """Create the folders and secrets. `write_config` writes waybill.yaml when the sandbox has an address."""
-    generated = {name: secrets.token_urlsafe(24) for name in (PACK_SECRET, FLOW_PASSWORD)}
-    generated = {} if own_config else {**generated, PLATFORM_TOKEN: TOKEN}
-    workspace = Workspace(directory, generated, own_config and own_config.resolve())
-    workspace.logs.mkdir(parents=True, exist_ok=True)
-    (directory / "rules").mkdir(exist_ok=True)
-    return workspace
+    """Create the folders and secrets, without logs. `write_config` writes the configuration of the sandbox."""
+    shutil.rmtree(directory / "logs", ignore_errors=True)
+    for folder in ("logs", "rules"):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+    generated = {} if own_config else _load_secrets(directory, PACK_SECRET, FLOW_PASSWORD) | {PLATFORM_TOKEN: TOKEN}
+    return Workspace(directory, directory / "valkey", generated, own_config and own_config.resolve())
+
+
+def with_admin_token(workspace: Workspace) -> Workspace:
+    """Return the workspace with an admin token, which is the same after a restart."""
+    return structs.replace(workspace, admin_token=_load_secrets(workspace.directory, ADMIN_TOKEN)[ADMIN_TOKEN])
 
 
 def write_config(workspace: Workspace, sandbox_url: str) -> None:
@@ -134,3 +166,40 @@ def write_config(workspace: Workspace, sandbox_url: str) -> None:
     workspace.config.write_text(config, encoding="utf-8")
     rules = RULES.format(sink=f"{sandbox_url}/_sandbox/sink/erp")
     (workspace.directory / "rules" / "examples.yaml").write_text(rules, encoding="utf-8")
+
+
+def write_service_config(workspace: Workspace) -> dict[str, str]:
+    """Write the waybill.yaml of the service if there is an admin token. Return the variables that it refers to.
+
+    It is the file in use with the token added. waybill.yaml contains the digest of a token by reference only.
+    """
+    if not workspace.admin_token:
+        return {}
+    config = cast("dict[str, Any]", read_yaml(workspace.config))
+    admin = cast("dict[str, Any]", config.get("admin") or {})
+    token = {"name": ADMIN_TOKEN_NAME, "role": "admin", "sha256": {"env": ADMIN_TOKEN_SHA256}}
+    folder = workspace.config.parent.absolute()
+    changed = {
+        "rules": [str(folder / pattern) for pattern in config.get("rules") or ()],
+        "admin": {**admin, "tokens": [*admin.get("tokens", ()), token]},
+    }
+    workspace.service_config.write_bytes(msgspec.json.encode(config | changed))
+    return {ADMIN_TOKEN_SHA256: hashlib.sha256(workspace.admin_token.encode()).hexdigest()}
+
+
+def _load_secrets(directory: Path, *names: str) -> dict[str, str]:
+    """Return secrets by name, generated on first use and kept in a file for this user only.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = directory / "secrets.json"
+    try:
+        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+    except msgspec.MsgspecError:
+        raise ConfigError(str(path), "is damaged", "remove it, or add --fresh") from None
+    kept = {name: secrets.token_urlsafe(24) for name in names} | kept
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor with its mode
+        file.write(msgspec.json.encode(kept))
+    return {name: kept[name] for name in names}

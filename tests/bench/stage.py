@@ -152,8 +152,8 @@ class Stage:
 
     def parked_jobs(self) -> int:
         """Return the number of parked jobs."""
-        keys = cast("list[bytes]", self.redis.keys("wb:parked:*"))
-        return sum(cast("int", self.redis.zcard(key)) for key in keys)
+        accounts = cast("set[bytes]", self.redis.smembers("wb:parked"))
+        return sum(cast("int", self.redis.zcard(f"wb:parked:{account.decode()}")) for account in accounts)
 
     def start(self, command: Sequence[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
         """Start a command in the folder of the repository. It gets `environ` and the secrets only."""

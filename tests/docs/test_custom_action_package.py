@@ -17,6 +17,7 @@ from service.dev.demo_scenario import changed_order, purchase_order
 from service.dev.demo_senders import call, send
 from service.dev.sandbox_client import SandboxClient
 from service.dev.stack import Stack, open_stack
+from service.dev.workspace import make_workspace
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ def stack(scratch_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sta
     # The path of a unix socket has at most 107 bytes; `tmp_path` can be longer.
     with (
         tempfile.TemporaryDirectory(prefix="wb-") as directory,
-        open_stack(Path(directory), environ, {"port": "0", "admin_port": "0"}) as opened,
+        open_stack(make_workspace(Path(directory)), environ, {"port": "0", "admin_port": "0"}) as opened,
     ):
         yield opened
 

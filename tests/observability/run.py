@@ -33,7 +33,7 @@ from service.dev.embedded_valkey import start_valkey
 from service.dev.processes import ChildProcess
 from service.dev.sandbox_client import FaultRequest, SandboxClient, Seed
 from service.dev.stack import Stack, open_stack
-from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET
+from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET, make_workspace
 from service.settings import Settings, load_settings
 from service.store import Store
 from tests.observability.material import PERSONAL, Line, read_lines
@@ -127,7 +127,7 @@ def execute_run() -> Run:
     run = Run()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WAYBILL_")}
     with TemporaryDirectory(prefix="wb-", ignore_cleanup_errors=True) as directory:
-        with open_stack(Path(directory), environ, SETTINGS) as stack:
+        with open_stack(make_workspace(Path(directory)), environ, SETTINGS) as stack:
             run.secrets = list(stack.workspace.secrets.values())
             Scenarios(stack, run).play()
             children = list(stack.children)

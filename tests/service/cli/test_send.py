@@ -90,11 +90,52 @@ async def test_a_rejection_and_a_missing_server_end_with_code_1(run: Run, serve:
         (("nobody", "--event", "x"), "no source 'nobody' that accepts deliveries"),
         (("pack-orders", "--file", "/nowhere/body.json"), "cannot read /nowhere/body.json"),
         (("pack-orders", "--event", "x", "--secret-env", "NOT_THERE"), "NOT_THERE is not set"),
-        (("pack-orders",), "Give either --file or --event."),
-        (("pack-orders", "--event", "x", "--file", "-"), "Give either --file or --event."),
+        (("pack-orders",), "Give one of --file, --event and --like."),
+        (("pack-orders", "--event", "x", "--file", "-"), "Give one of --file, --event and --like."),
+        (("--like", "0" * 32, "--event", "x"), "Give one of --file, --event and --like."),
+        (("--event", "x"), "Missing argument SOURCE."),
+        (("pack-orders", "--event", "x", "--keep-id"), "--keep-id requires --like."),
+        (("--like", "0" * 32), f"--like: Event {'0' * 32} not found. Fix: run waybill events list"),
     ],
 )
 async def test_a_usage_error_sends_nothing(arguments: tuple[str, ...], message: str, run: Run) -> None:
     failed = await run("send", *arguments)
     assert failed.exit_code != 0
     assert message in f"{failed.output}{failed.exception}"
+
+
+REPEATED = {"pack-orders", "flow-till", "erp-standard", "erp-cloud", "erp-listed"}
+"""A source of each envelope: with an event id in the body or in a header, without one, and of a batch."""
+
+
+@pytest.mark.parametrize(
+    ("source", "event", "kind"), [row for row in EVENTS if row[0] in REPEATED and row[2] != "order"]
+)
+async def test_a_captured_delivery_is_repeated_as_a_new_event_or_as_a_duplicate(
+    *, source: str, event: str, kind: str, run: Run, serve: Serve, store: Store
+) -> None:
+    url = await serve()
+    first = await run("send", source, "--event", event, "--id", "4711", "--url", url)
+    event_id = json.loads(first.stdout.partition("  ")[2])["event_id"]
+    repeated = await run("send", "--like", event_id, "--count", "2", "--url", url)
+    assert repeated.exit_code == 0, repeated.output
+    answers = [json.loads(line.partition("  ")[2]) for line in repeated.stdout.splitlines()]
+    assert [answer["status"] for answer in answers] == ["queued", "queued"]
+    assert len({event_id, *(answer["event_id"] for answer in answers)}) == 3
+    for answer in answers:
+        stored = await store.events.get(answer["event_id"])
+        assert stored is not None
+        copy = stored["event"]
+        assert (copy["source"], copy["type"], copy["record"].kind, copy["record"].id) == (source, event, kind, "4711")
+    kept = await run("send", "--like", event_id, "--keep-id", "--url", url)
+    status = "queued" if source == "flow-till" else "duplicate"  # its equal deliveries are distinct events
+    assert json.loads(kept.stdout.partition("  ")[2])["status"] == status
+
+
+async def test_a_delivery_of_another_source_is_not_repeated(run: Run, serve: Serve) -> None:
+    url = await serve()
+    first = await run("send", "pack-orders", "--event", "customer.updated", "--url", url)
+    event_id = json.loads(first.stdout.partition("  ")[2])["event_id"]
+    other = await run("send", "flow-till", "--like", event_id, "--url", url)
+    assert other.exit_code == 2
+    assert f"Event {event_id} is from pack-orders." in other.output

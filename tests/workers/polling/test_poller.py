@@ -29,7 +29,8 @@ from service.throttles.throttles import SharedThrottles
 from tests.platform_accounts import pexip_token_url, platform_configs
 from tests.waiting import until
 from workers.polling.changes import PollSource, detect_change, fingerprint, ingest_request
-from workers.polling.poller import ITEMS_MAX, PollDependencies, PollPass, poll_source
+from workers.polling.poll_pass import ITEMS_MAX, UNPROVEN_MAX, PollDependencies, PollPass
+from workers.polling.poller import poll_source
 
 pytestmark = pytest.mark.store
 
@@ -269,6 +270,37 @@ async def test_purchase_orders_are_polled_while_open_and_once_after_they_are_fin
         ("po-18", "deleted"),
         ("po-20", "created"),
     ]
+
+
+ORDERED: dict[str, object] = {"status": "ordered", "created_at": "2026-01-01", "updated_at": "2026-01-20T00:00:00Z"}
+ORDER_PATH = "/pack_cloud/v1/organizations/o/purchase-orders/"
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing", "deleted"), [(2, 1, 0), (2, 9, 0), (0, UNPROVEN_MAX + 1, 0), (0, UNPROVEN_MAX, UNPROVEN_MAX)]
+)
+async def test_records_are_deleted_only_if_the_platform_finds_a_listed_one(
+    listed: int, missing: int, deleted: int, polls: PollHarness
+) -> None:
+    numbers = range(listed + missing)
+    for number in numbers:
+        polls.catalog.put("pack_cloud", "purchase_order", f"po-{number}", ORDERED)
+    await polls.run_pass(PACK)
+    for number in numbers[listed:]:
+        polls.catalog.delete("pack_cloud", "purchase_order", f"po-{number}")
+    polls.sandbox.sandbox.faults.add(Fault(match=ORDER_PATH, status=404, times=1_000))
+    for _ in range(2):
+        line = await polls.run_pass(PACK)
+        assert [change for _, change in await polls.events()] == ["deleted"] * deleted
+        if not deleted:
+            error = (line["event"], line["error_kind"], line["seconds"])
+            assert error == ("poll.interrupted", "platform_records_missing", PACK.every_seconds)
+            assert "platform.records_missing" in [each["event"] for each in polls.lines]
+    polls.sandbox.sandbox.faults.clear()
+    polls.catalog.put("pack_cloud", "purchase_order", "po-new", ORDERED)
+    line = await polls.run_pass(PACK)
+    assert counts(line) == ("poll.finished", listed + 1, missing - deleted + 1, 0)
+    assert [change for _, change in await polls.events()] == ["deleted"] * missing + ["created"]
 
 
 async def test_only_one_poller_has_the_lease_and_a_late_write_is_rejected(polls: PollHarness) -> None:
