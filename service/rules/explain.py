@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from service.exchange_text import format_exchange
 from service.rules.condition_nodes import ROOT, NodeNotFound, find_node
+from service.rules.delivery_fields import is_claim
 from service.rules.evidence import EvidenceItem, read_evidence
 from service.rules.rulebook_document import Document
 from service.rules.stored_decisions import RULE_EVALUATION, decisions_of
@@ -22,6 +23,8 @@ LEDGER_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred",
     "x": "superseded",
 }  # fmt: skip
+CLAIM = " (sender's claim)"
+"""Mark of a comparison with the delivery, which no platform confirms."""
 _UNITS = ((2 * 86_400, "days"), (2 * 3_600, "h"), (120, "min"), (1, "s"))
 """Units of a duration, in seconds, largest first. A unit is used from two of it on."""
 
@@ -135,7 +138,8 @@ def format_condition(condition: Condition) -> str:
         if field is not UNSET:
             return f"{node} {field}" + (f" {operator} {format_value(condition.value)}" if operator is not UNSET else "")
     right = condition.ref if condition.ref is not UNSET else condition.value
-    return f"{condition.field} {operator}" + (f" {format_value(right)}" if right is not UNSET else "")
+    claim = CLAIM if is_claim(condition.field) or is_claim(condition.ref) else ""
+    return f"{condition.field} {operator}" + (f" {format_value(right)}" if right is not UNSET else "") + claim
 
 
 def _format_attempt(line: Mapping[str, Any]) -> str:

@@ -75,6 +75,9 @@ class _RuleIndex(Struct, frozen=True):
     rest: tuple[_Entry, ...]
     nodes_by_source: dict[str, int]
     nodes_of_rest: int
+    readers: frozenset[str]
+    """The sources for which a rule reads the payload of the delivery."""
+    rest_reads: bool
 
 
 class Rulebook:
@@ -144,6 +147,13 @@ class Rulebook:
         index = self._indexes[event.record.kind, event.change]
         return index.nodes_by_source.get(event.source, index.nodes_of_rest)
 
+    def reads_delivery(self, event: Event) -> bool:
+        """Return whether a rule for this record kind, change type and source reads the payload of the delivery."""
+        index = self._indexes.get((event.record.kind, event.change))
+        if index is None:
+            return False
+        return event.source in index.readers if event.source in index.by_source else index.rest_reads
+
     def previous_fields(self, subject: Subject) -> dict[str, Value]:
         """Return the fields that rules compare with `previous`, encoded for the next decision on this record.
 
@@ -187,7 +197,18 @@ def _build_index(entries: Sequence[_Entry], kind: str, change: ChangeType) -> _R
     names = {name for _, sources in matching for name in sources}
     by_source = {name: tuple(entry for entry, sources in matching if not sources or name in sources) for name in names}
     rest = tuple(entry for entry, sources in matching if not sources)
-    return _RuleIndex(by_source, rest, {name: _nodes(entries) for name, entries in by_source.items()}, _nodes(rest))
+    return _RuleIndex(
+        by_source,
+        rest,
+        {name: _nodes(entries) for name, entries in by_source.items()},
+        _nodes(rest),
+        frozenset(name for name, entries in by_source.items() if _reads_delivery(entries)),
+        _reads_delivery(rest),
+    )
+
+
+def _reads_delivery(entries: Sequence[_Entry]) -> bool:
+    return any(entry.compiled.reads_delivery for entry in entries)
 
 
 def _nodes(entries: Sequence[_Entry]) -> int:

@@ -158,10 +158,12 @@ class LaneRun:
             # Rules would see a transition back that never happened.
             return await attempt.finish("stale", stale.error(last))
         unordered = self._dependencies.unordered
+        event = self._with_payload(event, attempt.head)
         evaluate = partial(
             decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, unordered=unordered
         )
-        decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, fetched.body_bytes)
+        body_bytes = fetched.body_bytes + len(event.body)
+        decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, body_bytes)
         del evaluate
         del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
         next_event = await attempt.decide(decision, event)
@@ -175,6 +177,7 @@ class LaneRun:
         """Evaluate the failed rules of a replayed event again. The next attempt runs their effects."""
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = await fetch_record(self._dependencies.platforms, event, attempt.head.attempts)
+        event = self._with_payload(event, attempt.head)
         evaluate = partial(
             decide_failed_rules,
             event=event,
@@ -183,8 +186,14 @@ class LaneRun:
             attempt=attempt.head.attempts,
             unordered=self._dependencies.unordered,
         )
-        entry = await self._evaluate(evaluate, event, fetched.body_bytes)
+        entry = await self._evaluate(evaluate, event, fetched.body_bytes + len(event.body))
         return await attempt.decide_again(decided, entry, event)
+
+    def _with_payload(self, event: Event, head: LaneHead) -> Event:
+        """Return the event with its body if a rule reads it. Decompressing it is the costliest part of decoding."""
+        if head.delivery is None or not self._rulebook().reads_delivery(event):
+            return event
+        return load_event(self._keys, head, with_body=True)
 
     async def _evaluate(self, evaluate: Callable[[Rulebook], T], event: Event, body_bytes: int) -> T:
         """Evaluate the rules here if that takes a few milliseconds, else in a thread: the event loop is not held."""
