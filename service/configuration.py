@@ -5,6 +5,7 @@ from pathlib import Path
 
 from service.config.loading import Config, ConfigReport, KindTypes, check_config
 from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
+from service.errors import ConfigErrors
 from service.platforms.registry import CONFIG_TYPE as PLATFORM_TYPE
 
 KIND_TYPES = KindTypes(PLATFORM_TYPE, DESTINATION_TYPE)
@@ -21,11 +22,11 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         The configuration.
 
     Raises:
-        ConfigError: The first mistake; `waybill check` shows all of them.
+        ConfigErrors: All mistakes, with file and line.
     """
     report = read_config(path, environ)
     if report.config is None:
-        raise report.mistakes[0]
+        raise ConfigErrors(report.mistakes)
     return report.config
 
 

@@ -27,16 +27,27 @@ class ConfigError(WaybillError):
     """Mistake in waybill.yaml, a setting or a rule file.
 
     `path` is its location (`sources.pack-orders.verify.secrets[0]`, `WAYBILL_REDIS_URL`), `reason` describes it, `fix`
-    is the recommended change.
+    is the recommended change. Where they are known, `file` and `line` are the place in a file, from 1, and `rule_id`
+    is the rule.
     """
 
     kind = "config"
 
-    def __init__(self, path: str, reason: str, fix: str) -> None:
-        super().__init__(f"{path}: {reason}. Fix: {fix}")
+    def __init__(
+        self, path: str, reason: str, fix: str, *, file: str = "", line: int | None = None, rule_id: str | None = None
+    ) -> None:
+        super().__init__(reason)
         self.path = path
         self.reason = reason
         self.fix = fix
+        self.file = file
+        self.line = line
+        self.rule_id = rule_id
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.file and self.line is not None else self.file
+        rule = f"rule {self.rule_id}" if self.rule_id is not None else ""
+        return f"{': '.join(part for part in (where, rule, self.path) if part)}: {self.reason}. Fix: {self.fix}"
 
     @property
     def mistakes(self) -> Sequence["ConfigError"]:
@@ -49,7 +60,7 @@ class ConfigErrors(ConfigError):
 
     def __init__(self, mistakes: Sequence[ConfigError]) -> None:
         first = mistakes[0]
-        super().__init__(first.path, first.reason, first.fix)
+        super().__init__(first.path, first.reason, first.fix, file=first.file, line=first.line, rule_id=first.rule_id)
         self._mistakes = tuple(mistakes)
 
     @property

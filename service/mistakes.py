@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from service.errors import ConfigError, ConfigErrors
 
-MISTAKES_MAX = 100
-"""Mistakes that are collected. A file with more is probably no rule file at all."""
+MISTAKES_MAX = 1_000
+"""Mistakes that are collected and listed."""
 
 
 class Mistakes:

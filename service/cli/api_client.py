@@ -1,18 +1,16 @@
 """HTTP client of the admin API, with the methods of `AdminOperations` and `PlatformOperations`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from typing import Any
 
 import msgspec
 from msgspec import structs
 
-from service.cli.api_responses import PublicationPage, RulebookResponse, read_rejection
+from service.cli.api_responses import PublicationPage, RulebookResponse
+from service.cli.api_transport import AdminApiTransport, segment_of
 from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
-from service.http_client import HttpClient
 from service.management.circuits import CircuitView
 from service.management.destinations import DestinationDetails, DestinationView
 from service.management.dry_run import Candidate, DryRun, RulebookComparison
@@ -20,6 +18,8 @@ from service.management.erasure import ErasureReport
 from service.management.event_filter import EventFilter
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
+from service.management.live import LiveBatch
+from service.management.overview import InstallationOverview
 from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.quarantine import Deleted, Diagnosed, QuarantinedView, QuarantinePage, Reverified
 from service.management.replay import BulkRequest, EventChange, EventChangePage
@@ -30,24 +30,14 @@ from service.rules import Rule
 from service.rules.publishing import Published
 from service.rules.rulebook_document import FORMAT, Document
 
-T = TypeVar("T")
-
-TIMEOUT_SECONDS = 120.0
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
-PATH = "/api/v1"
 PUBLICATIONS_PER_PAGE = 200
 
 
-class AdminApiClient:
+class AdminApiClient(AdminApiTransport):
     """Client of the admin API at `url`, which may end with /api/v1.
 
     Every method may raise Rejection, with the status and code of the response, and TransientError.
     """
-
-    def __init__(self, http_client: HttpClient, url: str, token: str) -> None:
-        self._http_client = http_client
-        self._url = url.rstrip("/").removesuffix(PATH) + PATH
-        self._headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
 
     async def list_events(self, event_filter: EventFilter, limit: int, after: str | None) -> EventPage:
         """Return one page of events, newest first."""
@@ -57,14 +47,24 @@ class AdminApiClient:
         """Find events by id, by the sender's id, or by record."""
         return await self._get("/events/search", MatchedPage, text=text, limit=limit)
 
+    async def read_live(self, event_filter: EventFilter, after: str | None) -> LiveBatch:
+        """Return the events of the live view after a position."""
+        return await self._get("/live/batch", LiveBatch, **structs.asdict(event_filter), after=after)
+
+    async def get_overview(self) -> InstallationOverview:
+        """Return the overview of the installation."""
+        return await self._get("/overview", InstallationOverview)
+
     async def get_event(self, event_id: str, *, raw: bool, dead_only: bool) -> EventView:
         """Return one event; with `dead_only`, only if the event is a dead letter."""
-        return await self._get(f"/{_collection(dead_only=dead_only)}/{_segment(event_id)}", EventView, raw=raw or None)
+        return await self._get(
+            f"/{_collection(dead_only=dead_only)}/{segment_of(event_id)}", EventView, raw=raw or None
+        )
 
     async def replay_event(self, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
         """Replay one event."""
         options = {"rerun_done": rerun_done, "dry_run": dry_run}
-        return await self._post(f"/events/{_segment(event_id)}/replay", EventChange, options)
+        return await self._post(f"/events/{segment_of(event_id)}/replay", EventChange, options)
 
     async def replay_page(self, bulk: BulkRequest, *, rerun_done: bool) -> EventChangePage:
         """Replay a page of events."""
@@ -72,7 +72,7 @@ class AdminApiClient:
 
     async def discard_event(self, event_id: str, reason: str) -> EventChange:
         """Discard one dead letter."""
-        return await self._post(f"/dead-letters/{_segment(event_id)}/discard", EventChange, {"reason": reason})
+        return await self._post(f"/dead-letters/{segment_of(event_id)}/discard", EventChange, {"reason": reason})
 
     async def discard_page(self, bulk: BulkRequest, reason: str) -> EventChangePage:
         """Discard a page of dead letters."""
@@ -88,23 +88,23 @@ class AdminApiClient:
 
     async def get_quarantined(self, quarantined_id: str, *, raw: bool) -> QuarantinedView:
         """Return one quarantined delivery."""
-        return await self._get(f"/quarantine/{_segment(quarantined_id)}", QuarantinedView, raw=raw or None)
+        return await self._get(f"/quarantine/{segment_of(quarantined_id)}", QuarantinedView, raw=raw or None)
 
     async def reverify_quarantined(self, quarantined_id: str) -> Reverified:
         """Reverify one quarantined delivery. Changes nothing."""
-        return await self._post(f"/quarantine/{_segment(quarantined_id)}/reverify", Reverified)
+        return await self._post(f"/quarantine/{segment_of(quarantined_id)}/reverify", Reverified)
 
     async def diagnose_quarantined(self, quarantined_id: str) -> Diagnosed:
         """Find the schemes that verify one quarantined delivery."""
-        return await self._post(f"/quarantine/{_segment(quarantined_id)}/diagnose", Diagnosed)
+        return await self._post(f"/quarantine/{segment_of(quarantined_id)}/diagnose", Diagnosed)
 
     async def release_quarantined(self, quarantined_id: str) -> Reverified:
         """Ingest one quarantined delivery if it verifies now."""
-        return await self._post(f"/quarantine/{_segment(quarantined_id)}/release", Reverified)
+        return await self._post(f"/quarantine/{segment_of(quarantined_id)}/release", Reverified)
 
     async def delete_quarantined(self, quarantined_id: str) -> Deleted:
         """Delete one quarantined delivery."""
-        return await self._call("DELETE", f"/quarantine/{_segment(quarantined_id)}", None, Deleted)
+        return await self._call("DELETE", f"/quarantine/{segment_of(quarantined_id)}", None, Deleted)
 
     async def list_sources(self) -> Sequence[SourceView]:
         """List the configured sources."""
@@ -133,11 +133,11 @@ class AdminApiClient:
 
     async def pause_account(self, account: str) -> CircuitView:
         """Open the circuit of an account until it is resumed."""
-        return await self._post(f"/circuits/{_segment(account)}/pause", CircuitView, {})
+        return await self._post(f"/circuits/{segment_of(account)}/pause", CircuitView, {})
 
     async def resume_account(self, account: str) -> CircuitView:
         """Close the circuit of an account."""
-        return await self._post(f"/circuits/{_segment(account)}/resume", CircuitView, {})
+        return await self._post(f"/circuits/{segment_of(account)}/resume", CircuitView, {})
 
     async def list_destinations(self) -> Sequence[DestinationView]:
         """List the destinations with their circuits."""
@@ -145,34 +145,34 @@ class AdminApiClient:
 
     async def get_destination(self, name: str) -> DestinationDetails:
         """Return one destination with its configuration."""
-        return await self._get(f"/destinations/{_segment(name)}", DestinationDetails)
+        return await self._get(f"/destinations/{segment_of(name)}", DestinationDetails)
 
     async def pause_destination(self, name: str) -> DestinationView:
         """Open the circuit of a destination until it is resumed."""
-        return await self._post(f"/destinations/{_segment(name)}/pause", DestinationView, {})
+        return await self._post(f"/destinations/{segment_of(name)}/pause", DestinationView, {})
 
     async def resume_destination(self, name: str) -> DestinationView:
         """Close the circuit of a destination."""
-        return await self._post(f"/destinations/{_segment(name)}/resume", DestinationView, {})
+        return await self._post(f"/destinations/{segment_of(name)}/resume", DestinationView, {})
 
     async def test_destination(self, name: str, method: str, path: str) -> Probe:
         """Send a test request to a destination."""
-        return await self._post(f"/destinations/{_segment(name)}/test", Probe, {"method": method, "path": path})
+        return await self._post(f"/destinations/{segment_of(name)}/test", Probe, {"method": method, "path": path})
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of a platform account."""
-        return await self._get(f"/platforms/{_segment(account)}/reads", list[ReadView])
+        return await self._get(f"/platforms/{segment_of(account)}/reads", list[ReadView])
 
     async def read_platform(
         self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
     ) -> JsonValue:
         """Read one item or one page of a list from a platform."""
-        path = f"/platforms/{_segment(account)}/reads/{_segment(operation)}"
+        path = f"/platforms/{segment_of(account)}/reads/{segment_of(operation)}"
         return await self._get(path, object, **arguments, raw=raw or None)
 
     async def list_writes(self, account: str) -> Sequence[WriteView]:
         """List the write operations of a platform account."""
-        return await self._get(f"/platforms/{_segment(account)}/writes", list[WriteView])
+        return await self._get(f"/platforms/{segment_of(account)}/writes", list[WriteView])
 
     async def write_platform(
         self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None, *, raw: bool
@@ -186,12 +186,14 @@ class AdminApiClient:
             payload = None if body is None else msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Rejection(422, "invalid", f"the body: {error}") from error
-        path = f"/platforms/{_segment(account)}/writes/{_segment(operation)}" + ("?raw=true" if raw else "")
+        path = f"/platforms/{segment_of(account)}/writes/{segment_of(operation)}" + ("?raw=true" if raw else "")
         return await self._post(path, Wrote, {"ids": ids, "body": payload})
 
     async def get_rulebook(self, version: str | None) -> StoredRulebook:
         """Return one version of the rulebook, by default the active one."""
-        found = await self._get(f"/rulebook/versions/{_segment(version)}" if version else "/rulebook", RulebookResponse)
+        found = await self._get(
+            f"/rulebook/versions/{segment_of(version)}" if version else "/rulebook", RulebookResponse
+        )
         files, api = (
             tuple(rule.without_origin() for rule in found.rules if rule.origin == origin) for origin in ("file", "api")
         )
@@ -235,41 +237,6 @@ class AdminApiClient:
             "/dry-runs/compare", RulebookComparison, _candidate_fields(candidate) | {"last": events}
         )
 
-    async def _get(self, path: str, kind: type[T], **query: object) -> T:
-        pairs = {name: _text(value) for name, value in query.items() if value is not None}
-        return await self._call("GET", f"{path}?{urlencode(pairs)}" if pairs else path, None, kind)
-
-    async def _post(self, path: str, kind: type[T], data: Mapping[str, Any] | None = None) -> T:
-        return await self._call("POST", path, None if data is None else msgspec.json.encode(data), kind)
-
-    async def _put(self, path: str, kind: type[T], data: Mapping[str, Any]) -> T:
-        return await self._call("PUT", path, msgspec.json.encode(data), kind)
-
-    async def _call(self, method: str, path: str, body: bytes | None, kind: type[T]) -> T:
-        """Call the admin API.
-
-        Raises:
-            Rejection: The API rejected the call; `unreadable` if the response is not from an admin API.
-            TransientError: The API does not answer.
-        """
-        headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
-        response = await self._http_client.request(
-            method,
-            self._url + path,
-            headers=headers,
-            body=body,
-            seconds_max=TIMEOUT_SECONDS,
-            bytes_max=ANSWER_BYTES_MAX,
-            guarded=False,
-        )
-        try:
-            if response.status >= 300:
-                raise read_rejection(response.status, response.body)
-            return msgspec.json.decode(response.body, type=kind)
-        except (msgspec.DecodeError, KeyError, UnicodeDecodeError) as error:
-            detail = f"{self._url} is not an admin API of this version (status {response.status}). Its port is 8081."
-            raise Rejection(response.status, "unreadable", detail) from error
-
 
 def _reject_author(author: str | None) -> None:
     if author is not None:
@@ -283,13 +250,3 @@ def _candidate_fields(candidate: Candidate) -> dict[str, Any]:
 
 def _collection(*, dead_only: bool) -> str:
     return "dead-letters" if dead_only else "events"
-
-
-def _segment(text: str) -> str:
-    return quote(text, safe="")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.isoformat() if isinstance(value, datetime) else str(value)

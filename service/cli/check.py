@@ -3,21 +3,21 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
+from service.cli.mistakes_output import FORMAT, Format, print_mistakes
 from service.cli.output import print_text
-from service.cli.rule_files import read_configured_rules, read_rules_of_report
+from service.cli.rule_files import find_rule_warnings, read_configured_rules, read_rules_of_report
 from service.config.loading import Config
 from service.configuration import read_config
 from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, PermanentError
 from service.extensions import describe_extensions, find_extension_mistakes
 from service.http_client import HttpClient
-from service.mistakes import Mistakes
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.rules import RuleFile
@@ -29,18 +29,22 @@ from service.trusted_proxies import proxy_warnings
 EXIT_INVALID = 2
 
 
-@click.command(epilog="\b\nExamples:\n  waybill check\n  waybill check --config staging/waybill.yaml")
+@click.command(
+    epilog="\b\nExamples:\n  waybill check\n  waybill check --config staging/waybill.yaml\n"
+    "  waybill check --format sarif > waybill.sarif"
+)
 @click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Configuration file. Default: the file that WAYBILL_CONFIG names.",
 )
-def check(path: Path | None) -> None:
+@FORMAT
+def check(path: Path | None, output_format: Format) -> None:
     """Check settings, waybill.yaml, secrets, rule files and extensions.
 
-    Nothing is started or connected. Extension packages are imported. Prints the configured platforms, sources, rules
-    and extensions. Exit code 2 if there are errors.
+    Nothing is started or connected. Extension packages are imported. Prints the configured platforms, record kinds,
+    sources, rules and extensions. Exit code 2 if there are errors.
     """
     mistakes: list[ConfigError] = []
     try:
@@ -53,18 +57,22 @@ def check(path: Path | None) -> None:
     mistakes.extend(reading.mistakes)
     mistakes.extend(_check_settings(settings))
     mistakes.extend(find_extension_mistakes())
+    files: tuple[RuleFile, ...] = ()
     if reading.config is not None:
-        mistakes.extend(_check_parts(reading.config, settings, os.environ))
-    else:
-        with_rules = Mistakes()
-        with with_rules.collect():
-            read_rules_of_report(reading, path.parent)
-        mistakes.extend(with_rules.found)
-    texts = list(dict.fromkeys(map(str, mistakes)))
-    for text in texts:
-        print_text(f"waybill: {text}", err=True)
-    if texts:
-        print_text(f"waybill: {count_noun(len(texts), 'error')} found; configuration file: {path}", err=True)
+        mistakes.extend(_check_connections(reading.config, settings, os.environ))
+    config = reading.config
+    try:
+        files = read_configured_rules(config) if config else read_rules_of_report(reading, path.parent)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    warnings = find_warnings(config, files) if config else ()
+    if config and output_format == "text":
+        for line in (*describe_config(config, files), *(f"warning   {warning}" for warning in warnings)):
+            print_text(line)
+    print_mistakes(mistakes, warnings, output_format)
+    if mistakes:
+        count = len(set(map(str, mistakes)))
+        print_text(f"waybill: {count_noun(count, 'error')} found; configuration file: {path}", err=True)
         sys.exit(EXIT_INVALID)
 
 
@@ -81,19 +89,13 @@ def _check_settings(settings: Settings) -> Iterator[ConfigError]:
         yield error
 
 
-def _check_parts(config: Config, settings: Settings, environ: Mapping[str, str]) -> Iterator[ConfigError]:
-    """Build the connectors, compile the rules, and print what is configured."""
+def _check_connections(config: Config, settings: Settings, environ: Mapping[str, str]) -> Sequence[ConfigError]:
+    """Build the connectors and the destinations, without a connection."""
     try:
         asyncio.run(_build_connections(config, settings, environ))
     except ConfigError as error:
-        yield from error.mistakes
-    files: tuple[RuleFile, ...] = ()
-    try:
-        files = read_configured_rules(config)
-    except ConfigError as error:
-        yield from error.mistakes
-    for line in describe_config(config, files):
-        print_text(line)
+        return error.mistakes
+    return ()
 
 
 async def _build_connections(config: Config, settings: Settings, environ: Mapping[str, str]) -> None:
@@ -103,9 +105,13 @@ async def _build_connections(config: Config, settings: Settings, environ: Mappin
 
 
 def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
-    """Yield one line for each platform, source, destination, rule, extension and warning."""
+    """Yield one line for each platform, record kind, source, destination, rule and extension."""
     for name, platform in config.platforms.items():
         yield f"platform  {name}  {platform.__struct_config__.tag}"
+    for kind, declared in config.records.items():
+        accounts = [name for name, platform in config.platforms.items() if kind in platform.known_kinds()]
+        fetched = f"from {', '.join(accounts)}" if accounts else "no platform has it"
+        yield f"record    {kind}  {count_noun(len(declared.fields), 'field')}, {fetched}"
     for name, source in config.sources.items():
         parts: list[str] = []
         if source.verify is not None:
@@ -120,11 +126,14 @@ def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str
         for rule in file.rules:
             yield f"rule      {rule.id}  {rule.type}, {file.path}"
     yield from describe_extensions()
-    for warning in (*config.warnings, *_unreachable_actions(config, files)):
-        yield f"warning   {warning}"
 
 
-def _unreachable_actions(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str]:
+def find_warnings(config: Config, files: Sequence[RuleFile]) -> Sequence[ConfigError | str]:
+    """Return the warnings about waybill.yaml and the rules."""
+    return (*config.warnings, *_unreachable_actions(config, files), *find_rule_warnings(files, config.record_types))
+
+
+def _unreachable_actions(config: Config, files: Sequence[RuleFile]) -> Iterator[str]:
     """Find actions whose URL names a private address that `outbound.allow_private_hosts` does not allow."""
     guard = SsrfGuard(config.outbound.allow_private_hosts)
     for file in files:

@@ -25,10 +25,15 @@ class TimestampParam(click.ParamType[datetime]):
             self.fail(str(error), param, ctx)
 
 
-def filter_options(result_field: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+UNTIL_OPTION = click.option("--until", type=TimestampParam(), help="Only events before this timestamp or age (2h).")
+
+
+def filter_options(
+    result_field: str, help_text: str, *, with_until: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the options of a filter to a command. The command receives an `event_filter`.
 
-    `result_field` is `outcome` or `error_kind`; `help_text` describes its option.
+    `result_field` is `outcome` or `error_kind`; `help_text` describes its option. `with_until`: add --until.
     """
     values = click.Choice(EVENT_OUTCOMES) if result_field == "outcome" else None
 
@@ -46,13 +51,12 @@ def filter_options(result_field: str, help_text: str) -> Callable[[Callable[...,
             help="Filter by the result of a rule: of the one of --rule, or of any.",
         )
         @click.option("--since", type=TimestampParam(), help="Only events after this timestamp or age (2h).")
-        @click.option("--until", type=TimestampParam(), help="Only events before this timestamp or age (2h).")
         @functools.wraps(command)
         def with_filter(*args: object, **kwargs: object) -> None:
             parts = {name: kwargs.pop(name) for name in EventFilter.__struct_fields__ if name in kwargs}
             command(*args, event_filter=EventFilter(**cast("dict[str, Any]", parts)), **kwargs)
 
-        return with_filter
+        return UNTIL_OPTION(with_filter) if with_until else with_filter
 
     return decorate
 

@@ -32,6 +32,7 @@ SUMMARIES = {
     "events": "List, search, show and replay events.",
     "explain": "Explain the decision on an event.",
     "erase-customer": "Erase all stored data of a customer.",
+    "open": "Open the console, or the page of an event in it, in a browser.",
     "platforms": "Read from and write to the configured platform accounts.",
     "polls": "Show the state of each poll.",
     "quarantine": "Inspect, diagnose, reverify, release or delete quarantined deliveries.",
@@ -40,7 +41,9 @@ SUMMARIES = {
     "send": "Send signed test deliveries to a source.",
     "serve": "Run the service: webhooks, health checks, the admin API and the console.",
     "sources": "List the configured sources, or the presets of well-known senders.",
+    "status": "Show the overview: conditions to act on, queue, sources, accounts and rulebook.",
     "store": "Show the status of each store; accept a lost store.",
+    "tail": "Print each event when it ends, until Ctrl-C.",
     "worker": "Run a worker: fetch records, evaluate rules, run actions.",
     "workers": "List the workers and their heartbeats.",
 }

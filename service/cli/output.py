@@ -78,6 +78,17 @@ def print_table(
         click.echo(GAP.join(cells).rstrip())
 
 
+def print_row(widths: Mapping[str, int], cells: Sequence[str], *, is_heading: bool = False) -> None:
+    """Print one line of a table that has no end. `widths` are the columns with their least width."""
+    if not sys.stdout.isatty():
+        click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
+    elif is_heading:
+        click.echo(GAP.join(f"{cell.upper():<{width}}" for cell, width in zip(cells, widths.values(), strict=True)))
+    else:
+        escaped = [f"{cell.translate(_CONTROLS):<{width}}" for cell, width in zip(cells, widths.values(), strict=True)]
+        click.echo(GAP.join(styled(cell, colour_of(name, cell)) for name, cell in zip(widths, escaped, strict=True)))
+
+
 def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
     print_text(msgspec.json.encode(value).decode())

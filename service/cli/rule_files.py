@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from service.actions import load_actions
+from service.cli.mistakes_output import FORMAT, Format, print_mistakes
 from service.cli.output import print_text
 from service.config.loading import Config, ConfigReport, load_record_types
+from service.config.locations import locate
 from service.config.platforms import BuiltInPlatformConfig
-from service.configuration import load_config, read_config
-from service.errors import ConfigError
+from service.configuration import read_config
+from service.errors import ConfigError, ConfigErrors
 from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
 from service.records import RecordTypes
@@ -28,6 +30,7 @@ from service.rules.rule_files import (
     is_rule_test_file,
     read_rule_files,
 )
+from service.rules.rule_warnings import rule_warnings
 from service.rules.syntax import Rule
 from service.settings import load_settings
 
@@ -46,9 +49,13 @@ def rules() -> None:
     """Check, test, publish and show rules."""
 
 
-@rules.command(epilog="\b\nExamples:\n  waybill rules check\n  waybill rules check rules/orders.yaml")
+@rules.command(
+    epilog="\b\nExamples:\n  waybill rules check\n  waybill rules check rules/orders.yaml\n"
+    "  waybill rules check --format github"
+)
 @FILES
-def check(files: tuple[Path, ...]) -> None:
+@FORMAT
+def check(files: tuple[Path, ...], output_format: Format) -> None:
     """Check rule files without a store.
 
     FILES are rule files. Default: the files that waybill.yaml names. Exit code 2 if a file is not valid.
@@ -56,12 +63,29 @@ def check(files: tuple[Path, ...]) -> None:
     try:
         read = read_files(files)
     except ConfigError as error:
-        for mistake in error.mistakes:
-            print_text(f"waybill: {mistake}", err=True)
+        print_mistakes(error.mistakes, (), output_format)
         print_text(f"waybill: {count_noun(len(error.mistakes), 'error')} found", err=True)
         sys.exit(EXIT_INVALID)
-    for file in read:
-        print_text(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
+    warnings = find_rule_warnings(read, configured_records())
+    print_mistakes((), warnings, output_format)
+    if output_format == "text":
+        for file in read:
+            print_text(f"{file.path}: {count_noun(len(file.rules), 'rule')}, no errors")
+        for warning in warnings:
+            print_text(f"warning   {warning}")
+
+
+def find_rule_warnings(files: Sequence[RuleFile], records: RecordTypes) -> list[ConfigError]:
+    """Return the warnings about the rules of all files, with file and line."""
+    found: list[ConfigError] = []
+    for file in files:
+        of_file: list[ConfigError] = []
+        for index, rule in enumerate(file.rules):
+            for warning in rule_warnings(rule, f"rules[{index}]", records):
+                warning.rule_id = rule.id
+                of_file.append(warning)
+        found += locate(of_file, [file.path], "rules")
+    return found
 
 
 @rules.command(epilog="\b\nExample:\n  waybill rules schema > rules.schema.json")
@@ -77,12 +101,26 @@ def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
         ConfigErrors: all mistakes of all files.
     """
     if not files:
-        return read_configured_rules(load_config(Path(load_settings(os.environ).config), os.environ))
+        return _read_all_configured()
     values_of = _find_values()
     checks = [] if values_of is None else [_enum_check(values_of)]
     return read_rule_files(
         [path for path in files if not is_rule_test_file(path)], load_actions(), checks, configured_records()
     )
+
+
+def _read_all_configured() -> tuple[RuleFile, ...]:
+    """Read the rule files of waybill.yaml. Mistakes of waybill.yaml are reported together with those of the rules."""
+    path = Path(load_settings(os.environ).config)
+    report = read_config(path, os.environ)
+    if report.config is not None:
+        return read_configured_rules(report.config)
+    mistakes = list(report.mistakes)
+    try:
+        read_rules_of_report(report, path.parent)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+    raise ConfigErrors(mistakes)
 
 
 def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:

@@ -6,7 +6,8 @@ The module is in `cli` because `service.rules` imports neither platforms nor sou
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from service.configuration import load_config
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.http_client import HttpClient
+from service.platforms.api.pointer_map import missing_fields
 from service.platforms.base import is_hint
 from service.platforms.kind import RecordedAnswer
 from service.platforms.recorded_answers import read_recorded_answer
@@ -69,6 +71,8 @@ def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
     tests = [test for path in found for test in read_tests(path, responses, deliveries, rulebook.records)]
     results = list(run_tests(rulebook, tests))
     _print_results(results)
+    for warning in responses.unmatched_pointers():
+        print_text(f"warning   {warning}")
     if any(result.differences for result in results):
         sys.exit(EXIT_FAILED)
 
@@ -78,6 +82,8 @@ class ResponseReader:
 
     def __init__(self) -> None:
         self._accounts: Mapping[str, PlatformConfig] | None = None
+        self._missing: dict[tuple[str, str], set[str]] = {}
+        self._samples: Counter[tuple[str, str]] = Counter()
 
     def __call__(self, test: RuleTest, at: str) -> tuple[Record, Any]:
         """Parse the response of a test into a record and its raw form.
@@ -87,7 +93,23 @@ class ResponseReader:
         """
         recorded = RecordedAnswer(str(test.platform), test.type, test.raw, test.currency)
         accounts: Mapping[str, PlatformConfig] = {} if recorded.platform in PLATFORMS else self._load_accounts()
-        return read_recorded_answer(recorded, accounts, configured_records(), at)
+        record, raw = read_recorded_answer(recorded, accounts, configured_records(), at)
+        if (account := accounts.get(recorded.platform)) is not None:
+            sample, missing = (
+                (recorded.platform, test.type),
+                set(missing_fields(account.expected_fields(test.type), record)),
+            )
+            self._missing[sample] = self._missing.get(sample, missing) & missing
+            self._samples[sample] += 1
+        return record, raw
+
+    def unmatched_pointers(self) -> Iterator[str]:
+        """Yield a warning for each mapped field that no sample of its account had."""
+        for (name, kind), fields in self._missing.items():
+            account, samples = self._load_accounts()[name], count_noun(self._samples[name, kind], "sample")
+            for field in sorted(fields):
+                path = f"platforms.{name}.{account.map_path(kind)}.{field}"
+                yield f"{path}: found no value in {samples}; correct the pointer, or add a sample that has the value"
 
     def _load_accounts(self) -> Mapping[str, PlatformConfig]:
         if self._accounts is None:

@@ -19,6 +19,7 @@ from service.config.checks import (
 )
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.destinations import DestinationConfig
+from service.config.locations import locate
 from service.config.platforms import PlatformConfig
 from service.config.presets import expand_preset
 from service.config.record_kinds import RecordKindConfig, build_record_types
@@ -100,7 +101,7 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     try:
         data = _read_sections(path)
     except ConfigError as error:
-        return ConfigReport(None, (error,))
+        return ConfigReport(None, tuple(error.mistakes))
     mistakes: list[ConfigError] = []
     platforms = dict(_table(data, "platforms", types.platform, mistakes))
     sources = dict(_table(data, "sources", SourceConfig, mistakes))
@@ -121,7 +122,9 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
-        return ConfigReport(None, tuple(mistakes), general.rules, tuple(_names(data, "sources")), records)
+        return ConfigReport(
+            None, tuple(locate(mistakes, [path])), general.rules, tuple(_names(data, "sources")), records
+        )
     found = [
         environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
@@ -158,7 +161,7 @@ def load_record_types(path: Path) -> RecordTypes:
     mistakes: list[ConfigError] = []
     types, wrong = build_record_types(_record_kinds(_read_sections(path), mistakes))
     if found := [*mistakes, *wrong]:
-        raise ConfigErrors(found)
+        raise ConfigErrors(locate(found, [path]))
     return types
 
 
@@ -176,7 +179,7 @@ def _record_kinds(data: Mapping[str, Any], mistakes: list[ConfigError]) -> dict[
 def _read_sections(path: Path) -> dict[str, Any]:
     data = read_yaml(path)
     if not isinstance(data, dict):
-        raise ConfigError(str(path), "has no sections", "begin with platforms: and sources:")
+        raise ConfigError("", "has no sections", "begin with platforms: and sources:", file=str(path))
     return cast("dict[str, Any]", data)
 
 

@@ -13,11 +13,15 @@ import yaml
 
 from service.errors import ConfigError
 from service.events import JsonValue
+from service.mistakes import Mistakes
 
 FILE_BYTES_MAX = 1_048_576
 NODES_MAX = 100_000
 """Maximum number of values in a file after the expansion of all aliases."""
 DEPTH_MAX = 50
+
+_UNQUOTED_TEMPLATE = re.compile(r"[:\-,\[]\s*\{[^{}:,]+\}\s*[^\s,}\]#]")
+"""A placeholder that begins a plain text: `message: {reference} came in`."""
 
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = {
@@ -60,21 +64,23 @@ def read_yaml(path: Path) -> JsonValue:
     """Read one YAML file as dicts with text keys, lists, text, bools, ints, floats and None.
 
     Raises:
-        ConfigError: the file is missing, too large, not YAML, or contains a rejected construct. The path of the error
-            is `<file>:<line>` or the dotted path inside the file.
+        ConfigErrors: the file is missing, too large, not YAML, or contains rejected constructs. The errors have the
+            file and the line.
     """
     try:
         with path.open("rb") as file:
             # One byte more than the limit is enough to detect a file that is too large.
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}", "name an existing, readable file") from None
+        reason = f"cannot be read: {error.strerror}"
+        raise ConfigError("", reason, "name an existing, readable file", file=str(path)) from None
     if len(content) > FILE_BYTES_MAX:
-        raise ConfigError(str(path), f"is larger than {FILE_BYTES_MAX} bytes", "shorten it; only rules can be split")
+        fix = "split it: waybill.yaml may be a folder of files, and rules may be in several files"
+        raise ConfigError("", f"is larger than {FILE_BYTES_MAX} bytes", fix, file=str(path))
     try:
         return parse_yaml(content.decode(), str(path))
     except UnicodeDecodeError:
-        raise ConfigError(str(path), "is not UTF-8 text", "save it as UTF-8") from None
+        raise ConfigError("", "is not UTF-8 text", "save it as UTF-8", file=str(path)) from None
 
 
 def parse_yaml(text: str, name: str) -> JsonValue:
@@ -85,31 +91,57 @@ def parse_yaml(text: str, name: str) -> JsonValue:
         name: the name of the text in errors.
 
     Raises:
-        ConfigError: the text is not YAML, or contains a rejected construct.
+        ConfigErrors: the text is not YAML, or contains rejected constructs.
+    """
+    node = compose(text, name)
+    if node is None:
+        return None
+    constructor = _Constructor(name)
+    data = constructor.construct(node, "")
+    constructor.mistakes.raise_all()
+    return data
+
+
+def compose(text: str, name: str) -> yaml.Node | None:
+    """Parse YAML text into a graph of nodes with their lines.
+
+    Raises:
+        ConfigError: the text is not YAML.
     """
     try:
-        node = _Loader(text).get_single_node()
+        return _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}" if mark else name
-        raise ConfigError(where, error.problem or "is not YAML", error.note or "fix the YAML at this line") from None
+        fix = error.note or "fix the YAML at this line"
+        if mark is not None and _UNQUOTED_TEMPLATE.search(_line(text, mark.line)):
+            fix = 'put a text with placeholders in quotes: "{reference} came in"'
+        line = mark.line + 1 if mark else None
+        raise ConfigError("", error.problem or "is not YAML", fix, file=name, line=line) from None
     except yaml.YAMLError as error:
-        raise ConfigError(name, str(error).splitlines()[0], "save it as plain YAML text") from None
-    return None if node is None else _Constructor(name).construct(node, "")
+        raise ConfigError("", str(error).splitlines()[0], "save it as plain YAML text", file=name) from None
+
+
+def _line(text: str, number: int) -> str:
+    lines = text.splitlines()
+    return lines[number] if number < len(lines) else ""
 
 
 class _Constructor:
-    """Converts a graph of nodes into plain data. Counts the nodes, so that an alias bomb is rejected early."""
+    """Converts a graph of nodes into plain data, and collects rejected constructs.
+
+    Counts the nodes, so that an alias bomb is rejected early.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.nodes = 0
+        self.mistakes = Mistakes()
 
     def construct(self, node: yaml.Node, at: str, depth: int = 0) -> JsonValue:
         self.nodes += 1
         if self.nodes > NODES_MAX or depth > DEPTH_MAX:
             fix = "write less, or use fewer aliases"
-            raise ConfigError(at or self.name, f"more than {NODES_MAX} values or {DEPTH_MAX} levels", fix)
+            raise self._error(node, at, f"more than {NODES_MAX} values or {DEPTH_MAX} levels", fix)
         # Check the tag as well: `!!set` and application tags are not plain data.
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self._construct_mapping(node, at, depth)
@@ -120,19 +152,22 @@ class _Constructor:
     def _construct_mapping(self, node: yaml.MappingNode, at: str, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = self._key(key_node, at)
+            if not (isinstance(key_node, yaml.ScalarNode) and key_node.tag == _TAG + "str"):
+                reason = f"the key in line {key_node.start_mark.line + 1} is not text"
+                self.mistakes.add(self._error(key_node, at, reason, "put the key in quotes"))
+                continue
+            key = str(key_node.value)
             inner = f"{at}.{key}" if at else key
             if key in data:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(inner, f"is a duplicate key, repeated in line {line}", "remove one of the two")
+                reason = f"is a duplicate key, repeated in line {key_node.start_mark.line + 1}"
+                self.mistakes.add(self._error(key_node, inner, reason, "remove one of the two"))
+                continue
+            if node.flow_style and _is_empty(value_node):
+                reason = f"{{{key}}} without quotes is an object with an empty value"
+                fix = f'put it in quotes: "{{{key}}}"; for an object write {{{key}: null}}'
+                self.mistakes.add(self._error(key_node, at, reason, fix))
             data[key] = self.construct(value_node, inner, depth + 1)
         return data
-
-    def _key(self, node: yaml.Node, at: str) -> str:
-        if isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "str":
-            return str(node.value)
-        line = node.start_mark.line + 1
-        raise ConfigError(at or self.name, f"the key in line {line} is not text", "put the key in quotes")
 
     def _construct_scalar(self, node: yaml.Node, at: str) -> str | bool | int | float | None:
         value = str(node.value)
@@ -148,4 +183,14 @@ class _Constructor:
             case "float" if re.fullmatch(_RESOLVERS["float"][0], value):
                 return float(value)
             case _:
-                raise ConfigError(at or self.name, f"the tag {node.tag} is not supported", "write plain YAML")
+                reason = f"the tag {node.tag} is not supported"
+                self.mistakes.add(self._error(node, at, reason, "write plain YAML"))
+                return None
+
+    def _error(self, node: yaml.Node, at: str, reason: str, fix: str) -> ConfigError:
+        return ConfigError(at, reason, fix, file=self.name, line=node.start_mark.line + 1)
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    """Return whether a value is not written at all, as that of `id` in `{id}`."""
+    return isinstance(node, yaml.ScalarNode) and node.style is None and node.start_mark.index == node.end_mark.index

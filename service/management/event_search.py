@@ -211,16 +211,25 @@ def row_of(hit: EventHit) -> EventRow:
     )
 
 
+async def matches_filter(named: NamedStore, event_filter: EventFilter, summary: EventSummary) -> bool:
+    """Return whether an event of one of the indexes of a filter matches, without `since` and `until`.
+
+    Raises:
+        StoreUnavailable: The store does not answer.
+    """
+    return event_filter.matches(summary) and await _matches_rule(named, event_filter, summary)
+
+
 async def _scan(
     named: NamedStore, index: Index, event_filter: EventFilter, after: Cursor | None, bounds: _Bounds
 ) -> _Slice:
     """Scan one index of one store."""
     since, scanned = to_epoch_ms(event_filter.since) or 0, 0
     hits: list[EventHit] = []
-    async for summary in _newest_first(named, index, _highest(event_filter, after), after):
+    async for summary in newest_first(named, index, _highest(event_filter, after), after):
         if summary.at_ms < since:
             break
-        if event_filter.matches(summary) and await _matches_rule(named, event_filter, summary):
+        if await matches_filter(named, event_filter, summary):
             hits.append(EventHit(named, summary))
         scanned += 1
         if len(hits) >= bounds.events_max or scanned >= bounds.scanned_max:
@@ -233,7 +242,7 @@ def _highest(event_filter: EventFilter, after: Cursor | None) -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-async def _newest_first(
+async def newest_first(
     named: NamedStore, index: Index, highest: int | None, after: Cursor | None
 ) -> AsyncGenerator[EventSummary]:
     """Yield the events of one index after a cursor, each once, although events arrive and end in the meantime."""

@@ -8,6 +8,7 @@ from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
 from service.management.event_search import EventOperations
 from service.management.explanation import ExplanationOperations
+from service.management.live import LiveOperations
 from service.management.overview import OverviewOperations
 from service.management.quarantine import QuarantineOperations
 from service.management.replay import ReplayOperations
@@ -22,6 +23,7 @@ class AdminOperations(
     QuarantineOperations,
     DryRunOperations,
     StatusOperations,
+    LiveOperations,
     OverviewOperations,
     ExplanationOperations,
     DeadLetterGroupOperations,

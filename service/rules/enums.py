@@ -52,7 +52,7 @@ def check_enums(rule: Rule, at: str, platforms: PlatformValues) -> Iterator[Conf
     tables = {name: values for name, values in platforms.items() if values is not None}
     if rule.when is None or len(tables) < len(platforms):
         return
-    for path, value, place in _literals(rule.when, "", f"{at}.when"):
+    for path, value, place in text_literals(rule.when, "", f"{at}.when"):
         documented = {name: values[path] for name, values in tables.items() if path in values}
         known = sorted(set[str]().union(*documented.values()))
         if not known or value in known:
@@ -60,22 +60,26 @@ def check_enums(rule: Rule, at: str, platforms: PlatformValues) -> Iterator[Conf
         near = difflib.get_close_matches(value[:64], known, 1)
         if near or len(documented) == len(tables):
             reason = f"{format_literal(value)} is not a documented value of {path} on {' and '.join(documented)}"
+            near = near or [each for each in known if each.lower() == value.lower()]
             suggestion = f"did you mean {near[0]}? " if near else ""
             yield ConfigError(place, reason, f"{suggestion}valid: {', '.join(known)}")
 
 
-def _literals(node: Condition, above: str, at: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the path, the value and the place of each text that a field is compared with."""
+def text_literals(node: Condition, above: str, at: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the path, the value and the place of each text that a field is compared with.
+
+    `above` is the path of the list that `node` is about, `at` the path of the node in the rule.
+    """
     for word in ("all", "any"):
         children: Sequence[Condition] = getattr(node, word) or ()
         for index, child in enumerate(children):
-            yield from _literals(child, above, f"{at}.{word}[{index}]")
+            yield from text_literals(child, above, f"{at}.{word}[{index}]")
     if node.not_ is not UNSET:
-        yield from _literals(node.not_, above, f"{at}.not")
+        yield from text_literals(node.not_, above, f"{at}.not")
     for word in ("any_of", "all_of", "none_of", "count"):
         path: str = getattr(node, word) or ""
         if path and node.where is not UNSET:
-            yield from _literals(node.where, f"{_whole_path(path, above)}[]", f"{at}.where")
+            yield from text_literals(node.where, f"{_whole_path(path, above)}[]", f"{at}.where")
     if node.field is not UNSET and node.op in _OPERATORS:
         path = _whole_path(node.field, above)
         for value, place in _texts(node.value, f"{at}.value"):

@@ -1,6 +1,6 @@
 """Reading of rule files. Each is a YAML list of rules. All mistakes of all files are reported at once.
 
-The path of a mistake contains the file, the id of the rule, and the place in the file.
+A mistake has the file, the line, the id of the rule, and the path in the file.
 """
 
 import difflib
@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct
 from service.actions import Action
 from service.config.decoding import decode_config, valid_parts
 from service.config.destinations import DestinationConfig
+from service.config.locations import locate
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.mistakes import Mistakes, is_consequence
@@ -45,14 +46,17 @@ def read_rule_files(
     """Read and check all files. Rule ids must be unique across the files.
 
     Raises:
-        ConfigErrors: all mistakes of all files, as in `rules/a.yaml: rule short: rules[0].when.all[1].field: …`.
+        ConfigErrors: all mistakes of all files, as in `rules/a.yaml:7: rule short: rules[0].when.all[1].field: …`.
     """
     reading = _Reading(actions_by_name(actions), checks, records)
-    files: list[RuleFile] = []
+    mistakes, files = Mistakes(), list[RuleFile]()
     for path in paths:
+        reading.mistakes = Mistakes()
         with reading.mistakes.collect():
             files.append(RuleFile(path, tuple(reading.read(path))))
-    reading.mistakes.raise_all()
+        for mistake in locate(reading.mistakes.found, [path], "rules"):
+            mistakes.add(mistake)
+    mistakes.raise_all()
     return tuple(files)
 
 
@@ -74,17 +78,18 @@ class _Reading:
         """
         for index, item in enumerate(_read_list(path)):
             written = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
-            place, rule_id = f"rules[{index}]", written.get("id")
-            at = f"{path}: rule {rule_id[:64]}: {place}" if isinstance(rule_id, str) else f"{path}: {place}"
+            at, rule_id, before = f"rules[{index}]", written.get("id"), len(self.mistakes.found)
             for mistake in _empty_lists(written, at):
                 self.mistakes.add(mistake)
             rules, wrong = self._decode(cast("object", item), written, at)
-            if not rules:
-                continue
-            if f"{at}.id" not in wrong:
-                self._check_id(rules[0].id, f"{path}: {place}", at)
-            self._check(rules, wrong, at)
-            yield rules[0]
+            if rules and f"{at}.id" not in wrong:
+                self._check_id(rules[0].id, f"{path}: {at}", at)
+            if rules:
+                self._check(rules, wrong, at)
+            for mistake in self.mistakes.found[before:]:
+                mistake.rule_id = rule_id[:64] if isinstance(rule_id, str) else None
+            if rules:
+                yield rules[0]
 
     def _decode(self, item: object, written: dict[str, Any], at: str) -> tuple[list[Rule], Collection[str]]:
         """Decode a rule. With mistakes, return the rule without the keys that have them, and the paths of the mistakes.
@@ -205,9 +210,9 @@ def _read_list(path: Path) -> list[Any]:
     try:
         plain = read_yaml(path)
     except ConfigError as error:
-        if error.path.startswith("["):
-            raise ConfigError(f"{path}: rules{error.path}", error.reason, error.fix) from None
+        for mistake in error.mistakes:
+            mistake.path = f"rules{mistake.path}" if mistake.path.startswith("[") else mistake.path
         raise
     if not isinstance(plain, list):
-        raise ConfigError(str(path), "is not a list of rules", "begin each rule with a dash: - id: …")
+        raise ConfigError("", "is not a list of rules", "begin each rule with a dash: - id: …", file=str(path))
     return cast("list[Any]", plain)

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import uvloop
 from arq import create_pool
 from arq.connections import RedisSettings
+from msgspec import structs
 
 from service.actions import load_actions
 from service.events import Event
@@ -18,6 +19,8 @@ from tests.bench.stage import Stage
 
 EVENTS_PER_CALL = 500
 WINDOW_MS = 259_200_000
+SECONDS_MAX = 120.0
+"""Timeout of a call. The disk of a busy machine may be slow for longer than the default of 5 s."""
 
 
 def rule_document(text: str) -> bytes:
@@ -36,7 +39,7 @@ def seed_own(stage: Stage, rules: str, events: int, body_of: Callable[[int], byt
 
 
 async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callable[[int], bytes] | None) -> int:
-    store = await open_store(settings)
+    store = await open_store(structs.replace(settings, store_timeout_seconds=SECONDS_MAX))
     document = rule_document(rules)
     await store.rulebook.publish(document_version(document), document, "bench", "", None)
     body_bytes = 0

@@ -16,6 +16,7 @@ from service.ingress.admin.destinations import ConfiguredDestinations
 from service.ingress.admin.dry_runs import DryRuns
 from service.ingress.admin.erasure import Erasure
 from service.ingress.admin.events import Events, event_filter
+from service.ingress.admin.live import Live
 from service.ingress.admin.problems import (
     handle_admin_http_error,
     handle_config_error,
@@ -48,6 +49,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     RulebookVersions,
     DryRuns,
     Events,
+    Live,
     DeadLetters,
     QuarantinedDeliveries,
     Sources,

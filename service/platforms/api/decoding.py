@@ -5,6 +5,7 @@ errors of the platform, web pages errors of the configuration.
 """
 
 import hashlib
+import heapq
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, cast
@@ -15,11 +16,15 @@ from service.bodies.repair import BOM, repair_surrogates
 from service.errors import PermanentError, TransientError
 from service.events import JsonValue
 from service.platforms.api.coercion import JsonObject, as_text
+from service.platforms.api.large_objects import split_object
 
 VALUES_MAX = 1_000_000
 """Values of a response, which are more than its commas. One call decodes so many values of a list in about 50 ms."""
 PIECE_BYTES = 262_144
 """JSON above this size is decoded by several calls: one call holds the interpreter, about 10 ms for a megabyte."""
+
+ITEMS_PER_CALL_MAX = 20_000
+"""Members or items that one call sorts or encodes, in about 10 ms."""
 
 _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -78,7 +83,8 @@ def decode_in_pieces(body: bytes | msgspec.Raw) -> JsonValue:
         return _decoder.decode(body)
     first = bytes(memoryview(body)[:PIECE_BYTES]).lstrip()[:1]
     if first == b"{":
-        return {key: decode_in_pieces(value) for key, value in _object_decoder.decode(body).items()}
+        parts = split_object(bytes(body))
+        return {key: decode_in_pieces(value) for part in parts for key, value in _object_decoder.decode(part).items()}
     if first == b"[":
         return [decode_in_pieces(value) for value in _list_decoder.decode(body)]
     return _decoder.decode(body)
@@ -152,17 +158,24 @@ def listed_digest(node: object) -> str:
 
 def _encoded_pieces(state: object, depth: int) -> Iterator[bytes]:
     """Yield the encoding of a state, the members of its outer `depth` levels one by one."""
-    if depth and isinstance(state, dict):
+    if isinstance(state, dict) and (depth or len(cast("JsonObject", state)) > ITEMS_PER_CALL_MAX):
         members = cast("JsonObject", state)
-        for index, key in enumerate(sorted(members)):
+        for index, key in enumerate(_sorted_keys(members)):
             yield (b"," if index else b"{") + _encoder.encode(key) + b":"
-            yield from _encoded_pieces(members[key], depth - 1)
+            yield from _encoded_pieces(members[key], max(depth - 1, 0))
         yield b"}" if members else b"{}"
-    elif depth and isinstance(state, list):
+    elif isinstance(state, list) and (depth or len(cast("list[object]", state)) > ITEMS_PER_CALL_MAX):
         items = cast("list[object]", state)
         for index, item in enumerate(items):
             yield b"," if index else b"["
-            yield from _encoded_pieces(item, depth - 1)
+            yield from _encoded_pieces(item, max(depth - 1, 0))
         yield b"]" if items else b"[]"
     else:
         yield _encoder.encode(state)
+
+
+def _sorted_keys(members: JsonObject) -> Iterator[str]:
+    """Return the sorted keys. Many are sorted by several calls."""
+    keys = list(members)
+    parts = [sorted(keys[at : at + ITEMS_PER_CALL_MAX]) for at in range(0, len(keys), ITEMS_PER_CALL_MAX)]
+    return heapq.merge(*parts)

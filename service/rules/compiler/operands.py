@@ -69,7 +69,22 @@ def build_comparison(node: Condition, operator: Operator, fields: FieldScope, at
         return _with_previous(node, operator, field, fields, at)
     if node.ref is not UNSET:
         return _with_ref(node, operator, field, fields, at)
-    return Comparison(field, operator.compare, _literal(node, operator, field, at))
+    try:
+        return Comparison(field, operator.compare, _literal(node, operator, field, at))
+    except ConfigError as error:
+        raise _with_ref_fix(error, node.value, fields) from None
+
+
+def _with_ref_fix(error: ConfigError, value: Value, fields: FieldScope) -> ConfigError:
+    """Suggest `ref` for a literal that is not valid and names a field: `quantity_ordered`, `{quantity_ordered}`."""
+    if not isinstance(value, str):
+        return error
+    name = value[1:-1] if value.startswith("{") and value.endswith("}") else value
+    try:
+        resolve_expression(name, fields, error.path)
+    except ConfigError:
+        return error
+    return ConfigError(error.path, error.reason, f"write ref: {name} in place of value to compare with the field")
 
 
 def resolve_operand(text: str, fields: FieldScope, at: str) -> Field:

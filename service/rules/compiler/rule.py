@@ -24,6 +24,13 @@ MISSING_TEXT = "https://unknown.invalid/"
 """Stands for a missing text of an action, to find its other mistakes. It is valid as a text and as a URL."""
 
 
+ACTION_ALIASES = {
+    "webhook": "http", "request": "http", "post": "http", "call": "http", "fetch": "http", "print": "log",
+    "event": "emit", "stream": "publish", "redis": "publish",
+}  # fmt: skip
+"""Names of actions in other tools."""
+
+
 class CompiledAction(Struct, frozen=True):
     """One action of a rule. `render` returns its inputs for a scope."""
 
@@ -103,7 +110,9 @@ def _compile_action(
 ) -> CompiledAction:
     action_type = data.get("do")
     if not isinstance(action_type, str) or action_type not in actions:
-        near = difflib.get_close_matches(str(action_type)[:64], actions, 1)
+        lower = str(action_type)[:64].lower()
+        alias = ACTION_ALIASES.get(lower)
+        near = [alias] if alias in actions else difflib.get_close_matches(lower, actions, 1)
         fix = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(actions))}"
         raise ConfigError(f"{at}.do", f"no action {str(action_type)[:64]!r}", fix)
     struct, mistakes = actions[action_type], Mistakes()

@@ -105,6 +105,14 @@ class EventReader:
         rows: list[list[bytes]] = await self._client.call(PAGE, arguments, seconds_max=CALL_SECONDS_MAX)
         return [_summary([cell.decode(errors="replace") for cell in row[:-1]], row[-1]) for row in rows]
 
+    async def count_between(self, index: Index, start_ms: int, end_ms: int) -> int:
+        """Return the number of events of an index after `start_ms` until `end_ms`.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return await self._client.command("ZCOUNT", self._keys.named(index), f"({start_ms}", end_ms)
+
     async def newest_ids(self, index: Index, offset: int) -> list[str]:
         """Return at most ID_PAGE_MAX ids of an index, newest first, from `offset`.
 

@@ -29,6 +29,7 @@ WITHOUT_JSON = {
     "destinations show": "prints JSON",
     "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
     "rules schema": "prints JSON", "rules export": "prints YAML",
+    "open": "prints the address",
     "rules check": "exit code and error messages", "rules test": "exit code and differences",
     "send": "prints responses",
 }  # fmt: skip
@@ -73,7 +74,7 @@ def options(command: click.Command) -> set[str]:
 def test_every_command_that_needs_an_installation_can_use_the_admin_api() -> None:
     assert {path for path, command in COMMANDS.items() if "--url" not in options(command)} == NEEDS_NO_INSTALLATION
     remote = {path for path, command in COMMANDS.items() if "--token-file" in options(command)}
-    assert remote == COMMANDS.keys() - NEEDS_NO_INSTALLATION - {"send"}
+    assert remote == COMMANDS.keys() - NEEDS_NO_INSTALLATION - {"send", "open"}
 
 
 def test_every_command_prints_by_the_function_that_escapes_control_characters() -> None:
@@ -133,5 +134,7 @@ def test_dev_reports_all_mistakes_of_the_configuration_before_it_starts(tmp_path
     path.write_text("platforms: {a: {kind: nothing}, b: {kind: nothing}}\nsources: {}\n")
     result = CliRunner().invoke(waybill, ["dev", "--config", str(path)])
     assert (result.exit_code, "Starting" in result.stdout) == (2, False)
-    mistakes = [line.split(":")[1] for line in result.stderr.splitlines()]
-    assert mistakes == [" platforms.a.kind", " platforms.b.kind", " sources"]
+    mistakes = [line.split(": ")[1:3] for line in result.stderr.splitlines()]
+    assert mistakes == [
+        [f"{path}:1", "platforms.a.kind"], [f"{path}:1", "platforms.b.kind"], [f"{path}:2", "sources"]
+    ]  # fmt: skip

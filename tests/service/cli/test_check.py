@@ -1,12 +1,21 @@
 """`waybill check`: complete validation without connections."""
 
+import contextlib
+import io
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from service.actions import load_actions
 from service.cli.check import check
+from service.cli.mistakes_output import print_mistakes
+from service.cli.rule_files import find_rule_warnings
+from service.errors import ConfigError
+from service.records import RECORDS
+from service.rules import read_rule_files
 
 ENVIRON = {
     "PACK_TOKEN": "t",
@@ -73,14 +82,14 @@ def test_an_error_in_a_rule_file_is_printed_with_its_path(folder: Path) -> None:
     (folder / "rules/one.yaml").write_text(RULE.replace("status, op", "statuss, op"))
     result = run(folder)
     assert result.exit_code == 2
-    assert "one.yaml: rule short-receipt: rules[0].when.field" in result.stderr
+    assert "one.yaml:5: rule short-receipt: rules[0].when.field" in result.stderr
 
 
 def test_an_unknown_source_in_a_rule_is_an_error(folder: Path) -> None:
     (folder / "rules/one.yaml").write_text(RULE.replace("  when:", "  sources: [pack-order]\n  when:"))
     result = run(folder)
     assert result.exit_code == 2
-    assert "one.yaml: rule short-receipt: rules[0].sources[0]: no source 'pack-order'" in result.stderr
+    assert "one.yaml:5: rule short-receipt: rules[0].sources[0]: no source 'pack-order'" in result.stderr
     assert "Fix: did you mean pack-orders?" in result.stderr
 
 
@@ -152,3 +161,97 @@ def test_rules_are_checked_beside_mistakes_in_the_configuration(folder: Path) ->
         assert text in result.stderr
     assert "sources[1]: no source 'pack-order'" in result.stderr
     assert "sources[0]" not in result.stderr
+
+
+def mixed(folder: Path) -> None:
+    """Write two mistakes: one in waybill.yaml, one in a rule file."""
+    replace(folder, "platform: pack\n", "platform: pakc\n")
+    (folder / "rules/one.yaml").write_text(RULE.replace("status, op", "statuss, op"))
+
+
+def test_mistakes_are_printed_as_json_with_file_and_line(folder: Path) -> None:
+    mixed(folder)
+    result = run(folder, "--format", "json")
+    assert result.exit_code == 2
+    first, second = json.loads(result.stdout)["mistakes"]
+    line = (folder / "waybill.yaml").read_text().partition("platform: pakc")[0].count("\n") + 1
+    assert first == {
+        "file": f"{folder}/waybill.yaml", "line": line, "rule_id": None, "path": "sources.pack-orders.platform",
+        "reason": "there is no platform pakc", "fix": first["fix"],
+    }  # fmt: skip
+    assert (second["file"], second["line"], second["rule_id"]) == (f"{folder}/rules/one.yaml", 5, "short-receipt")
+    assert second["path"] == "rules[0].when.field"
+
+
+def test_mistakes_are_printed_as_annotations_of_github(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    mixed(folder)
+    result = run(folder, "--format", "github")
+    assert result.exit_code == 2
+    _, second = result.stdout.splitlines()
+    assert second.startswith(
+        "::error file=rules/one.yaml,line=5,title=rule short-receipt::rules[0].when.field: no field 'statuss'. Fix: "
+    )
+
+
+def test_symbols_in_annotations_are_escaped() -> None:
+    error = ConfigError("a", "is 100%\nwrong", "x", file="b:,c.yaml", line=1)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        print_mistakes([error], ["one\ntwo"], "github")
+    first, second, _ = printed.getvalue().split("\n")
+    assert first == "::error file=b%3A%2Cc.yaml,line=1,title=waybill::a: is 100%25%0Awrong. Fix: x"
+    assert second == "::warning title=waybill::one%0Atwo"
+
+
+def test_mistakes_are_printed_as_sarif(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    mixed(folder)
+    result = run(folder, "--format", "sarif")
+    assert result.exit_code == 2
+    log = json.loads(result.stdout)
+    assert log["version"] == "2.1.0"
+    [of_run] = log["runs"]
+    identifiers = {rule["id"] for rule in of_run["tool"]["driver"]["rules"]}
+    assert {each["ruleId"] for each in of_run["results"]} <= identifiers
+    second = of_run["results"][1]
+    assert second["level"] == "error"
+    assert second["message"]["text"].startswith("rules[0].when.field: no field 'statuss'")
+    place = second["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "rules/one.yaml"}, "region": {"startLine": 5}}
+
+
+@pytest.mark.parametrize(
+    ("node", "fix"),
+    [
+        ("{field: status, op: eq, value: reference}", "write ref: reference"),
+        ('{field: status, op: eq, value: "{reference}"}', "write ref: reference"),
+        ("{any_of: lines, where: {field: id, op: eq, value: product_code}}", "write ref: product_code"),
+        ("{any_of: lines, where: {field: id, op: eq, value: supplier.name}}", "write ref: $root.supplier.name"),
+    ],
+)
+def test_a_text_that_names_a_field_is_a_warning(tmp_path: Path, node: str, fix: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"- id: a\n  type: purchase_order\n  when: {node}\n")
+    [found] = find_rule_warnings(read_rule_files([file], load_actions()), RECORDS)
+    assert (found.file, found.line, found.rule_id) == (str(file), 3, "a")
+    assert fix in found.fix
+
+
+def test_a_rule_with_a_probable_mistake_is_a_warning(folder: Path) -> None:
+    when = "{field: reference, op: eq, value: supplier.name}"
+    (folder / "rules/one.yaml").write_text(RULE.replace("{field: status, op: eq, value: received}", when))
+    result = run(folder)
+    assert result.exit_code == 0, result.stderr
+    assert "one.yaml:5: rule short-receipt: rules[0].when.value: 'supplier.name' is compared as a text" in result.stdout
+    warned = json.loads(run(folder, "--format", "json").stdout)
+    assert warned["mistakes"] == []
+    assert "short-receipt" in {each["rule_id"] for each in warned["warnings"]}
+
+
+def test_declared_kinds_are_listed_with_their_platforms(folder: Path) -> None:
+    replace(folder, "\nplatforms:", "\nrecords:\n  shipment: {fields: {status: text, weight: decimal}}\n\nplatforms:")
+    result = run(folder)
+    assert result.exit_code == 0, result.stderr
+    assert "record    shipment  2 fields, no platform has it\n" in result.stdout
+    replace(folder, "      purchase_order: {", "      shipment: {path: '/s/{id}'}\n      purchase_order: {")
+    assert "record    shipment  2 fields, from erp\n" in run(folder).stdout

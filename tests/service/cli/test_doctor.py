@@ -143,7 +143,7 @@ async def test_an_untrusted_proxy_of_the_last_day_is_reported(
 ) -> None:
     if peer:
         await store.record_untrusted_proxy(peer)
-    found = rows(await run("doctor", "--json", WAYBILL_TRUSTED_PROXIES=trusted))
+    found = rows(await run("doctor", "-o", "json", WAYBILL_TRUSTED_PROXIES=trusted))
     (row,) = [row for row in found if row["check"] == "trusted proxies"]
     assert (row["result"], text in row["detail"]) == (result, True), row
 
@@ -154,7 +154,7 @@ async def test_proxies_that_trust_everyone_or_are_invalid_are_reported(run: Run)
         ("10.0.0.0/8,0.0.0.0/0", "warning", "0.0.0.0/0 trusts everyone"),
         ("all", "failed", "'all' does not appear to be"),
     ):
-        found = rows(await run("doctor", "--json", WAYBILL_TRUSTED_PROXIES=trusted))
+        found = rows(await run("doctor", "-o", "json", WAYBILL_TRUSTED_PROXIES=trusted))
         (row,) = [row for row in found if row["check"] == "WAYBILL_TRUSTED_PROXIES"]
         assert (row["result"], text in row["detail"]) == (result, True), row
     checked = await run("check", WAYBILL_TRUSTED_PROXIES="::/0")
@@ -164,10 +164,10 @@ async def test_proxies_that_trust_everyone_or_are_invalid_are_reported(run: Run)
 async def test_a_worker_whose_clock_differs_is_reported(run: Run, store: Store) -> None:
     for name, seconds, difference in (("w-1", 600, 0.2), ("w-2", 600, -7.5), ("w-dead", -600, 9.0)):
         await store.queue_stats.heartbeat(name, 0, time.time(), seconds, difference)
-    (row,) = [row for row in rows(await run("doctor", "--json")) if row["check"] == "clocks of workers"]
+    (row,) = [row for row in rows(await run("doctor", "-o", "json")) if row["check"] == "clocks of workers"]
     assert row["result"] == "warning"
     assert "that of w-2 by 7.500 s. Fix: synchronize the clocks" in row["detail"]
-    listed = {row["name"]: row["clock_difference_seconds"] for row in rows(await run("workers", "--json"))}
+    listed = {row["name"]: row["clock_difference_seconds"] for row in rows(await run("workers", "-o", "json"))}
     assert listed == {"w-1": 0.2, "w-2": -7.5, "w-dead": 9.0}
 
 

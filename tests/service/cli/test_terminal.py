@@ -195,6 +195,24 @@ async def test_an_interrupted_bulk_change_prints_the_cursor_to_continue(
     assert (await store.sample()).pending == 150
 
 
+async def test_tail_prints_an_event_until_interrupted(store: Store, environ: dict[str, str]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    command = [sys.executable, "-m", "service", "tail", "--since", "1h"]
+    known = {**os.environ, **environ, "PYTHONUNBUFFERED": "1"}
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=known)
+    assert process.stdout is not None
+    heading = await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
+    assert heading.decode().split() == ["age", "source", "type", "record", "outcome", "effects", "id"]
+    record = RecordRef("pack", "purchase_order", "1")
+    event = Event(EVENT_VERSION, new_event_id(), "shop", "po", "updated", record, None, {}, None, b"{}")
+    await store.ingest(event, event.id, 60_000)
+    row = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)).decode().rstrip("\n").split("\t")
+    assert row[1:] == ["shop", "po", "pack:purchase_order:1", "queued", "", event.id]
+    process.send_signal(signal.SIGINT)
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert (process.returncode, errors) == (0, b"")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -14,7 +14,7 @@ from service.config.auth import BasicAuth, BearerAuth, ClientCredentialsAuth, He
 from service.config.decoding import decode_config
 from service.configuration import load_config, read_config
 from service.envelopes import CustomEnvelope, PlatformEnvelope
-from service.errors import ConfigError
+from service.errors import ConfigError, ConfigErrors
 from service.platforms.custom.config import CustomConfig
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pexip_engage.config import PexipEngageConfig
@@ -641,3 +641,18 @@ def test_private_hosts_are_names_or_addresses(tmp_path: Path) -> None:
 def test_custom_envelope_can_refer_to_hints_of_the_platform(tmp_path: Path) -> None:
     envelope = {"kind": "custom", "type": "/event", "record": {"kind": "order", "id": "/id"}}
     assert load(tmp_path, "sources/pack-orders/envelope", envelope).sources["pack-orders"].envelope
+
+
+def test_a_mistake_has_the_file_and_the_line_of_the_deepest_value_that_exists(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(
+        "platforms:\n  erp:\n    kind: pack_cloud\n    organization_id: o\n"
+        "sources:\n  erp-orders:\n    platform: erp\n    verify:\n      scheme: hmac\n"
+    )
+    with pytest.raises(ConfigErrors) as caught:
+        load_config(path, {})
+    found = {mistake.path: mistake for mistake in caught.value.mistakes}
+    assert len(found) > 1, "all mistakes are raised"
+    assert found["platforms.erp.token"].line == 2, "the key is missing, so its object is named"
+    assert any(mistake.line == 8 for name, mistake in found.items() if name.startswith("sources.erp-orders.verify."))
+    assert str(found["platforms.erp.token"]).startswith(f"{path}:2: platforms.erp.token: is missing. Fix: ")

@@ -22,9 +22,9 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         ("a: 1\na: 2", "a", "duplicate key, repeated in line 2"),
         ("a:\n  b: {c: 1, 'c': 2}", "a.b.c", "duplicate key"),
         ("- {a: 1, a: 1}", "[0].a", "duplicate key"),
-        ("1: 2", "w.yaml", "line 1 is not text"),
+        ("1: 2", "w.yaml:1", "line 1 is not text"),
         ("a: {true: 1}", "a", "line 1 is not text"),
-        ("? [a]\n: 1", "w.yaml", "line 1 is not text"),
+        ("? [a]\n: 1", "w.yaml:1", "line 1 is not text"),
         ("a: !!python/object/apply:os.system [echo]", "a", "is not supported"),
         ("a: !!binary aGk=", "a", "is not supported"),
         ("a: !!int twelve", "a", "is not supported"),
@@ -35,6 +35,9 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         ("a: *b", "w.yaml:1", "undefined alias"),
         ("--- 1\n--- 2", "w.yaml:2", "another document"),
         ("a: \x00", "w.yaml", "unacceptable character"),
+        ("body: {order: {id}}", "body.order", "{id} without quotes is an object with an empty value"),
+        ("body: {id, total}", "body", "{id} without quotes"),
+        ("body: {{id}}", "body", "line 1 is not text"),
         ("[" * (DEPTH_MAX + 1), "w.yaml:1", "deeper than"),
         ("a: &a [*a]", "", "levels"),
         (BOMB, "", f"more than {NODES_MAX} values"),
@@ -43,9 +46,28 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
 def test_ambiguous_or_unsafe_yaml_is_rejected(text: str, path: str, reason: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_yaml(text, "w.yaml")
-    assert not path or caught.value.path == path
+    error = caught.value
+    assert not path or path in {error.path, error.file, f"{error.file}:{error.line}"}
     assert reason in caught.value.reason
     assert caught.value.fix
+
+
+def test_a_text_that_begins_with_an_unquoted_placeholder_has_its_own_fix() -> None:
+    for text in ("message: {reference} came in", "- {message: {reference} came in}", "a:\n- {id} is late"):
+        with pytest.raises(ConfigError) as caught:
+            parse_yaml(text, "w.yaml")
+        assert "put a text with placeholders in quotes" in caught.value.fix, text
+
+
+def test_all_rejected_constructs_of_a_file_are_reported_with_their_lines() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml("a: 1\na: 2\nb:\n  c: {d}\n1: 2\ne: !env X\n", "w.yaml")
+    places = [(each.path, each.line) for each in caught.value.mistakes]
+    assert places == [("a", 2), ("b.c", 4), ("", 5), ("e", 6)]
+
+
+def test_objects_with_null_and_empty_values_in_blocks_are_accepted() -> None:
+    assert parse_yaml("a: {b: null, c: ~}\nd:\n  e:\n", "w.yaml") == {"a": {"b": None, "c": None}, "d": {"e": None}}
 
 
 @pytest.mark.parametrize(

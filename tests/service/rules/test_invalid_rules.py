@@ -62,6 +62,10 @@ def rejection(tree: Any, record: Any = None) -> ConfigError:
          "before does not work on raw.created, which is untyped", "use a field of kind date, timestamp"),
         ({"field": "lines", "op": "contains", "value": "a"}, ".op", "of lines are not text", "any_of: lines"),
         ({"field": "status", "op": "in", "ref": "lines"}, ".ref", "of lines are not text", "any_of: lines"),
+        ({"field": "lines_count", "op": "gt", "value": "quantity_missing"}, ".value", "is not a number",
+         "write ref: quantity_missing in place of value"),
+        ({"field": "created_at", "op": "before", "value": "{updated_at}"}, ".value", "is not a timestamp",
+         "write ref: updated_at"),
         (LEAF | {"value": None}, ".value", "null cannot be compared", "is_null"),
         ({"field": "status", "op": "eq"}, "", "eq requires a value", "add value"),
         (LEAF | {"ref": "id", "value": "x"}, ".value", "cannot be combined with ref", "remove"),
@@ -301,7 +305,7 @@ def test_error_in_rule_file_suggests_a_fix(rule: str, message: str, tmp_path: Pa
     with pytest.raises(ConfigError) as caught:
         read_rule_files([path], load_actions())
     named = "" if rule.startswith("type") else "rule r: "
-    assert str(caught.value).startswith(f"{path}: {named}rules[0]{message}")
+    assert str(caught.value).startswith(f"{path}:1: {named}rules[0]{message}")
 
 
 def test_error_contains_the_file(tmp_path: Path) -> None:
@@ -309,7 +313,10 @@ def test_error_contains_the_file(tmp_path: Path) -> None:
     path.write_text(RULE % ("good", "status") + RULE % ("bad", "statsu"))
     with pytest.raises(ConfigError) as caught:
         read_rule_files([path], load_actions())
-    assert caught.value.path == f"{path}: rule bad: rules[1].when.field"
+    error = caught.value
+    assert (error.file, error.rule_id, error.path) == (str(path), "bad", "rules[1].when.field")
+    assert error.line == path.read_text()[: path.read_text().index("statsu")].count("\n") + 1
+    assert str(error).startswith(f"{path}:{error.line}: rule bad: rules[1].when.field: no field 'statsu'. Fix: ")
 
 
 @pytest.mark.parametrize(
@@ -317,9 +324,9 @@ def test_error_contains_the_file(tmp_path: Path) -> None:
     [
         ("id: a", "", "is not a list of rules"),
         ("", "", "is not a list of rules"),
-        ("- {id: a, id: b}", ": rules[0].id", "duplicate key"),
-        ("- {id: a, type: order}", ": rule a: rules[0].type", "no record kind"),
-        ("- [", ":", ""),
+        ("- {id: a, id: b}", ":1: rules[0].id", "duplicate key"),
+        ("- {id: a, type: order}", ":1: rule a: rules[0].type", "no record kind"),
+        ("- [", ":1:", ""),
     ],
 )
 def test_file_without_valid_rules_is_rejected(tmp_path: Path, text: str, path: str, reason: str) -> None:
@@ -327,7 +334,7 @@ def test_file_without_valid_rules_is_rejected(tmp_path: Path, text: str, path: s
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         read_rule_files([file], load_actions())
-    assert caught.value.path.startswith(f"{file}{path}")
+    assert str(caught.value).startswith(f"{file}{path}")
     assert reason in caught.value.reason
 
 
@@ -335,7 +342,7 @@ def test_rule_id_in_two_files_is_rejected(tmp_path: Path) -> None:
     paths = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
     for path in paths:
         path.write_text(RULE % ("same", "status"))
-    with pytest.raises(ConfigError, match=r"b\.yaml: rule same: rules\[0\]\.id: .*also used in .*a\.yaml"):
+    with pytest.raises(ConfigError, match=r"b\.yaml:[0-9]+: rule same: rules\[0\]\.id: .*also used in .*a\.yaml"):
         read_rule_files(paths, load_actions())
 
 
@@ -377,7 +384,10 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
         path.write_text(text)
     with pytest.raises(ConfigErrors) as caught:
         read_rule_files(paths, load_actions(), [partial(check_sources, ["pack-orders"])])
-    found = [mistake.path.removeprefix(f"{tmp_path}/") for mistake in caught.value.mistakes]
+    found = [
+        ": ".join(filter(None, [Path(each.file).name, each.rule_id and f"rule {each.rule_id}", each.path]))
+        for each in caught.value.mistakes
+    ]
     assert found[:3] == [
         "a.yaml: rule first: rules[0].evnets",
         "a.yaml: rule first: rules[0].when.all[0].field",
@@ -393,6 +403,8 @@ def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert found[-3].startswith("b.yaml")
     assert str(caught.value).count("\n") == len(found) - 1
+    lines = [mistake.line for mistake in caught.value.mistakes]
+    assert all(line is not None for line in lines[:-2])
 
 
 UNDECODABLE = """
@@ -423,7 +435,7 @@ def test_all_mistakes_in_keys_that_cannot_be_decoded_are_reported_at_once(tmp_pa
     path.write_text(UNDECODABLE)
     with pytest.raises(ConfigErrors) as caught:
         read_rule_files([path], load_actions(), [partial(check_sources, ["pack-orders"])])
-    found = {mistake.path.rpartition(": ")[2] for mistake in caught.value.mistakes}
+    found = {mistake.path for mistake in caught.value.mistakes}
     any_ = "rules[0].when.any"
     assert found == {
         "rules[0].type", "rules[0].events[0]", f"{any_}[0].feild", f"{any_}[0].op", f"{any_}[1].opp",

@@ -198,7 +198,7 @@ def send_generated_requests(url: str, document: dict[str, Any]) -> None:
     tested = 0
     for found in schema.get_all_operations():
         operation = found.ok()
-        if not operation.path.startswith("/api/v1"):
+        if not operation.path.startswith("/api/v1") or operation.path == "/api/v1/live":  # has no end
             continue
         tested += 1
 

@@ -1,9 +1,12 @@
 """Decoding of responses: the limit of values."""
 
+import json
+from decimal import Decimal
+
 import pytest
 
 from service.errors import PermanentError
-from service.platforms.api.decoding import VALUES_MAX, decode_body
+from service.platforms.api.decoding import ITEMS_PER_CALL_MAX, VALUES_MAX, decode_body, digest_of
 
 
 def test_response_with_too_many_values_is_rejected() -> None:
@@ -12,3 +15,13 @@ def test_response_with_too_many_values_is_rejected() -> None:
     with pytest.raises(PermanentError, match="more than 1000000 values") as raised:
         decode_body(body + b",0]", 200)
     assert raised.value.kind == "response_too_large"
+
+
+def test_flat_object_with_many_members_is_decoded_and_hashed_as_a_small_one() -> None:
+    members = {f'key {number} "': [number, "\\"] for number in range(2 * ITEMS_PER_CALL_MAX)}
+    body = json.dumps({"data": members | {"total": 1.5}}).encode()
+    decoded = decode_body(body, 200)
+    assert decoded == {"data": members | {"total": Decimal("1.5")}}
+    assert digest_of(decoded, large=True) == digest_of(
+        {"data": dict(reversed(members.items())) | {"total": Decimal("1.5")}}
+    )

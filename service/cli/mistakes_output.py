@@ -1,0 +1,112 @@
+"""Output of mistakes and warnings: text, JSON, SARIF for code scanning, or annotations of GitHub Actions."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import click
+from msgspec import Struct
+
+from service.cli.output import print_json, print_text
+from service.errors import ConfigError
+from service.mistakes import MISTAKES_MAX
+
+Format = Literal["text", "json", "sarif", "github"]
+
+FORMAT = click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(("text", "json", "sarif", "github")),
+    default="text",
+    help="Format of the mistakes: text, JSON, SARIF 2.1.0, or annotations of GitHub Actions.",
+)
+
+SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+class Mistake(Struct, frozen=True):
+    """One mistake or warning: its place, its reason and its fix. `path` is the place in the file."""
+
+    file: str
+    line: int | None
+    rule_id: str | None
+    path: str
+    reason: str
+    fix: str
+
+    @classmethod
+    def of(cls, error: ConfigError | str) -> "Mistake":
+        """Convert an error, or the text of a warning. A file below the working directory gets a relative path."""
+        if isinstance(error, str):
+            return cls("", None, None, "", error, "")
+        file = error.file
+        if file and Path(file).is_absolute() and Path(file).is_relative_to(Path.cwd()):
+            file = os.path.relpath(file)
+        return cls(file, error.line, error.rule_id, error.path, error.reason, error.fix)
+
+    @property
+    def text(self) -> str:
+        """Path, reason and fix in one line."""
+        reason = f"{self.reason}. Fix: {self.fix}" if self.fix else self.reason
+        return f"{self.path}: {reason}" if self.path else reason
+
+
+def print_mistakes(
+    mistakes: Sequence[ConfigError], warnings: Sequence[ConfigError | str], output_format: Format
+) -> None:
+    """Print each mistake once. Text goes to stderr without the warnings, all other formats to stdout."""
+    errors = list({str(mistake): mistake for mistake in mistakes}.values())
+    if output_format == "text":
+        for error in errors:
+            print_text(f"waybill: {error}", err=True)
+        if len(errors) >= MISTAKES_MAX:
+            print_text(f"waybill: more than {MISTAKES_MAX} errors; the others are not listed", err=True)
+        return
+    found = [Mistake.of(error) for error in errors]
+    warned = [Mistake.of(warning) for warning in warnings]
+    if output_format == "json":
+        print_json({"mistakes": found, "warnings": warned})
+    elif output_format == "sarif":
+        print_json(_sarif(found, warned))
+    else:
+        for level, each in _with_levels(found, warned):
+            print_text(_annotation(level, each))
+
+
+def _with_levels(mistakes: Sequence[Mistake], warnings: Sequence[Mistake]) -> Iterator[tuple[str, Mistake]]:
+    yield from (("error", each) for each in mistakes)
+    yield from (("warning", each) for each in warnings)
+
+
+def _annotation(level: str, mistake: Mistake) -> str:
+    """Return a workflow command of GitHub Actions, such as `::error file=rules/a.yaml,line=7::…`."""
+    title = f"rule {mistake.rule_id}" if mistake.rule_id is not None else "waybill"
+    properties = {"file": mistake.file, "line": str(mistake.line or ""), "title": title}
+    shown = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items() if value)
+    return f"::{level} {shown}::{_escaped(mistake.text)}"
+
+
+def _escaped(text: str, others: str = "") -> str:
+    """Escape a value of a workflow command, in properties also `:` and `,`."""
+    for letter in f"%\r\n{others}":
+        text = text.replace(letter, f"%{ord(letter):02X}")
+    return text
+
+
+def _sarif(mistakes: Sequence[Mistake], warnings: Sequence[Mistake]) -> Mapping[str, Any]:
+    results = [_sarif_result(level, each) for level, each in _with_levels(mistakes, warnings)]
+    driver = {"name": "waybill", "rules": [{"id": "waybill-check"}]}
+    return {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+
+
+def _sarif_result(level: str, mistake: Mistake) -> Mapping[str, Any]:
+    result: dict[str, Any] = {"ruleId": "waybill-check", "level": level, "message": {"text": mistake.text}}
+    if mistake.file:
+        place: dict[str, Any] = {"artifactLocation": {"uri": Path(mistake.file).as_posix()}}
+        if mistake.line is not None:
+            place["region"] = {"startLine": mistake.line}
+        result["locations"] = [{"physicalLocation": place}]
+    if mistake.rule_id is not None:
+        result["properties"] = {"rule_id": mistake.rule_id}
+    return cast("Mapping[str, Any]", result)
