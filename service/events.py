@@ -21,6 +21,12 @@ EVENT_ID_CHARACTERS = 32
 CORRELATION_HEADER = "x-correlation-id"
 CORRELATION_ID_CHARACTERS_MAX = 128
 
+STORED_HEADERS = frozenset({
+    "content-type", "user-agent", "webhook-id", "webhook-timestamp", "ce-id", "ce-source", "ce-type", "ce-subject",
+    "ce-specversion", "ce-time", "ce-dataschema",
+})  # fmt: skip
+"""Headers of a delivery that an event stores: ids and descriptions, never credentials or signatures."""
+
 JsonValue = Any
 """JSON value: text, number, boolean, None, list or dict."""
 

@@ -50,7 +50,7 @@ DATADOG_RESERVED = frozenset({"host", "source", "status", "service"})
 
 NO_EVENTS = frozenset({
     "admin.tokens", "config.admin", "config.destinations", "config.outbound", "config.platforms", "config.py",
-    "config.records", "config.sources", "queue.add", "record.get",
+    "config.records", "config.sources", "queue.add", "record.get", "rule.matched",
 })  # fmt: skip
 """YAML keys, values of the chart, files, and names of other systems: their first word is that of a log event."""
 

@@ -23,6 +23,7 @@ from service.management.overview import InstallationOverview
 from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.quarantine import Deleted, Diagnosed, QuarantinedView, QuarantinePage, Reverified
 from service.management.replay import BulkRequest, EventChange, EventChangePage
+from service.management.rule_statistics import RuleStatisticsReport
 from service.management.rulebook import Publication, StoredRulebook
 from service.management.status import PollView, SourceView, StoreView, WorkerView
 from service.rules import Rule
@@ -76,6 +77,10 @@ class AdminApiClient(AdminApiTransport):
     async def discard_page(self, bulk: BulkRequest, reason: str) -> EventChangePage:
         """Discard a page of dead letters."""
         return await self._post("/dead-letters/discard", EventChangePage, structs.asdict(bulk) | {"reason": reason})
+
+    async def rule_statistics(self, events_max: int) -> RuleStatisticsReport:
+        """Return the results of each rule over the newest events."""
+        return await self._get("/rulebook/statistics", RuleStatisticsReport, events=events_max)
 
     async def list_quarantine(self, source: str | None, limit: int, after: str | None) -> QuarantinePage:
         """Return one page of quarantined deliveries, newest first."""

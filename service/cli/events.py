@@ -1,7 +1,8 @@
 """`waybill events` and `waybill explain`."""
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -20,6 +21,7 @@ from service.management.event_view import EFFECT_STATES, EventView
 from service.management.replay import EventChange
 from service.rules.explain import explain as explained
 from service.rules.rulebook_document import Document
+from service.rules.stored_decisions import decisions_of
 
 OUTCOME_HELP = "Filter by outcome: matched, unmatched, unchanged, dead_lettered, …"
 RAW_OPTION = click.option("--raw", is_flag=True, help="Show bodies without redaction. Requires the role admin.")
@@ -161,7 +163,7 @@ def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOp
     Shows the result of every rule with the values compared, each effect, and each attempt. Marks: + true or matched,
     - false or unmatched, ? unknown, ! error.
     """
-    view, document = run_with_client(connection, lambda client: _read(client, event_id, raw=raw))
+    view, documents = run_with_client(connection, lambda client: _read(client, event_id, raw=raw))
     shown = {name: getattr(view, name) for name in EXPLAINED_FIELDS}
     if as_json:
         print_json(shown)
@@ -171,19 +173,17 @@ def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOp
     behind = [effect.waiting_behind or "" for effect in view.effects]
     differing = view.differing_duplicates and msgspec.to_builtins(view.differing_duplicates)
     stored = shown | {"ledger": ledger, "received": received, "behind": behind, "differing_duplicates": differing}
-    for line in explained(stored, document, datetime.now(UTC)):
+    for line in explained(stored, documents, datetime.now(UTC)):
         print_text(line, colour=MARK_COLOURS.get(line.lstrip()[:2]))
     if sys.stdout.isatty():
         print_text(LEGEND, colour="bright_black")
 
 
-async def _read(client: AdminClient, event_id: str, *, raw: bool) -> tuple[EventView, Document | None]:
-    """Load the event and, if it is still stored, the rulebook of its decision."""
+async def _read(client: AdminClient, event_id: str, *, raw: bool) -> tuple[EventView, Mapping[str, Document]]:
+    """Load the event and, as far as they are still stored, the rulebooks of its decisions by version."""
     view = await client.get_event(event_id, raw=raw, dead_only=False)
-    version = next((entry["rulebook"] for entry in view.history if entry["entry"] == "decided"), None)
-    if not version:
-        return view, None
-    try:
-        return view, (await client.get_rulebook(version)).document
-    except Rejection:
-        return view, None
+    documents: dict[str, Document] = {}
+    for version in {decided["rulebook"] for decided in decisions_of(view.history)}:
+        with contextlib.suppress(Rejection):
+            documents[version] = (await client.get_rulebook(version)).document
+    return view, documents

@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 import click
 
-from service.management.event_filter import EVENT_OUTCOMES, EventFilter, State, parse_time_filter
+from service.management.event_filter import EVENT_OUTCOMES, EventFilter, State, Verdict, parse_time_filter
 
 
 class TimestampParam(click.ParamType[datetime]):
@@ -44,6 +44,11 @@ def filter_options(
         @click.option("--record", help="Filter by record: an id, or a lane such as pack:customer:1.")
         @click.option(
             "--rule", help="Filter by rule: events with actions of this rule (for dead letters: unfinished actions)."
+        )
+        @click.option(
+            "--verdict",
+            type=click.Choice(get_args(Verdict)),
+            help="Filter by the result of a rule: of the one of --rule, or of any.",
         )
         @click.option("--since", type=TimestampParam(), help="Only events after this timestamp or age (2h).")
         @functools.wraps(command)

@@ -16,6 +16,7 @@ from service.cli.dry_run_output import format_comparison, format_dry_run
 from service.cli.output import JSON, print_json, print_text
 from service.cli.record_option import parse_record
 from service.cli.rule_files import configured_records, rules
+from service.cli.rule_statistics import stats
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
 from service.cli.rules_plan import plan, status
 from service.cli.rules_test import rules_test
@@ -97,5 +98,5 @@ async def _run(client: AdminClient, candidate: Candidate, selection: RuleSelecti
     return await client.dry_run_record(candidate, parse_record(selection.record or ""))
 
 
-for command in (rules_test, plan, apply, status, show, list_rules, history, diff, rollback, export, dry_run):
+for command in (rules_test, plan, apply, status, show, list_rules, history, diff, rollback, export, dry_run, stats):
     rules.add_command(command)

@@ -4,13 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from service.errors import Rejection
-from service.events import CORRELATION_HEADER, CORRELATION_ID_CHARACTERS_MAX, Fact
-
-STORED_HEADERS = frozenset({
-    "content-type", "user-agent", "webhook-id", "webhook-timestamp", "ce-id", "ce-source", "ce-type", "ce-subject",
-    "ce-specversion", "ce-time", "ce-dataschema",
-})  # fmt: skip
-"""Headers that an event stores: ids and descriptions, never credentials or signatures."""
+from service.events import CORRELATION_HEADER, CORRELATION_ID_CHARACTERS_MAX, STORED_HEADERS, Fact
 
 STORED_CHARACTERS_MAX = 256
 

@@ -15,6 +15,7 @@ from service.store.management.events import EventSummary, Index
 from service.timestamps import parse_iso_time
 
 State = Literal["queued", "decided", "dead", "ended"]
+Verdict = Literal["matched", "unmatched", "unknown", "error"]
 
 EVENT_OUTCOMES = (
     "matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered", "discarded", "expired",
@@ -39,7 +40,8 @@ class EventFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     `outcome` is the outcome of an event, `error_kind` the error of a dead letter. `record` is a lane
     (`pack:customer:1`) or the id of a record. `rule` is a rule with effects in the decision; for a dead letter, with
-    effects that are not done. `since` and `until` limit the time of arrival, death or end; UTC without a zone.
+    effects that are not done. `verdict` is the result of a rule of the decision: of `rule`, or of any. `since` and
+    `until` limit the time of arrival, death or end; UTC without a zone.
     """
 
     source: str | None = None
@@ -48,6 +50,7 @@ class EventFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     error_kind: str | None = None
     record: str | None = None
     rule: str | None = None
+    verdict: Verdict | None = None
     state: State | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -61,12 +64,13 @@ class EventFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def is_unfiltered(self) -> bool:
         """Return True if no field except `state` is set."""
         fields = (
-            self.source, self.type, self.outcome, self.error_kind, self.record, self.rule, self.since, self.until,
+            self.source, self.type, self.outcome, self.error_kind, self.record, self.rule, self.verdict, self.since,
+            self.until,
         )  # fmt: skip
         return all(field is None for field in fields)
 
     def matches(self, summary: EventSummary) -> bool:
-        """Return whether an event of one of the `indexes` matches, without `rule`, `since` and `until`."""
+        """Return whether an event of one of the `indexes` matches, without `rule`, `verdict`, `since` and `until`."""
         pairs = (
             (self.source, summary.source),
             (self.type, summary.type),

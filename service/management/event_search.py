@@ -25,10 +25,14 @@ from service.management.event_view import (
 )
 from service.management.installation import InstallationOperations
 from service.management.stores import NamedStore, NamedStores
+from service.rules.stored_decisions import verdicts_of
 from service.store.management.events import PAGE_EVENTS_MAX, EventSummary, Index
 
 SCANNED_EVENTS_MAX = 20_000
 """Limit of events read for one page, per index and store."""
+
+SCANNED_HISTORIES_MAX = 1_000
+"""The same limit for a filter by the result of a rule, which is in the history of each event."""
 
 SEARCH_PAGES_MAX = 50
 
@@ -116,7 +120,7 @@ async def find_events(
     Raises:
         StoreUnavailable: A store does not answer.
     """
-    bounds = _Bounds(events_max + 1, scanned_max)
+    bounds = _Bounds(events_max + 1, min(scanned_max, SCANNED_HISTORIES_MAX) if event_filter.verdict else scanned_max)
     scans = [_scan(named, index, event_filter, after, bounds) for named in stores for index in event_filter.indexes]
     slices = await asyncio.gather(*scans)
     # Events before the cursor of an unfinished scan would be out of order: that scan has not read so far.
@@ -213,7 +217,7 @@ async def matches_filter(named: NamedStore, event_filter: EventFilter, summary: 
     Raises:
         StoreUnavailable: The store does not answer.
     """
-    return event_filter.matches(summary) and await _matches_rule(named, event_filter.rule, summary)
+    return event_filter.matches(summary) and await _matches_rule(named, event_filter, summary)
 
 
 async def _scan(
@@ -258,15 +262,21 @@ async def newest_first(
         highest = lowest
 
 
-async def _matches_rule(named: NamedStore, rule: str | None, summary: EventSummary) -> bool:
-    if rule is None:
+async def _matches_rule(named: NamedStore, event_filter: EventFilter, summary: EventSummary) -> bool:
+    """Return whether the decision of an event matches `rule` and `verdict` of the filter."""
+    rule, expected = event_filter.rule, event_filter.verdict
+    if rule is None and expected is None:
         return True
-    if not summary.ledger:
+    if expected is None and not summary.ledger:
         return False
     shown = await named.store.events.get(summary.id)
-    effects = effects_of(shown) if shown else []
+    if shown is None:
+        return False
+    if expected is not None:
+        verdicts = verdicts_of(shown["history"]).values()
+        return any(verdict["result"] == expected and rule in {None, verdict["rule_id"]} for verdict in verdicts)
     includes_done = summary.state != "dead"
-    return any(effect.rule_id == rule and (includes_done or effect.state != "done") for effect in effects)
+    return any(effect.rule_id == rule and (includes_done or effect.state != "done") for effect in effects_of(shown))
 
 
 async def _ids_by_sender_id(stores: NamedStores, sources: Mapping[str, Source], text: str) -> list[str]:

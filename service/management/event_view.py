@@ -21,6 +21,7 @@ from service.management.event_ids import find_event_id
 from service.management.exchange_view import Visibility, complete_exchanges, visible_exchange
 from service.management.stores import NamedStore, NamedStores
 from service.redaction import IS_SECRET_OR_PERSONAL, scrub, to_plain
+from service.rules.stored_decisions import effects_of_decisions
 from service.store.management.events import EventSummary
 
 EFFECT_STATES = {
@@ -53,8 +54,9 @@ class EffectView(Struct, frozen=True):
 class EventView(Struct, frozen=True, kw_only=True):
     """Event with its delivery, effects and history. Times are UTC; `running` identifies the attempt in progress.
 
-    `waiting_for` is the reason of a deferred attempt: an error kind, `fetch_delay`, `stale_read` or `earlier_effect`.
-    `next_attempt_at` is its next time. Both are null if no attempt was deferred. `earlier_effect` has no time.
+    `waiting_for` is the reason of a deferred attempt: an error kind, `fetch_delay`, `stale_read`, `earlier_effect` or
+    `rules_evaluated`. `next_attempt_at` is its next time. Both are null if no attempt was deferred. There is no time
+    for `earlier_effect`.
 
     `body` is redacted JSON, text (`encoding` utf-8) or base64; null if the body has expired or is not visible.
     `body_bytes` is null if the body has expired.
@@ -174,8 +176,7 @@ def view_body(body: bytes, visibility: Visibility) -> tuple[Any, Literal["json",
 
 
 def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
-    """Return the effects of the decision, each with its state in the ledger."""
-    decided = _first_entry(shown, "decided")
+    """Return the effects of the decisions, each with its state in the ledger."""
     ledger: str = shown.get("ledger", "")
     behind: Sequence[str] = shown.get("behind") or ()
     return [
@@ -188,7 +189,7 @@ def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:
             effect.get("inputs"),
             next(iter(behind[index : index + 1]), None) or None,
         )
-        for index, effect in enumerate(decided.get("effects", ()))
+        for index, effect in enumerate(effects_of_decisions(shown["history"]))
     ]
 
 
@@ -235,6 +236,7 @@ def _visible_entry(entry: Mapping[str, Any], visibility: Visibility) -> Mapping[
     visible = {
         name: _visible(value, visibility) if name in _PERSONAL_FIELDS else value for name, value in entry.items()
     }
+    visible.pop("previous", None)  # encoded, for another evaluation of failed rules
     if "exchange" in visible:
         visible["exchange"] = visible_exchange(visible["exchange"], visibility)
     if "effects" in visible:

@@ -13,6 +13,7 @@ from service.rules import Rule
 from service.rules.condition_nodes import ROOT, ConditionNode, list_nodes
 from service.rules.evidence import EvidenceItem
 from service.rules.explain import evidence_of, format_condition, node_id_of
+from service.rules.stored_decisions import RULE_EVALUATION, decisions_of
 from service.rules.trace import Truth
 
 BRANCHES = {"all": "all of", "any": "any of", "not": "not"}
@@ -51,7 +52,10 @@ class ExplainedRule(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """Explanation of a decision. `complete` is False if its rulebook version is no longer stored."""
+    """Explanation of a decision, with the results of failed rules that replays evaluated again.
+
+    `complete` is False if a rulebook version is no longer stored.
+    """
 
     event_id: str
     at: str
@@ -88,14 +92,17 @@ class ExplanationOperations(RulebookOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        decided = next((entry for entry in history if entry.get("entry") == "decided"), None)
-        if decided is None:
+        decisions = list(decisions_of(history))
+        if not decisions:
             return None
-        try:
-            document = (await self.get_rulebook(decided["rulebook"])).document
-        except (Rejection, ConfigError):
-            document = None
-        rules = {rule.id: rule for rule in document.rules} if document else {}
+        explained: dict[str, ExplainedRule] = {}
+        complete = True
+        for entry in decisions:
+            rules = await self._rules_of(entry["rulebook"])
+            complete = complete and rules is not None
+            for verdict in entry["verdicts"]:
+                explained[verdict["rule_id"]] = _explain_rule(verdict, (rules or {}).get(verdict["rule_id"]), entry)
+        decided = decisions[0]
         return Explanation(
             event_id=event_id,
             at=format_timestamp(decided["at_ms"]),
@@ -105,16 +112,27 @@ class ExplanationOperations(RulebookOperations):
             version=decided.get("version"),
             gone=decided["gone"],
             stale=decided.get("stale", False),
-            complete=document is not None,
-            rules=[_explain_rule(verdict, rules.get(verdict["rule_id"]), decided) for verdict in decided["verdicts"]],
+            complete=complete,
+            rules=list(explained.values()),
         )
+
+    async def _rules_of(self, version: str) -> Mapping[str, Rule] | None:
+        """Return the rules of a stored rulebook by id; None if it is no longer stored."""
+        try:
+            return {rule.id: rule for rule in (await self.get_rulebook(version)).document.rules}
+        except (Rejection, ConfigError):
+            return None
 
 
 def _explain_rule(verdict: Mapping[str, Any], rule: Rule | None, decided: Mapping[str, Any]) -> ExplainedRule:
     items = evidence_of(verdict)
     nodes = list_nodes(rule.when) if rule else ()
     tree = list(_explain_nodes(nodes, items, verdict["result"])) if nodes else [_bare(item) for item in items]
-    effects = (effect for effect in decided["effects"] if effect["rule_id"] == verdict["rule_id"])
+    effects = (
+        effect
+        for effect in decided["effects"]
+        if effect["rule_id"] == verdict["rule_id"] and effect["action_type"] != RULE_EVALUATION
+    )
     return ExplainedRule(
         rule_id=verdict["rule_id"],
         name=rule.name if rule else None,

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from service.errors import Rejection
+from service.events import STORED_HEADERS
 from service.ingestion.arrivals import FactOutcome
 from service.ingestion.diagnosis import Diagnosis, DiagnosisReport
-from service.ingestion.headers import STORED_HEADERS
 from service.ingestion.reverification import Reverification, ingest, reverify
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion

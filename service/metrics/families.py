@@ -55,6 +55,14 @@ FETCHES = Counter(
 FETCH_SECONDS = Histogram("waybill_fetch_seconds", "Response time of a platform.", ("platform",), SLOW)
 EFFECTS = Counter("waybill_effects", "Runs of effects by outcome.", ("rule_id", "action_type", "outcome", "error_kind"))
 EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type",), SLOW)
+RULE_ERRORS = Counter(
+    "waybill_rule_errors",
+    "Rules that could not be evaluated, or whose actions could not be rendered. Each makes a dead letter.",
+    ("rule_id",),
+)
+RULES_UNKNOWN = Counter(
+    "waybill_rules_unknown", "Rules with result unknown: a value was missing or had another type.", ("rule_id",)
+)
 POLLS = Counter("waybill_polls", "Passes over the list of a platform.", ("source", "outcome"))
 POLL_CHANGES = Counter("waybill_poll_changes", "Changes that polls ingested.", ("source",))
 POLL_MISSES = Counter("waybill_poll_misses", "Changes that no delivery reported.", ("source",))

@@ -12,8 +12,10 @@ from msgspec import UNSET
 
 from service.exchange_text import format_exchange
 from service.rules.condition_nodes import ROOT, NodeNotFound, find_node
+from service.rules.delivery_fields import is_claim
 from service.rules.evidence import EvidenceItem, read_evidence
 from service.rules.rulebook_document import Document
+from service.rules.stored_decisions import RULE_EVALUATION, decisions_of
 from service.rules.syntax import Condition, Rule
 from service.rules.tree_output import MARKS, SYMBOLS, format_effect, format_value
 
@@ -21,16 +23,18 @@ LEDGER_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred",
     "x": "superseded",
 }  # fmt: skip
+CLAIM = " (sender's claim)"
+"""Mark of a comparison with the delivery, which no platform confirms."""
 _UNITS = ((2 * 86_400, "days"), (2 * 3_600, "h"), (120, "min"), (1, "s"))
 """Units of a duration, in seconds, largest first. A unit is used from two of it on."""
 
 _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 
 
-def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) -> Iterator[str]:
+def explain(shown: Mapping[str, Any], documents: Mapping[str, Document], now: datetime) -> Iterator[str]:
     """Yield the lines of the explanation of an event.
 
-    `document` is the rulebook version of the decision, None if it is no longer stored.
+    `documents` are the rulebooks of its decisions by version, as far as they are still stored.
     """
     lines = cast("Sequence[dict[str, Any]]", shown["history"])
     received = _first(lines, "received") or shown.get("received")
@@ -43,11 +47,13 @@ def explain(shown: Mapping[str, Any], document: Document | None, now: datetime) 
         yield f"  waiting: {shown['waiting_for'].replace('_', ' ')}"
     if differing := shown.get("differing_duplicates"):
         yield f"  {_format_differing(differing)}"
-    decided = _first(lines, "decided")
-    if decided is None:
+    ledger, behind, decisions = str(shown.get("ledger", "")), shown.get("behind") or (), list(decisions_of(lines))
+    if not decisions:
         yield "  not decided"
-    else:
-        yield from _format_decision(decided, document, str(shown.get("ledger", "")), shown.get("behind") or ())
+    for decided in decisions:
+        yield from _format_decision(decided, documents.get(decided["rulebook"]), ledger, behind)
+        number = len(decided["effects"])
+        ledger, behind = ledger[number:], behind[number:]
     for line in lines:
         if line["entry"] in {"effect", "attempt"}:
             yield _format_attempt(line)
@@ -84,11 +90,16 @@ def _format_decision(
             yield f"    {_format_item(item, rules.get(verdict['rule_id']))}"
         for index, effect in enumerate(effects):
             if effect["rule_id"] == verdict["rule_id"]:
-                effect_text = format_effect(effect["action_id"], effect["action_type"], effect["inputs"])
-                yield f"    {LEDGER_STATES.get(ledger[index : index + 1], 'planned')}: {effect_text}"
+                yield f"    {LEDGER_STATES.get(ledger[index : index + 1], 'planned')}: {_format_effect(effect)}"
                 if any(behind[index : index + 1]):
                     name = f"{effect['rule_id']}.{effect['action_id']}"
                     yield f"      waiting behind effect {name} of event {behind[index]}"
+
+
+def _format_effect(effect: Mapping[str, Any]) -> str:
+    if effect["action_type"] == RULE_EVALUATION:
+        return "evaluation of the rule; a replay evaluates it again"
+    return format_effect(effect["action_id"], effect["action_type"], effect["inputs"])
 
 
 def evidence_of(verdict: Mapping[str, Any]) -> Sequence[EvidenceItem]:
@@ -127,7 +138,8 @@ def format_condition(condition: Condition) -> str:
         if field is not UNSET:
             return f"{node} {field}" + (f" {operator} {format_value(condition.value)}" if operator is not UNSET else "")
     right = condition.ref if condition.ref is not UNSET else condition.value
-    return f"{condition.field} {operator}" + (f" {format_value(right)}" if right is not UNSET else "")
+    claim = CLAIM if is_claim(condition.field) or is_claim(condition.ref) else ""
+    return f"{condition.field} {operator}" + (f" {format_value(right)}" if right is not UNSET else "") + claim
 
 
 def _format_attempt(line: Mapping[str, Any]) -> str:

@@ -11,15 +11,18 @@ from decimal import Decimal
 from functools import cache, cached_property
 from operator import attrgetter
 from types import UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError
 from service.records import PERSONAL, Money, RecordTypes
+from service.rules.delivery_fields import DELIVERY, header_of, payload_of
 from service.rules.limits import FIELD_CHARS_MAX
 from service.rules.masking import personal_path
+from service.rules.plain_data import plain_reader
 from service.rules.previous_state import decode_previous
 from service.rules.scope import Scope, Value
 
@@ -32,7 +35,13 @@ EVENT_FIELDS: dict[str, FieldKind] = {
     "id": "text", "source": "text", "type": "text", "change": "text", "occurred_at": "text", "depth": "number",
     "trail": "text", "sender_id": "text", "record.platform": "text", "record.kind": "text", "record.id": "text",
 }  # fmt: skip
-"""The fields of the event that rules may use: never its headers or its body."""
+"""The fields of the event that rules may use. Its headers and its body are under `delivery.`."""
+
+
+ROOTS = {"raw": "raw.status", "event": "event.source", "previous": "previous.status", DELIVERY: "delivery.status"}
+"""The first names of paths that are not fields of the record, each with an example."""
+NOT_PREVIOUS = ("event.", "previous.", f"{DELIVERY}.")
+"""Beginnings of the paths that have no previous state."""
 
 
 class Member(Struct, frozen=True):
@@ -52,6 +61,8 @@ class FieldScope(Struct, frozen=True):
     """Collects the fields that are compared with `previous`, by path, for `Rulebook.previous_fields`."""
     depth: int = 0
     element: Any = None
+    roots: set[str] = msgspec.field(default_factory=set[str])
+    """Collects `delivery` if a rule reads the payload of the delivery."""
 
 
 class Field(Struct, frozen=True):
@@ -87,16 +98,18 @@ def _resolve_in_record(path: str, fields: FieldScope, at: str) -> Field:
     root, _, rest = path.partition(".")
     if root == "raw" and rest:
         return Field(
-            path, "any", _plain_reader(rest.split("."), attrgetter("raw")), rooted=True, personal=personal_path(path)
+            path, "any", plain_reader(rest.split("."), attrgetter("raw")), rooted=True, personal=personal_path(path)
         )
+    if root == DELIVERY and rest:
+        return _resolve_in_delivery(path, rest.split("."), fields, at)
     if root == "event" and rest:
         if rest not in EVENT_FIELDS:
             raise _unknown(path, rest, EVENT_FIELDS, "event.", at)
         return Field(path, EVENT_FIELDS[rest], attrgetter(path), rooted=True)
     if root == "previous" and rest:
         return _resolve_in_previous(rest, fields, at)
-    if path in {"raw", "event", "previous"}:
-        example = {"raw": "raw.status", "event": "event.source", "previous": "previous.status"}[path]
+    if path in ROOTS:
+        example = ROOTS[path]
         raise ConfigError(at, f"{path} is not a field itself", f"use one of its fields, such as {example}")
     names = path.split(".")
     member, personal = _walk(fields.record, names, at)
@@ -107,9 +120,17 @@ def _resolve_in_record(path: str, fields: FieldScope, at: str) -> Field:
     return Field(path, member.kind, read, rooted=True, personal=personal, item=item_of(member))
 
 
+def _resolve_in_delivery(path: str, names: list[str], fields: FieldScope, at: str) -> Field:
+    if names[0] == "headers":
+        header = header_of(names[1:], at)
+        return Field(path, "text", lambda scope: scope.event.headers.get(header, UNSET), rooted=True)
+    fields.roots.add(DELIVERY)
+    return Field(path, "any", plain_reader(names, payload_of), rooted=True, personal=personal_path(path))
+
+
 def _resolve_in_previous(path: str, fields: FieldScope, at: str) -> Field:
     field = _resolve_in_record(path, fields, at)
-    if path.startswith(("event.", "previous.")):
+    if path.startswith(NOT_PREVIOUS):
         raise ConfigError(at, f"only the record has a previous state, {path} has none", "use a field of the record")
     if field.personal or field.kind in {"struct", "list"}:
         raise ConfigError(at, f"only a digest of {path} is stored", f"write field: {path}, op: changed")
@@ -124,7 +145,7 @@ def _resolve_in_element(path: str, fields: FieldScope, at: str) -> Field:
         kind = _kind_of(fields.element) if fields.element else "any"
         return Field(path, kind, _itself, rooted=False)
     if fields.element is None:
-        return Field(path, "any", _plain_reader(path.split("."), _itself), rooted=False, personal=personal_path(path))
+        return Field(path, "any", plain_reader(path.split("."), _itself), rooted=False, personal=personal_path(path))
     if not _is_struct(fields.element):
         raise ConfigError(at, f"the elements have no field {path!r}", "use $item for the element itself")
     names = path.split(".")
@@ -270,25 +291,3 @@ def _derived_reader(name: str, rest: str) -> FieldReader:
         return value
 
     return derived
-
-
-def _plain_reader(names: list[str], start: FieldReader) -> FieldReader:
-    def plain(source: Value) -> Value:
-        value = start(source)
-        for name in names:
-            if value is UNSET:
-                return UNSET
-            value = _child(value, name)
-        return value
-
-    return plain
-
-
-def _child(value: Value, name: str) -> Value:
-    """Return a child of plain JSON: the value of a key, or the element at an index."""
-    if isinstance(value, dict):
-        return cast("dict[str, Value]", value).get(name, UNSET)
-    if isinstance(value, list) and name.isascii() and name.isdigit() and len(name) < 10:
-        elements = cast("list[Value]", value)
-        return elements[int(name)] if int(name) < len(elements) else UNSET
-    return UNSET

@@ -5,7 +5,7 @@ the result `unknown` or `error`, never an exception, so that it does not stop th
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -75,6 +75,9 @@ class _RuleIndex(Struct, frozen=True):
     rest: tuple[_Entry, ...]
     nodes_by_source: dict[str, int]
     nodes_of_rest: int
+    readers: frozenset[str]
+    """The sources for which a rule reads the payload of the delivery."""
+    rest_reads: bool
 
 
 class Rulebook:
@@ -106,13 +109,21 @@ class Rulebook:
         compiled = [compile_rule(rule, names, f"rules[{index}]", records) for index, rule in enumerate(parsed.rules)]
         return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules), records)
 
-    def evaluate(self, subject: Subject, now: datetime, trace: Trace | None = None) -> Evaluation:
-        """Evaluate every rule for this record kind, change type and source. `now` must have a time zone."""
+    def evaluate(
+        self, subject: Subject, now: datetime, trace: Trace | None = None, only: Collection[str] | None = None
+    ) -> Evaluation:
+        """Evaluate every rule for this record kind, change type and source, or of them those with an id in `only`.
+
+        `now` must have a time zone.
+        """
         scope = Scope.of(subject, now)
         index = self._indexes[subject.event.record.kind, subject.event.change]
         verdicts: list[RuleResult] = []
         effects: list[PlannedEffect] = []
-        for entry in index.by_source.get(subject.event.source, index.rest):
+        entries = index.by_source.get(subject.event.source, index.rest)
+        if only is not None:
+            entries = [entry for entry in entries if entry.compiled.rule.id in only]
+        for entry in entries:
             verdict = _evaluate(entry, scope, trace)
             if verdict.result == "matched":
                 verdict = _plan(entry, scope, verdict, effects)
@@ -135,6 +146,13 @@ class Rulebook:
         """Return the number of nodes of all conditions and actions for this record kind, change type and source."""
         index = self._indexes[event.record.kind, event.change]
         return index.nodes_by_source.get(event.source, index.nodes_of_rest)
+
+    def reads_delivery(self, event: Event) -> bool:
+        """Return whether a rule for this record kind, change type and source reads the payload of the delivery."""
+        index = self._indexes.get((event.record.kind, event.change))
+        if index is None:
+            return False
+        return event.source in index.readers if event.source in index.by_source else index.rest_reads
 
     def previous_fields(self, subject: Subject) -> dict[str, Value]:
         """Return the fields that rules compare with `previous`, encoded for the next decision on this record.
@@ -179,7 +197,18 @@ def _build_index(entries: Sequence[_Entry], kind: str, change: ChangeType) -> _R
     names = {name for _, sources in matching for name in sources}
     by_source = {name: tuple(entry for entry, sources in matching if not sources or name in sources) for name in names}
     rest = tuple(entry for entry, sources in matching if not sources)
-    return _RuleIndex(by_source, rest, {name: _nodes(entries) for name, entries in by_source.items()}, _nodes(rest))
+    return _RuleIndex(
+        by_source,
+        rest,
+        {name: _nodes(entries) for name, entries in by_source.items()},
+        _nodes(rest),
+        frozenset(name for name, entries in by_source.items() if _reads_delivery(entries)),
+        _reads_delivery(rest),
+    )
+
+
+def _reads_delivery(entries: Sequence[_Entry]) -> bool:
+    return any(entry.compiled.reads_delivery for entry in entries)
 
 
 def _nodes(entries: Sequence[_Entry]) -> int:

@@ -71,6 +71,13 @@ PERSONAL_RULES = """\
   when: {field: type, op: eq, value: STUCK}
   actions:
     - {id: tell, do: http, url: "SINK/stuck?who={email}", headers: {X-Who: "{id}"}, body: {who: "{email}"}}
+- id: incomplete
+  name: Insert a value that the record has not
+  type: customer
+  sources: [flow-till]
+  when: {field: type, op: eq, value: INCOMPLETE}
+  actions:
+    - {id: tell, do: http, url: "SINK/{raw.nothing}"}
 """
 
 UNVERIFIED_SOURCE = """\
@@ -181,7 +188,7 @@ class Scenarios:
         rules = PERSONAL_RULES.replace("SINK", f"{self.stack.sandbox_url}/_sandbox/sink")
         (self.stack.workspace.directory / "rules" / "personal.yaml").write_text(rules)
         self._run_command("rules-apply-2", "rules", "apply")
-        self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 4, SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 5, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
         plain = self._till("c-1")
@@ -194,6 +201,8 @@ class Scenarios:
         self.switches.put_record(_person("c-422", "STUCK"))
         self._fault({"match": "/_sandbox/sink/stuck", "status": 400, "body": echo})
         self._send_and_wait(self._till("c-422"), "dead_lettered")
+        self.switches.put_record(_person("c-9", "INCOMPLETE"))
+        self._send_and_wait(self._till("c-9"), "dead_lettered")
 
     def send_hints_and_late_records(self) -> None:
         """Send a hint with a customer, a hint without one, and an event before its record exists."""

@@ -103,8 +103,9 @@ class WorkerHarness:
         """Ingest one event and return its id."""
         record = RecordRef("pack", fields.pop("kind", "purchase_order"), record_id)
         name, identified, at = f"{record.kind}.{change}", fields.pop("identified", True), fields.pop("at", None)
+        body: bytes = fields.pop("body", b"{}")
         event = Event(
-            EVENT_VERSION, new_event_id(), "shop", name, change, record, at, {}, None, b"{}", identified=identified
+            EVENT_VERSION, new_event_id(), "shop", name, change, record, at, {}, None, body, identified=identified
         )
         await self.store.ingest(event, event.id, 60_000)
         return event.id

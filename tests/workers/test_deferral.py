@@ -84,7 +84,7 @@ async def test_deferred_event_has_a_reason_and_a_time_until_it_ends(
     assert seen.waiting_for == reason
     assert seen.next_attempt_at is not None
     assert datetime.fromisoformat(seen.next_attempt_at).tzinfo is not None
-    lines = list(explain(stored | {"next_attempt_at": seen.next_attempt_at}, None, datetime.now(UTC)))
+    lines = list(explain(stored | {"next_attempt_at": seen.next_attempt_at}, {}, datetime.now(UTC)))
     waiting = f"  waiting: {reason.replace('_', ' ')}; next attempt {seen.next_attempt_at} ("
     assert any(line.startswith(waiting) for line in lines)
     await working

@@ -12,6 +12,7 @@ from service.rules import Evidence, Trace, parse_document
 from service.rules.evidence import read_evidence
 from service.rules.explain import explain
 from service.settings import Settings
+from service.store.management.replay import Replay, plan_replay
 from tests.service.rules.rule_samples import NOW, book, customer, line, order, subject
 from tests.workers.harness import WorkerHarness, open_harness
 
@@ -53,7 +54,7 @@ async def test_explain_formats_a_decision_as_a_tree_with_compared_values(harness
     document = parse_document(await harness.store.rulebook.document(version) or b"")
     stored = await harness.stored_event(event_id)
     shown = stored | {"history": complete_exchanges(stored["history"])}
-    output = list(explain(shown, document, datetime.now(UTC)))
+    output = list(explain(shown, {version: document}, datetime.now(UTC)))
     assert output[0] == f"event {event_id}: ended, matched"
     assert output[1] == "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
     assert output[2].endswith(f"by rulebook {version}")
@@ -70,10 +71,10 @@ async def test_explain_formats_a_decision_as_a_tree_with_compared_values(harness
 async def test_explain_works_without_rulebook_or_decision(harness: WorkerHarness) -> None:
     await harness.publish(RULES)
     event_id = await harness.send()
-    output = list(explain(await harness.stored_event(event_id), None, datetime.now(UTC)))
+    output = list(explain(await harness.stored_event(event_id), {}, datetime.now(UTC)))
     assert output == [f"event {event_id}: queued", "  not decided"]
     await harness.run_worker()
-    output = list(explain(await harness.stored_event(event_id), None, datetime.now(UTC)))
+    output = list(explain(await harness.stored_event(event_id), {}, datetime.now(UTC)))
     assert any("all[1]: was received" in line for line in output)
 
 
@@ -122,3 +123,21 @@ def test_evidence_changes_no_result_and_names_the_first_element() -> None:
     (found,) = read_evidence(evidence_of(rule, order(lines=lines))["r"])
     assert found.elements == (7,)
     assert isinstance(NOW, datetime)
+
+
+async def test_explain_shows_both_decisions_of_a_failed_rule(harness: WorkerHarness) -> None:
+    rule = "- {id: odd, type: purchase_order, on_unknown: error, when: {field: raw.nothing, op: OP}, actions: [ACTION]}"
+    rule = rule.replace("ACTION", '{id: claim, do: http, url: "SINK/claims"}')
+    first = await harness.publish(rule.replace("OP", "eq, value: 1"))
+    event_id = await harness.send()
+    await harness.run_worker()
+    second = await harness.publish(rule.replace("OP", "missing"))
+    planned = plan_replay(await harness.stored_event(event_id), rerun_done=False)
+    assert isinstance(planned, Replay)
+    await harness.store.replays.replay([planned])
+    await harness.run_worker()
+    tree = "\n".join(explain(await harness.stored_event(event_id), {}, datetime.now(UTC)))
+    assert f"by rulebook {first}\n! odd error: raw.nothing is missing, at when\n" in tree
+    assert "\n    done: evaluation of the rule" in tree
+    assert f"by rulebook {second}\n+ odd matched\n" in tree
+    assert '\n    done: http (claim) {"method":"POST"' in tree

@@ -7,7 +7,7 @@ key that is the same on every repetition, and the trace of the delivery. Redirec
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Meta, field
@@ -31,6 +31,9 @@ from service.errors import ConfigError
 _FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
 _DESTINATION_FIX = "declare a destination in waybill.yaml with auth:, or with url: {env: NAME}, and name it here"
+
+EXTENDED_VALUE_CHARACTERS = "!#$&+^`|"
+"""The characters of an extended value (RFC 8187, section 3.2.1) that `quote` would encode."""
 
 FORMS = {
     "body": "application/json",
@@ -80,7 +83,10 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         Returns:
             A renderer of the inputs of `run`.
         """
-        headers = {name: compile_template(f"headers.{name}", value, "header") for name, value in self.headers.items()}
+        headers = {
+            name: _encoded_header(compile_template(f"headers.{name}", value, "header"))
+            for name, value in self.headers.items()
+        }
         query = {name: compile_template(f"query.{name}", value) for name, value in self.query.items()}
         content_name, content = self._compile_content(compile_template)
         # Last, so that the mistakes of the templates are reported as well.
@@ -134,6 +140,16 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         )
         answer = await destination.send(request, SendContext.of(context))
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
+
+
+def _encoded_header(render: TemplateRenderer) -> TemplateRenderer:
+    """Encode rendered values with characters outside ASCII: HTTP has no encoding for them in a header."""
+
+    def encoded(scope: object) -> str:
+        value: str = render(scope)
+        return value if value.isascii() else f"UTF-8''{quote(value, safe=EXTENDED_VALUE_CHARACTERS)}"
+
+    return encoded
 
 
 def _compile_address(action: Http, compile_template: CompileTemplate) -> tuple[str, TemplateRenderer]:

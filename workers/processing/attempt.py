@@ -17,13 +17,16 @@ from workers.processing.decisions import Decision
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.history import (
+    DecisionEntry,
     EffectEntry,
     HistoryEntry,
     ReceivedEntry,
     StoredEffect,
     effects_order,
     encode_history,
+    extended_ledger,
     initial_ledger,
+    merge_decisions,
     received_entry,
 )
 from workers.processing.retries import attempts_exhausted, delay_seconds
@@ -121,8 +124,21 @@ class Attempt:
             )
         )
         self._is_decided = True
+        self.log.report_rules(entry)
         if not entry.effects:
             self.log.finish(outcome)
+        return next_event
+
+    async def decide_again(self, decided: DecisionEntry, added: DecisionEntry, event: Event) -> NextEvent:
+        """Add the results and effects of failed rules to a decision. The next attempt runs the effects.
+
+        This attempt does not count.
+        """
+        self.log.report_rules(added)
+        self._ledger = extended_ledger(decided, self.head.ledger, added)
+        self._order = effects_order(event.record.lane, merge_decisions(decided, added).effects)
+        next_event = await self._settle("postpone", "rules_evaluated", [added])
+        self.log.finish("deferred")
         return next_event
 
     async def wait(

@@ -13,16 +13,22 @@ from service.metrics.families import (
     END_TO_END_SECONDS,
     EVENTS_DEAD_LETTERED,
     QUEUE_WAIT_SECONDS,
+    RULE_ERRORS,
+    RULES_UNKNOWN,
 )
 from service.redaction import loggable_id
 from service.store import Job, LaneHead
-from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry
+from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry, DecisionEntry
 
 FINAL_OUTCOMES = frozenset({"matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered"})
 """Outcomes that end the event."""
 
 UNKNOWN_SOURCE = "unknown"
 """Label `source` of an event that cannot be decoded."""
+
+
+RULE_FIELDS = ("event_id", "trace_id", "source_name", "platform", "record_kind", "attempt")
+"""Fields of an attempt in the line of a failed rule."""
 
 
 class AttemptLog:
@@ -73,6 +79,22 @@ class AttemptLog:
             error_kind=error.kind if error else None,
             error=str(error)[:ERROR_CHARACTERS_MAX] if error else None,
         )
+
+    def report_rules(self, decided: DecisionEntry) -> None:
+        """Count the unknown and failed rules of a decision, and write a line for each failed one."""
+        for verdict in decided.verdicts:
+            if verdict.result == "unknown":
+                RULES_UNKNOWN.inc((verdict.rule_id,))
+            elif verdict.result == "error":
+                RULE_ERRORS.inc((verdict.rule_id,))
+                fields = {name: self.fields.get(name) for name in RULE_FIELDS}
+                current_logger().warning(
+                    "rule.failed",
+                    **fields,
+                    rule_id=verdict.rule_id,
+                    rulebook=decided.rulebook,
+                    reason=verdict.reason,
+                )
 
     def finish(self, outcome: str, error: WaybillError | None = None) -> None:
         """Log `attempt.finished` and update the metrics."""

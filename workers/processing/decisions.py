@@ -11,7 +11,8 @@ from msgspec import UNSET, Struct, structs
 from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
 from service.records import Record
-from service.rules import Evidence, PlannedEffect, Rulebook, Subject
+from service.rules import Evaluation, Evidence, PlannedEffect, Rulebook, Subject
+from service.rules.stored_decisions import RULE_EVALUATION
 from service.settings import Settings
 from service.store import IngestRequest, LastState
 from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult
@@ -55,19 +56,23 @@ def decide(
     subject = Subject(event, record, fetched.raw, _previous(last))
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence)
-    evidence_by_rule = evidence.by_rule()
-    verdicts = [
-        StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, evidence_by_rule.get(verdict.rule_id, UNSET))
-        for verdict in evaluation.verdicts
-    ]
-    effects = [_stored_effect(effect, unordered) for effect in evaluation.effects]
-    entry = structs.replace(_entry(rulebook, fetched, last, attempt, stale=stale), verdicts=verdicts, effects=effects)
-    matched = sum(verdict.result == "matched" for verdict in verdicts)
+    verdicts, effects = _stored_results(evaluation, evidence, unordered)
+    matched = failed = 0
+    for verdict in verdicts:
+        matched += verdict.result == "matched"
+        failed += verdict.result == "error"
+    entry = structs.replace(
+        _entry(rulebook, fetched, last, attempt, stale=stale),
+        verdicts=verdicts,
+        effects=effects,
+        previous=last.fields if failed else b"",
+    )
     log_fields: dict[str, Any] = {
         "rulebook": rulebook.version,
         "rules_evaluated": evaluation.rules_evaluated,
         "rules_matched": matched,
-        "rules_unknown": sum(verdict.result in {"unknown", "error"} for verdict in verdicts),
+        "rules_unknown": sum(verdict.result == "unknown" for verdict in verdicts),
+        "rules_failed": failed,
         "actions_run": 0,
         "gone": fetched.record is None,
         "stale": stale,
@@ -75,6 +80,55 @@ def decide(
     # A deleted record keeps its last known fields.
     fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields
     return Decision(entry, "matched" if matched else "unmatched", fields, log_fields)
+
+
+def decide_failed_rules(
+    rulebook: Rulebook,
+    event: Event,
+    fetched: FetchedRecord,
+    decided: DecisionEntry,
+    attempt: int,
+    *,
+    unordered: Collection[str] = (),
+) -> DecisionEntry:
+    """Evaluate the failed rules of a decision again, on the fetched state and the previous state of the decision.
+
+    Returns:
+        The entry to add. A rule that the rulebook no longer has for the event is unmatched.
+    """
+    failed = {verdict.rule_id for verdict in decided.failed_rules}
+    record: Record = fetched.record or rulebook.gone_record(event.record)
+    subject = Subject(event, record, fetched.raw, _decode(decided.previous) if decided.previous else None)
+    evidence = Evidence()
+    evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence, only=failed)
+    verdicts, effects = _stored_results(evaluation, evidence, unordered)
+    removed = failed - {verdict.rule_id for verdict in verdicts}
+    reason = "the rulebook has no such rule for the event any more"
+    verdicts += [StoredRuleResult(rule_id, "unmatched", reason) for rule_id in sorted(removed)]
+    last = LastState(digest=decided.previous_digest)
+    return structs.replace(
+        _entry(rulebook, fetched, last, attempt, stale=False),
+        verdicts=verdicts,
+        effects=[effect for effect in effects if not effect.is_rule],
+    )
+
+
+def _stored_results(
+    evaluation: Evaluation, evidence: Evidence, unordered: Collection[str]
+) -> tuple[list[StoredRuleResult], list[StoredEffect]]:
+    """Return the results and the effects to store. A failed rule has one effect, which stands for its evaluation."""
+    evidence_by_rule = evidence.by_rule()
+    verdicts = [
+        StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, evidence_by_rule.get(verdict.rule_id, UNSET))
+        for verdict in evaluation.verdicts
+    ]
+    effects = [_stored_effect(effect, unordered) for effect in evaluation.effects]
+    effects += [
+        StoredEffect(verdict.rule_id, "evaluate", RULE_EVALUATION, "idempotent", {}, ordered=False)
+        for verdict in evaluation.verdicts
+        if verdict.result == "error"
+    ]
+    return verdicts, effects
 
 
 def _stored_effect(effect: PlannedEffect, unordered: Collection[str]) -> StoredEffect:

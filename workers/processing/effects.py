@@ -105,10 +105,13 @@ class EffectsRun:
         self._places = places
         chains: dict[str, list[int]] = {}
         for index, effect in enumerate(self._effects):
-            chains.setdefault(effect.rule_id, []).append(index)
+            if not effect.is_rule:
+                chains.setdefault(effect.rule_id, []).append(index)
+            elif self._ledger[index] == PLANNED:  # a rerun of all effects, and the rule was evaluated since it failed
+                self._ledger[index] = DONE
         self._active = len(chains)
         if self._active == 1:  # the common case; a task costs more than the writes of the ledger
-            await self._run_chain(range(len(self._effects)), fresh=fresh)
+            await self._run_chain(next(iter(chains.values())), fresh=fresh)
         else:
             await self._run_concurrently(chains.values(), fresh=fresh)
         self.outcome.ledger = self.ledger

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from service.actions import RetrySafety
+from service.errors import PermanentError
 from service.events import ChangeType, Event
 from service.exchange import TlsFacts
+from service.rules.stored_decisions import RULE_EVALUATION
 from service.store import encode_order
 
 
@@ -32,6 +34,11 @@ class StoredEffect(Struct, frozen=True, omit_defaults=True):
         """Return the idempotency key of the effect. Only a rerun increments `generation`."""
         return f"{event_id}:{self.rule_id}:{self.action_id}:{generation}"
 
+    @property
+    def is_rule(self) -> bool:
+        """Whether the effect stands for a failed rule: failed, planned by a replay, or done."""
+        return self.action_type == RULE_EVALUATION
+
 
 class StoredRuleResult(Struct, frozen=True, omit_defaults=True):
     """Result of one rule."""
@@ -44,7 +51,10 @@ class StoredRuleResult(Struct, frozen=True, omit_defaults=True):
 
 
 class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_only=True, omit_defaults=True):
-    """Entry of a decision: digests of the evaluated and the previous state, rulebook version, result of each rule."""
+    """Entry of a decision: digests of the evaluated and the previous state, rulebook version, result of each rule.
+
+    A replay of failed rules adds an entry with their results and further effects.
+    """
 
     at_ms: int
     attempt: int
@@ -57,6 +67,18 @@ class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_on
     """The evaluated state is older than the event, after the wait for a newer state ended."""
     verdicts: Sequence[StoredRuleResult]
     effects: Sequence[StoredEffect]
+    previous: bytes = b""
+    """Encoded fields of the previous state, if a rule failed: a replay compares with the same state."""
+
+    @property
+    def outcome(self) -> str:
+        """Outcome of the event if every effect is done."""
+        return "matched" if any(verdict.result == "matched" for verdict in self.verdicts) else "unmatched"
+
+    @property
+    def failed_rules(self) -> Sequence[StoredRuleResult]:
+        """Results of the rules that could not be evaluated, or whose actions could not be rendered."""
+        return [verdict for verdict in self.verdicts if verdict.result == "error"]
 
 
 class ReceivedEntry(Struct, frozen=True, tag_field="entry", tag="received", kw_only=True):
@@ -150,13 +172,46 @@ def encode_history(*entries: HistoryEntry) -> bytes:
 
 
 def initial_ledger(effects: Sequence[StoredEffect]) -> str:
-    """Return the ledger of a new decision: the first effect of each rule is `s` (started), the others `p` (planned)."""
+    """Return the ledger of a new decision: the first effect of each rule is `s` (started), the others `p` (planned).
+
+    That of a failed rule is `f`.
+    """
     rules: set[str] = set()
     letters = ""
     for effect in effects:
-        letters += "p" if effect.rule_id in rules else "s"
+        letters += "f" if effect.is_rule else "p" if effect.rule_id in rules else "s"
         rules.add(effect.rule_id)
     return letters
+
+
+def is_replayed(decided: DecisionEntry, ledger: str) -> bool:
+    """Return whether a replay asks for another evaluation of failed rules."""
+    failed = {verdict.rule_id for verdict in decided.failed_rules}
+    pairs = zip(decided.effects, ledger, strict=True) if failed else ()
+    return any(effect.is_rule and effect.rule_id in failed and letter == "p" for effect, letter in pairs)
+
+
+def extended_ledger(decided: DecisionEntry, ledger: str, added: DecisionEntry) -> str:
+    """Return the ledger after another evaluation of failed rules: their results, then the effects of `added`."""
+    still_failed = {verdict.rule_id for verdict in added.failed_rules}
+    letters = [
+        ("f" if effect.rule_id in still_failed else "d") if effect.is_rule else letter
+        for effect, letter in zip(decided.effects, ledger, strict=True)
+    ]
+    return "".join(letters) + "p" * len(added.effects)
+
+
+def merge_decisions(first: DecisionEntry, *later: DecisionEntry) -> DecisionEntry:
+    """Return the first decision with the results and the effects of the later ones."""
+    results = {verdict.rule_id: verdict for entry in (first, *later) for verdict in entry.verdicts}
+    effects = [effect for entry in (first, *later) for effect in entry.effects]
+    return structs.replace(first, verdicts=list(results.values()), effects=effects)
+
+
+def rule_error(decided: DecisionEntry) -> PermanentError:
+    """Return the error of an event whose other rules are done: the failed rules, each with its reason."""
+    reasons = "; ".join(f"rule {verdict.rule_id}: {verdict.reason}" for verdict in decided.failed_rules)
+    return PermanentError("rule_failed", f"{reasons}. Correct the rule or the record, then replay the event")
 
 
 def effects_order(lane: str, effects: Sequence[StoredEffect]) -> str:
@@ -177,13 +232,18 @@ def received_entry(event: Event, received_ms: int) -> ReceivedEntry:
 
 
 def read_decision(history: bytes) -> DecisionEntry | None:
-    """Decode the decision in a history. Return None if there is none that this version can decode."""
-    return _find(history, DECISION_PREFIX, _decision_decoder)
+    """Decode the decision in a history, with the results and effects that replays of failed rules added.
+
+    Returns:
+        None if there is none, or one that this version cannot decode.
+    """
+    found = _find(history, DECISION_PREFIX, _decision_decoder)
+    return merge_decisions(*found) if len(found) > 1 else next(iter(found), None)
 
 
 def read_received(history: bytes) -> ReceivedEntry | None:
     """Decode the entry `received` in a history. Return None if there is none that this version can decode."""
-    return _find(history, RECEIVED_PREFIX, _received_decoder)
+    return next(iter(_find(history, RECEIVED_PREFIX, _received_decoder)), None)
 
 
 def count_exchanges(history: bytes) -> Counter[tuple[str, str]]:
@@ -197,12 +257,10 @@ def count_exchanges(history: bytes) -> Counter[tuple[str, str]]:
     return counts
 
 
-def _find(history: bytes, prefix: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
-    for line in history.splitlines():
+def _find(history: bytes, prefix: bytes, decoder: msgspec.json.Decoder[T]) -> Sequence[T]:
+    """Decode the entries of one kind; none if one of them cannot be decoded."""
+    try:
         # The tag is the first key of a line, so other entries are skipped without decoding.
-        if line.startswith(prefix):
-            try:
-                return decoder.decode(line)
-            except (ValueError, RecursionError):
-                return None
-    return None
+        return [decoder.decode(line) for line in history.splitlines() if line.startswith(prefix)]
+    except (ValueError, RecursionError):
+        return []

@@ -7,7 +7,7 @@
             Attempt.decide(…)             writes the decision before any effect runs
             EffectsRun.run(…)             ledger: `started` before each call, the result after it
             Attempt.finish(…)             or wait, retry, dead_letter
-    finish_effects(ctx, event)            job of an event with deferred effects; no second decision
+    finish_effects(ctx, event)            job of an event with deferred effects; a replay evaluates failed rules again
 
 A failed attempt ends in exactly one step. `hold`: the lane waits, because the next event needs the same fetch.
 `defer`: the effects wait outside the lane. `bury`: the event is a dead letter. Only this module catches all exceptions.
@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -31,12 +31,14 @@ from service.store import Job, LaneHead, NextEvent
 from service.store.queue.last_state import EncodedLastState
 from workers.late_writes import LateWrites
 from workers.processing.attempt import Attempt
-from workers.processing.decisions import Decision, decide, derived_event
+from workers.processing.decisions import decide, decide_failed_rules, derived_event
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.fetching import fetch_record, follow_hint
-from workers.processing.history import DecisionEntry, initial_ledger
+from workers.processing.history import DecisionEntry, initial_ledger, is_replayed, rule_error
 from workers.processing.stored_values import check_head, load_decision, load_event, load_last_state
+
+T = TypeVar("T")
 
 EVALUATION_WORK_MAX = 5_000_000
 """Condition nodes times bytes of the record that are evaluated in the event loop, in about 10 ms; more in a thread."""
@@ -133,6 +135,8 @@ class LaneRun:
         # A stored decision is final: neither a new rulebook nor a newer state changes it.
         if head.state == "decided":
             decided = load_decision(self._keys, head)
+            if is_replayed(decided, head.ledger):
+                return await self._decide_failed_rules(attempt, event, decided)
             return await self._run_effects(attempt, event, decided, head.ledger, head.places, fresh=False)
         if is_hint(self._dependencies.platforms, event.record):
             return await self._resolve(attempt, event)
@@ -154,10 +158,12 @@ class LaneRun:
             # Rules would see a transition back that never happened.
             return await attempt.finish("stale", stale.error(last))
         unordered = self._dependencies.unordered
+        event = self._with_payload(event, attempt.head)
         evaluate = partial(
             decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, unordered=unordered
         )
-        decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, fetched.body_bytes)
+        body_bytes = fetched.body_bytes + len(event.body)
+        decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, body_bytes)
         del evaluate
         del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
         next_event = await attempt.decide(decision, event)
@@ -167,7 +173,29 @@ class LaneRun:
             attempt, event, decision.entry, initial_ledger(decision.entry.effects), next_event.places, fresh=True
         )
 
-    async def _evaluate(self, evaluate: Callable[[Rulebook], Decision], event: Event, body_bytes: int) -> Decision:
+    async def _decide_failed_rules(self, attempt: Attempt, event: Event, decided: DecisionEntry) -> NextEvent:
+        """Evaluate the failed rules of a replayed event again. The next attempt runs their effects."""
+        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
+            fetched = await fetch_record(self._dependencies.platforms, event, attempt.head.attempts)
+        event = self._with_payload(event, attempt.head)
+        evaluate = partial(
+            decide_failed_rules,
+            event=event,
+            fetched=fetched,
+            decided=decided,
+            attempt=attempt.head.attempts,
+            unordered=self._dependencies.unordered,
+        )
+        entry = await self._evaluate(evaluate, event, fetched.body_bytes + len(event.body))
+        return await attempt.decide_again(decided, entry, event)
+
+    def _with_payload(self, event: Event, head: LaneHead) -> Event:
+        """Return the event with its body if a rule reads it. Decompressing it is the costliest part of decoding."""
+        if head.delivery is None or not self._rulebook().reads_delivery(event):
+            return event
+        return load_event(self._keys, head, with_body=True)
+
+    async def _evaluate(self, evaluate: Callable[[Rulebook], T], event: Event, body_bytes: int) -> T:
         """Evaluate the rules here if that takes a few milliseconds, else in a thread: the event loop is not held."""
         rulebook = self._rulebook()
         if rulebook.count_nodes(event) * body_bytes > EVALUATION_WORK_MAX:
@@ -204,8 +232,10 @@ class LaneRun:
         error = outcome.error
         if outcome.is_behind and (error is None or isinstance(error, PermanentError)):
             return await attempt.wait_behind()
+        if error is None and decided.failed_rules:
+            return await attempt.dead_letter(rule_error(decided))
         if error is None:
-            return await attempt.finish("matched")
+            return await attempt.finish(decided.outcome)
         # A limit or an open circuit uses up no attempt, but the age of the event still counts.
         exhausted = attempt.is_exhausted(
             counts=not outcome.is_deferred, retry_for_seconds=outcome.retry_for_seconds or None

@@ -206,6 +206,13 @@ METRICS = (
         "More than 50 % of the effects of rule {{ $labels.rule_id }} fail.",
     ),
     Alert(
+        "WaybillRulesFail",
+        "sum by (namespace, rule_id) (increase(waybill_rule_errors_total{$scope}[15m])) > 0",
+        "0m",
+        "warning",
+        "Rule {{ $labels.rule_id }} cannot be evaluated or rendered. Its events are dead letters.",
+    ),
+    Alert(
         "WaybillRulebookRejected",
         "sum by (namespace) (increase(waybill_rulebooks_rejected_total{$scope}[15m])) > 0",
         "0m",

@@ -279,6 +279,16 @@ RULES = Row(
             "ops",
         ),
         Panel(
+            "Rules unknown or failed",
+            "bars",
+            (
+                Metric(_rate("waybill_rules_unknown_total", "rule_id"), "{{rule_id}} unknown"),
+                Metric(_rate("waybill_rule_errors_total", "rule_id"), "{{rule_id}} failed"),
+            ),
+            "ops",
+            description="Unknown: a value was missing or had another type. Failed: the event becomes a dead letter.",
+        ),
+        Panel(
             "Duration of an effect p95",
             "lines",
             (Metric(_quantile(0.95, "waybill_effect_seconds", "action_type"), "{{action_type}}"),),

@@ -146,7 +146,8 @@ RULES = Row(
         Panel("Effects by outcome", "bars", (Count(ACTION, ("action_type", "outcome")),)),
         Panel("Effect duration p95", "lines", (Quantile(0.95, ACTION, "duration_ms", ("action_type",)),), "ms"),
         Panel("Rules matched per attempt", "lines", (Ratio(Sum(ATTEMPT, "rules_matched"), Count(ATTEMPT)),)),
-        Panel("Rules with result unknown or error", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
+        Panel("Rules with result unknown", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
+        Panel("Failed rules", "bars", (Count("rule.failed", ("rule_id",)),)),
     ),
 )
 ERRORS = Row(

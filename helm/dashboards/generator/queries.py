@@ -92,6 +92,7 @@ COMPONENTS = {
     "attempt.finished": "workers",
     "record.fetched": "workers",
     "action.finished": "workers",
+    "rule.failed": "workers",
     "queue.sampled": "workers",
     "admin.denied": "service",
 }

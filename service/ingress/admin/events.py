@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from service.ingress.admin.dependencies import Operations, RawParameter
 from service.ingress.admin.paging import After, LimitParameter
-from service.management.event_filter import EventFilter, State
+from service.management.event_filter import EventFilter, State, Verdict
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
 from service.management.explanation import Explanation
@@ -21,6 +21,9 @@ RecordFilter = Annotated[
     str | None, QueryParameter(max_length=500, description="id or lane of a record, such as pack:customer:1")
 ]
 RuleFilter = Annotated[str | None, QueryParameter(max_length=64, description="a rule with effects in the decision")]
+VerdictFilter = Annotated[
+    Verdict | None, QueryParameter(description="result of a rule of the decision: of `rule`, or of any")
+]
 TimestampFilter = Annotated[
     datetime | None, QueryParameter(description="time of arrival, death or end; UTC without a zone")
 ]
@@ -32,12 +35,20 @@ def event_filter(
     error_kind: TextFilter = None,
     record: RecordFilter = None,
     rule: RuleFilter = None,
+    verdict: VerdictFilter = None,
     since: TimestampFilter = None,
     until: TimestampFilter = None,
 ) -> EventFilter:
     """Provide the dependency `event_filter`."""
     return EventFilter(
-        source=source, type=type, error_kind=error_kind, record=record, rule=rule, since=since, until=until
+        source=source,
+        type=type,
+        error_kind=error_kind,
+        record=record,
+        rule=rule,
+        verdict=verdict,
+        since=since,
+        until=until,
     )
 
 

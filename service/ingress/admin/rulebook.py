@@ -12,7 +12,7 @@ from service.ingress.admin.dependencies import Operations
 from service.ingress.admin.paging import After, LimitParameter, Page, page_of
 from service.ingress.admin.rule_changes import IfMatch, current_rules, rule_headers
 from service.ingress.admin.rules import RuleView, views
-from service.management.rule_statistics import RuleStatisticsReport
+from service.management.rule_statistics import STATISTICS_EVENTS, STATISTICS_EVENTS_MAX, RuleStatisticsReport
 from service.management.rulebook import Publication
 from service.rules import Rule
 from service.rules.rulebook_diff import RuleDiff, diff_rulebooks
@@ -74,9 +74,15 @@ class RulebookVersions(Controller):
         return RulebookView(stored.version, views(stored.document))
 
     @get("/statistics", role="viewer")
-    async def get_statistics(self, operations: Operations) -> RuleStatisticsReport:
-        """Return the results of each rule over the newest decided events, and its last match."""
-        return await operations.rule_statistics()
+    async def get_statistics(
+        self,
+        operations: Operations,
+        events: Annotated[
+            int, QueryParameter(ge=1, le=STATISTICS_EVENTS_MAX, description="events to read, the newest first")
+        ] = STATISTICS_EVENTS,
+    ) -> RuleStatisticsReport:
+        """Return the results of each rule over the newest decided events, also by day, and its last match."""
+        return await operations.rule_statistics(events)
 
     @get("/diff", role="viewer")
     async def get_diff(

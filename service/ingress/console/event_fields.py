@@ -7,11 +7,15 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from service.management.event_filter import EVENT_OUTCOMES, EventFilter, State, parse_time_filter
+from service.management.event_filter import EVENT_OUTCOMES, EventFilter, State, Verdict, parse_time_filter
 
 TEXT_CHARACTERS_MAX = 500
 STATES: tuple[str, ...] = get_args(State)
-CHOICES: Mapping[str, tuple[str, ...]] = {"state": STATES, "outcome": EVENT_OUTCOMES}
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "state": STATES,
+    "outcome": EVENT_OUTCOMES,
+    "verdict": get_args(Verdict),
+}
 TIMES = ("since", "until")
 NAMES = EventFilter.__struct_fields__
 

@@ -211,7 +211,7 @@ class Arguments:
         """
         if argument.text.startswith("$root."):
             raise self.error("only fields of the elements are possible")
-        inner = FieldScope(self._fields.record, {}, self._fields.depth + 1, item)
+        inner = FieldScope(self._fields.record, {}, self._fields.depth + 1, item, self._fields.roots)
         return resolve(argument.text, inner, self.at)
 
     @property

@@ -12,7 +12,7 @@ from service.rules.compiler.functions import resolve_expression
 from service.rules.compiler.literals import format_literal, kind_name, read_duration, read_literal, read_literals
 from service.rules.compiler.operators import Comparator, LiteralSet, Operator, changed
 from service.rules.compiler.regex import compile_pattern
-from service.rules.fields import Field, FieldKind, FieldReader, FieldScope, resolve
+from service.rules.fields import NOT_PREVIOUS, Field, FieldKind, FieldReader, FieldScope, resolve
 from service.rules.previous_state import decode_previous, encode_previous
 from service.rules.scope import Scope, Value
 from service.rules.syntax import Condition
@@ -206,7 +206,7 @@ def _with_previous(node: Condition, operator: Operator, field: Field, fields: Fi
 
 
 def _check_previous(field: Field, at: str, *, is_ordering: bool) -> None:
-    if not field.rooted or field.path.startswith(("event.", "previous.")):
+    if not field.rooted or field.path.startswith(NOT_PREVIOUS):
         reason = f"only the record has a previous state, {field.path} has none"
         raise ConfigError(f"{at}.field", reason, "use a field of the record")
     if is_ordering and field.personal:

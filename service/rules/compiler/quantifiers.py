@@ -132,7 +132,7 @@ def _where(
                 f"{node_path.at}.where", f"{kind} requires a condition on the elements", "add where: {field: …}"
             )
         return None
-    inner = FieldScope(fields.record, fields.previous_fields, fields.depth + 1, field.item)
+    inner = FieldScope(fields.record, fields.previous_fields, fields.depth + 1, field.item, fields.roots)
     return compile_condition(node.where, inner, node_path.inner(f"{kind}.where"))
 
 

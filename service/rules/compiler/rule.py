@@ -15,6 +15,7 @@ from service.records import RECORDS, RecordTypes
 from service.rules.compiler.conditions import Evaluator, NodeLimit, NodePath
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template
+from service.rules.delivery_fields import DELIVERY
 from service.rules.fields import Field, FieldScope, record_type
 from service.rules.limits import ACTIONS_MAX
 from service.rules.syntax import Rule
@@ -45,7 +46,8 @@ class CompiledRule(Struct, frozen=True):
     """A compiled rule.
 
     Without `when` it always matches. `previous_fields` are the fields that it compares with `previous`, by path.
-    `nodes` is the number of nodes of its condition and of its actions.
+    `nodes` is the number of nodes of its condition and of its actions. `reads_delivery` tells whether it reads the
+    payload of the delivery.
     """
 
     rule: Rule
@@ -53,6 +55,7 @@ class CompiledRule(Struct, frozen=True):
     actions: tuple[CompiledAction, ...]
     previous_fields: dict[str, Field]
     nodes: int
+    reads_delivery: bool = False
 
 
 def actions_by_name(actions: Sequence[type[Action]]) -> dict[str, type[Action]]:
@@ -84,7 +87,9 @@ def compile_rule(
             [str(action.get("id", index)) for index, action in enumerate(rule.actions)], f"{at}.actions", "action"
         )
     mistakes.raise_all()
-    return CompiledRule(rule, when, tuple(compiled), fields.previous_fields, limit.nodes + len(compiled))
+    return CompiledRule(
+        rule, when, tuple(compiled), fields.previous_fields, limit.nodes + len(compiled), DELIVERY in fields.roots
+    )
 
 
 def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:

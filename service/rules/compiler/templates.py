@@ -267,6 +267,6 @@ def _encode_text(text: str, style: Style, path: str) -> str:
         return escape(_NOT_XML.sub("", text), XML_QUOTES)
     if style == "slack":
         return escape(text)
-    if style == "header" and (_CONTROL.search(text) or not text.isascii()):
+    if style == "header" and _CONTROL.search(text):
         raise RenderError(f"{path} contains characters that a header does not allow")
     return text

@@ -187,6 +187,11 @@ rules diff FIRST
 rules diff FIRST nothing
 rules rollback nothing
 rules dry-run --event nobody
+rules stats
+rules stats notify --json
+rules stats nothing
+events list --verdict matched --rule notify
+events list --verdict error
 explain ENDED
 explain DEAD
 explain QUEUED --raw

@@ -12,7 +12,8 @@ from service.errors import Rejection
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingestion.dedupe_keys import dedupe_key_of_id
 from service.ingestion.sources import Source
-from service.management.event_filter import Cursor, EventFilter
+from service.management import event_search
+from service.management.event_filter import Cursor, EventFilter, Verdict
 from service.management.event_search import EventRow, find_events
 from service.management.operations import AdminOperations
 from service.management.stores import name_stores, store_name
@@ -223,3 +224,54 @@ async def test_a_list_over_several_stores_names_the_store_of_each_event(
 )
 def test_the_name_of_a_store_contains_no_password(values: dict[str, str], name: str) -> None:
     assert store_name(Settings(**values)) == name  # pyright: ignore[reportArgumentType] - strings only
+
+
+VERDICT_RULES = """
+- {id: odd, type: purchase_order, on_unknown: error, when: {field: raw.nothing, op: eq, value: 1}}
+- {id: unsure, type: purchase_order, when: {field: raw.nothing, op: eq, value: 1}}
+- {id: sure, type: purchase_order}
+"""
+
+
+@pytest.mark.parametrize(
+    ("verdict", "rule", "found"),
+    [("error", None, 1), ("error", "odd", 1), ("error", "unsure", 0), ("unknown", "unsure", 1), ("matched", "sure", 1),
+     ("unmatched", None, 0)],
+)  # fmt: skip
+async def test_events_are_filtered_by_the_result_of_a_rule(
+    harness: WorkerHarness, operations: AdminOperations, verdict: Verdict, rule: str | None, found: int
+) -> None:
+    await harness.publish(VERDICT_RULES)
+    await harness.send()
+    await harness.run_worker()
+    await harness.send("po-undecided")
+    page = await operations.list_events(EventFilter(verdict=verdict, rule=rule), 10, None)
+    assert len(page.items) == found
+
+
+async def test_a_filter_by_result_reads_a_limited_number_of_histories(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_search, "SCANNED_HISTORIES_MAX", 3)
+    for number in range(5):
+        await store.client.command("ZADD", "wb:dead", 1_000 + number, f"{number:032x}")
+    page = await operations_on(store).list_events(EventFilter(verdict="error", state="dead"), 10, None)
+    assert (list(page.items), page.next) == ([], f"1002-{2:032x}")
+
+
+async def test_statistics_count_the_results_of_a_rule_by_day(
+    harness: WorkerHarness, operations: AdminOperations
+) -> None:
+    await harness.publish(VERDICT_RULES)
+    ids = [await harness.send() for _ in range(3)]
+    await harness.run_worker()
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    await harness.store.client.command("ZADD", "wb:dead", now_ms - 86_400_000, ids[0])
+    report = await operations.rule_statistics(10)
+    assert report.events == 3
+    assert {name: (each.matched, each.unknown, each.error) for name, each in report.rules.items()} == {
+        "odd": (0, 0, 3), "unsure": (0, 3, 0), "sure": (3, 0, 0),
+    }  # fmt: skip
+    assert [day.error for day in report.rules["odd"].days] == [2, 1]
+    assert report.rules["sure"].last_event_id in ids[1:]
+    assert (await operations.rule_statistics(1)).events == 1

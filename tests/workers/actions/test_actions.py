@@ -97,6 +97,21 @@ def declare(context: Context, **config: Any) -> None:
     context.resources["destinations"] = destinations(context.resources["outbound"], erp={"kind": "http", **config})
 
 
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("Müller & Søn", "UTF-8''Order%20M%C3%BCller%20&%20S%C3%B8n"),
+        ("Smith %2F", "Order Smith %2F"),
+        ("\u2028 \u20ac", "UTF-8''Order%20%E2%80%A8%20%E2%82%AC"),
+    ],
+)
+def test_header_with_characters_outside_ascii_is_encoded_as_an_extended_value(name: str, sent: str) -> None:
+    found = inputs(
+        "http", url="https://x.test/", headers={"X-A": "Order {raw.name}"}, about=subject(raw={"name": name})
+    )
+    assert found["headers"] == {"X-A": sent}
+
+
 # --- the list ---
 
 
@@ -227,6 +242,7 @@ def test_a_log_message_is_truncated() -> None:
         ({"url": "https://x.test/", "headers": {"Idempotency-Key": "1"}}, "headers.Idempotency-Key", "cannot be set"),
         ({"url": "https://x.test/", "headers": {"a b": "1"}}, "headers.a b", "cannot be set"),
         ({"url": "https://x.test/", "headers": {"X": "a\nb"}}, "headers.X", "is not printable ASCII"),
+        ({"url": "https://x.test/", "headers": {"X": "ü {id}"}}, "headers.X", "is not printable ASCII"),
         ({"url": "https://x.test/", "secret": {"env": "S"}}, "secret", "unknown key"),
         (
             {"url": "https://x.test/", "headers": {"Authorization": "Bearer {id}"}},

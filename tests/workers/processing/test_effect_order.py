@@ -132,7 +132,7 @@ async def test_waiting_event_has_no_job_and_names_the_event_before_it(harness: W
     assert (shown["waiting_for"], shown["attempts"]) == ("earlier_effect", "0")
     (effect,) = view_event("main", shown, 0, "outline").effects
     assert effect.waiting_behind == ids[0]
-    lines = list(explain(shown, None, datetime.now(UTC)))
+    lines = list(explain(shown, {}, datetime.now(UTC)))
     assert f"      waiting behind effect r.a of event {ids[0]}" in lines
     swept = await harness.store.sweeper.sweep("w1")
     assert swept is not None

@@ -283,3 +283,15 @@ async def test_stream_keeps_its_newest_entries_only(harness: WorkerHarness) -> N
         await harness.run_worker()
     entries = await harness.store.client.command("XRANGE", harness.store.keys.named("stream:seen"), "-", "+")
     assert [json.loads(fields[5]) for _, fields in entries] == ["po-2", "po-3"]
+
+
+async def test_rule_reads_the_payload_of_the_delivery(harness: WorkerHarness) -> None:
+    await harness.publish(
+        "- {id: paid, type: purchase_order, when: {field: delivery.paid, op: eq, value: true},"
+        ' actions: [{id: claim, do: http, url: "SINK/claims", body: {total: "{delivery.total}"}}]}'
+    )
+    await harness.send(body=b'{"paid": true, "total": "12.50"}')
+    unpaid = await harness.send("complete-1", body=b'{"paid": false}')
+    await harness.run_worker()
+    assert harness.sink_bodies() == [{"total": "12.50"}]
+    assert (await harness.stored_event(unpaid))["outcome"] == "unmatched"

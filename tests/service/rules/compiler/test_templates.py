@@ -172,7 +172,7 @@ def test_values_cannot_change_the_path_of_a_url() -> None:
             render("https://x.test/a/{reference}/b", subject(order(reference=text)), "url")
 
 
-@pytest.mark.parametrize("text", ["a\r\nHost: evil", "a\x00", "é"])
+@pytest.mark.parametrize("text", ["a\r\nHost: evil", "a\x00", "a\x7f"])
 def test_values_cannot_inject_headers(text: str) -> None:
     with pytest.raises(RenderError, match="characters that a header does not allow"):
         render("{reference}", subject(order(reference=text)), "header")
