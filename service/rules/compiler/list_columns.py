@@ -7,7 +7,7 @@ give the same result without a loop. A column with other values, such as null, i
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from service.rules.compiler.conditions import CompiledCondition
 from service.rules.compiler.list_loops import LoopSearch, is_supported
@@ -17,8 +17,19 @@ from service.rules.fields import Field
 from service.rules.scope import Scope
 from service.rules.trace import Truth
 
-Column = tuple[int | Decimal, int | Decimal] | frozenset[str] | None
-"""Least and greatest number, or all texts; None for a column with other values."""
+
+class Bounds(NamedTuple):
+    """Least and greatest number of a column."""
+
+    least: int | Decimal
+    greatest: int | Decimal
+
+
+Column = Bounds | frozenset[str] | None
+"""Bounds of numbers, or all texts; None for a column with other values."""
+
+ColumnTest = Callable[[Column], bool | None]
+"""Returns whether a column has an element with the sought result; None if only a loop can decide it."""
 
 
 def search_column(field: Field, where: CompiledCondition, find: LoopSearch, *, sought: bool) -> LoopSearch | None:
@@ -51,17 +62,14 @@ def _remembered(field: Field, comparison: Comparison, less: Less, find: LoopSear
     return remembered
 
 
-def _in_column(
-    field: Field, comparison: Comparison, find: LoopSearch, test: Callable[[Any], bool | None]
-) -> LoopSearch:
+def _in_column(field: Field, comparison: Comparison, find: LoopSearch, test: ColumnTest) -> LoopSearch:
     key, get = f"\0{field.path}\0{comparison.field.attribute}", attrgetter(str(comparison.field.attribute))
 
     def search(scope: Scope, elements: Sequence[Any]) -> Truth:
         known = scope.known
         if key not in known:
             known[key] = _column(get, elements)
-        column = known[key]
-        result = None if column is None else test(column)
+        result = test(known[key])
         return find(scope, elements) if result is None else result
 
     return search
@@ -73,24 +81,23 @@ def _column(get: Callable[[Any], Any], elements: Sequence[Any]) -> Column:
         kinds = set(map(type, values))
         if kinds == {str}:
             return frozenset(values)
-        return (min(values), max(values)) if values and kinds <= NUMBERS else None
+        return Bounds(min(values), max(values)) if values and kinds <= NUMBERS else None
     except (AttributeError, InvalidOperation):
         return None
 
 
-def _number_test(constant: int | Decimal, less: Less, *, sought: bool) -> Callable[[Any], bool | None]:
-    """Return whether a column has a number with the sought result; None if it cannot be compared, such as NaN."""
+def _number_test(constant: int | Decimal, less: Less, *, sought: bool) -> ColumnTest:
+    """Build the test of an ordering; numbers that cannot be compared, such as NaN, are left to the loop."""
     is_plain = less.expected is sought
 
-    def test(column: Any) -> bool | None:  # noqa: ANN401 - a column
-        if type(column) is not tuple:
+    def test(column: Column) -> bool | None:
+        if not isinstance(column, Bounds):
             return None
-        least, greatest = column
         try:
             if less.swap:
-                found = constant < (greatest if is_plain else least)
+                found = constant < (column.greatest if is_plain else column.least)
             else:
-                found = (least if is_plain else greatest) < constant
+                found = (column.least if is_plain else column.greatest) < constant
         except InvalidOperation:
             return None
         return found is is_plain
@@ -105,16 +112,20 @@ def _texts(where: CompiledCondition, comparison: Comparison) -> frozenset[str] |
         return None
     if where.operator in {"eq", "ne"} and isinstance(constant, str):
         return frozenset({constant})
-    if where.operator in {"in", "not_in"} and isinstance(constant, LiteralSet) and constant.families == {"text"}:
-        return frozenset(str(value) for _, value in constant.values)
+    if (
+        where.operator in {"in", "not_in"}
+        and isinstance(constant, LiteralSet)
+        and all(type(value) is str for _, value in constant.values)
+    ):
+        return cast("frozenset[str]", frozenset(value for _, value in constant.values))
     return None
 
 
-def _text_test(texts: frozenset[str], *, is_inside: bool) -> Callable[[Any], bool | None]:
-    """Return whether a column has a text inside or outside of `texts`."""
+def _text_test(texts: frozenset[str], *, is_inside: bool) -> ColumnTest:
+    """Build the test whether a column has a text inside or outside of `texts`."""
 
-    def test(column: Any) -> bool | None:  # noqa: ANN401 - a column
-        if type(column) is not frozenset:
+    def test(column: Column) -> bool | None:
+        if not isinstance(column, frozenset):
             return None
         return not texts.isdisjoint(column) if is_inside else not column <= texts
 
