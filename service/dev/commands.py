@@ -64,6 +64,7 @@ PORT_TYPE = click.IntRange(0, 65_535)
     "--port", type=PORT_TYPE, help="Port for webhooks; 0 selects a free port. Default: 8080, or the next pair."
 )
 @click.option("--admin-port", type=PORT_TYPE, help="Port for the admin API and the console. Default: 8081, likewise.")
+@click.option("--sandbox-port", type=PORT_TYPE, help="Port of the sandbox. Default: 8090, or a free port.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -85,9 +86,10 @@ def dev(
     config: Path | None,
     port: int | None,
     admin_port: int | None,
+    sandbox_port: int | None,
     data: Path,
-    store_url: str | None,
     *,
+    store_url: str | None,
     fresh: bool,
     watch: bool,
     yes: bool,
@@ -104,7 +106,7 @@ def dev(
     if config is not None:
         _check_config(config, variables | os.environ)
     with _handle_failures(), contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as exits:
-        ports = choose_ports(port, admin_port, exits)
+        ports = choose_ports(port, admin_port, exits, sandbox_port)
         settings = {"port": str(ports.port), "admin_port": str(ports.admin_port)} | _store_settings(store_url, yes=yes)
         if stale_read_wait is not None:
             settings |= {"stale_read_wait_seconds": str(stale_read_wait)}

@@ -29,15 +29,15 @@ class Ports(Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-def choose_ports(port: int | None, admin_port: int | None, exits: ExitStack) -> Ports:
+def choose_ports(port: int | None, admin_port: int | None, exits: ExitStack, sandbox_port: int | None = None) -> Ports:
     """Choose the ports, and reserve them until `exits` ends. None means the default or the next free port.
 
     Raises:
-        ConfigError: a given port is in use, or both are the same.
+        ConfigError: a given port is in use, or two are the same.
     """
     if port and port == admin_port:
         raise ConfigError("--admin-port", f"port {port} is also given as --port", "name two different ports")
-    for option, given in (("--port", port), ("--admin-port", admin_port)):
+    for option, given in (("--port", port), ("--admin-port", admin_port), ("--sandbox-port", sandbox_port)):
         if given:
             _check_port(option, given)
     given = {port, admin_port}
@@ -50,10 +50,12 @@ def choose_ports(port: int | None, admin_port: int | None, exits: ExitStack) -> 
     notes: list[str] = []
     if chosen != defaults:
         notes.append(f"Port {defaults[0]} or {defaults[1]} is in use: the service uses {chosen[0]} and {chosen[1]}.")
-    sandbox_port = DEFAULT_SANDBOX_PORT
-    if not _reserve((sandbox_port,), exits):
-        sandbox_port = 0
-        notes.append(f"Port {DEFAULT_SANDBOX_PORT} is in use: the sandbox uses a free port.")
+    if sandbox_port is None:
+        sandbox_port = DEFAULT_SANDBOX_PORT
+        if not _reserve((sandbox_port,), exits):
+            sandbox_port = 0
+            text = f"Port {DEFAULT_SANDBOX_PORT} is in use: the sandbox uses a free port."
+            notes.append(f"{text} A waybill.yaml with the usual address of the sandbox does not reach it.")
     return Ports(*chosen, sandbox_port, tuple(notes))
 
 

@@ -13,7 +13,7 @@ from service.cli.main import waybill
 ROOT = Path(__file__).parents[3]
 
 NEEDS_NO_INSTALLATION = {
-    "check", "demo", "dev", "doctor", "rules check", "rules schema", "rules test", "sandbox", "sources presets",
+    "check", "demo", "dev", "doctor", "init", "rules check", "rules schema", "rules test", "sandbox", "sources presets",
     "sources show",
     "serve",
     "store accept",
@@ -24,7 +24,8 @@ The admin API cannot accept a lost store: it answers 503 until then."""
 
 WITHOUT_JSON = {
     "check": "exit code and error messages",
-    "demo": "interactive", "dev": "interactive", "sandbox": "long-running", "serve": "long-running",
+    "demo": "interactive", "dev": "interactive", "init": "interactive",
+    "sandbox": "long-running", "serve": "long-running",
     "worker": "long-running",
     "destinations show": "prints JSON",
     "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
@@ -78,7 +79,7 @@ def test_every_command_that_needs_an_installation_can_use_the_admin_api() -> Non
 
 
 def test_every_command_prints_by_the_function_that_escapes_control_characters() -> None:
-    modules = [*(ROOT / "service" / "cli").glob("*.py"), ROOT / "service" / "dev" / "commands.py"]
+    modules = [path for folder in ("cli", "dev") for path in (ROOT / "service" / folder).glob("*.py")]
     assert {path.name for path in modules if "click.echo(" in path.read_text()} == {"output.py"}
 
 

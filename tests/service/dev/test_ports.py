@@ -46,7 +46,7 @@ def test_ports_that_another_dev_chose_are_in_use_before_it_listens(defaults: int
         choose_ports(None, None, first)
         chosen = choose_ports(None, None, second)
         assert (chosen.port, chosen.admin_port, chosen.sandbox_port) == (defaults + 2, defaults + 3, 0)
-        assert chosen.notes[1] == f"Port {defaults + 91} is in use: the sandbox uses a free port."
+        assert chosen.notes[1].startswith(f"Port {defaults + 91} is in use: the sandbox uses a free port.")
     with ExitStack() as third:
         assert choose_ports(None, None, third).port == defaults, "the ports are released at the end"
 
@@ -63,6 +63,8 @@ def test_a_given_port_in_use_and_one_port_for_both_are_rejected(defaults: int) -
             choose_ports(defaults, None, exits)
         with pytest.raises(ConfigError, match=r"--admin-port: port 9 is also given as --port"):
             choose_ports(9, 9, exits)
+        with pytest.raises(ConfigError, match=f"--sandbox-port: port {defaults} cannot be used"):
+            choose_ports(0, 0, exits, defaults)
 
 
 def test_zero_is_any_free_port_without_a_note(defaults: int) -> None:
