@@ -26,7 +26,7 @@ sentinel monitor mymaster 127.0.0.1 {primary} 1
 sentinel down-after-milliseconds mymaster 600000
 sentinel failover-timeout mymaster 3000
 """
-DOWN_AFTER_MS, NEVER_DOWN_AFTER_MS = 400, 600_000
+DOWN_AFTER_MS, NEVER_DOWN_AFTER_MS = "400", "600000"
 """Time without a reply after which the sentinel fails over: once the primary was killed, and before and after that.
 
 A server that is only slow, on a busy machine, must not be replaced.
@@ -135,7 +135,7 @@ def _ask(port: int, *command: str) -> list[bytes]:
     return run_on_server(f"redis://127.0.0.1:{port}", *command)
 
 
-def _set_down_after(sentinel: int, milliseconds: int) -> None:
+def _set_down_after(sentinel: int, milliseconds: str) -> None:
     run_on_server(
         f"redis://127.0.0.1:{sentinel}", "SENTINEL", "SET", "mymaster", "down-after-milliseconds", milliseconds
     )
