@@ -23,7 +23,7 @@ pytestmark = [
 @pytest.fixture
 async def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> AsyncIterator[Scenario]:
     configure("service")
-    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=2, attempts_max=1)
+    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=20, attempts_max=1)
     async with open_scenario(settings, tmp_path) as opened:
         await fill(opened)
         yield opened
@@ -41,13 +41,31 @@ async def drive(scenario: Scenario, steps: Callable[[Chromium, Scenario], None])
     await asyncio.to_thread(run)
 
 
-LISTS = ("", "events", "dead-letters", "quarantine", "rules", "history", "sources", "platforms", "audit", "settings")
+LISTS = (
+    "",
+    "events",
+    "dead-letters",
+    "quarantine",
+    "rules",
+    "history",
+    "sources",
+    "platforms",
+    "destinations",
+    "audit",
+    "settings",
+)
 
 
 def pages(scenario: Scenario) -> list[str]:
     event = f"/events/{scenario.dead}"
     tabs = [f"{event}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "related")]
-    single = [f"/quarantine/{scenario.rejected}", "/rules/short-receipt", "/editor", "/platforms/pack"]
+    single = [
+        f"/quarantine/{scenario.rejected}",
+        "/rules/short-receipt",
+        "/editor",
+        "/platforms/pack",
+        "/destinations/claims",
+    ]
     return [*(f"/{name}" for name in LISTS), *tabs, "/dead-letters/selection?source=shop", *single]
 
 

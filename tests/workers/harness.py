@@ -30,6 +30,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.queue.leases import ClaimResult
 from service.throttles import shared_throttle, throttles
 from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
@@ -124,11 +125,23 @@ class WorkerHarness:
 
     async def run_until_idle(self, worker: LeaseWorker) -> None:
         """Run a worker until no job is due and none is running. Jobs that are due later stay in the queue."""
-        running = asyncio.create_task(worker.async_run())
+        claim, claiming = worker.leases.claim, False
+
+        async def watched_claim(*arguments: Any) -> ClaimResult:
+            nonlocal claiming
+            claiming = True
+            try:
+                return await claim(*arguments)
+            finally:
+                claiming = False
 
         async def is_idle() -> bool:
             stats = await self.store.sample()
-            return not stats.due and not worker.tasks
+            # A claimed job is not due, and is no task of the worker before the response of the store arrives.
+            return not (stats.due or claiming or worker.tasks)
+
+        worker.leases.claim = watched_claim  # type: ignore[method-assign]
+        running = asyncio.create_task(worker.async_run())
 
         await until(is_idle)
         worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]

@@ -1,12 +1,14 @@
 """/events: list, search, one event with its tabs, replay and dry run."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, cast
 from urllib.parse import quote, urlsplit
 
 from litestar import Controller, Request, get, post
 from litestar.params import FromPath, QueryParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+from msgspec import structs
 
 from service.errors import Rejection
 from service.events import JsonValue, RecordRef
@@ -14,10 +16,12 @@ from service.ingress.admin.dependencies import Operations
 from service.ingress.console.event_fields import CHOICES, read_filter
 from service.ingress.console.forms import Form
 from service.ingress.console.pages import Page, redirect, render_page
+from service.ingress.live import stream_live
 from service.management.dry_run import Candidate
 from service.management.event_filter import Cursor, EventFilter
 from service.management.event_search import EventPage
 from service.management.event_view import EventView
+from service.management.live import LiveBatch
 from service.management.operations import AdminOperations
 
 PAGE_EVENTS = 50
@@ -52,9 +56,16 @@ class EventPages(Controller):
             sources=sorted(operations.installation.config().sources),
             older=f"/events?{filters.query(after=page.next)}" if page.next else None,
             is_first=after is None,
+            is_live=after is None and not filters.errors and not filters.event_filter.until,
             fields=filters.fields,
             errors=filters.errors,
         )
+
+    @get("/live", role="viewer", media_type="text/event-stream")
+    async def follow_events(self, request: Request[Any, Any, Any], operations: Operations) -> ServerSentEvent:
+        """Send `changed` when an event that matches the filter of the query arrived or ended."""
+        event_filter = structs.replace(read_filter(request.query_params).event_filter, since=None)
+        return await stream_live(request, operations, event_filter, _render_changed)
 
     @get("/search", role="viewer")
     async def search(
@@ -110,6 +121,11 @@ class EventPages(Controller):
         del form  # its token was checked
         result = await operations.dry_run_event(Candidate(), event_id)
         return await _event_page(request, operations, event_id, tab="record", dry_run=result)
+
+
+def _render_changed(batch: LiveBatch) -> Iterable[ServerSentEventMessage]:
+    if batch.items or batch.skipped:
+        yield ServerSentEventMessage(event="changed", data=str(len(batch.items) + batch.skipped))
 
 
 async def _event_page(

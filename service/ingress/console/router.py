@@ -14,6 +14,7 @@ from service.ingress.admin.auth import TokenAuth, check_route_role
 from service.ingress.admin.auth_log import AuthFailureLog
 from service.ingress.console.assets import get_asset
 from service.ingress.console.dead_letters import DeadLetterPages
+from service.ingress.console.destinations import DestinationPages
 from service.ingress.console.events import EventPages
 from service.ingress.console.forms import read_form
 from service.ingress.console.installation import AuditPages, PlatformPages, SettingPages, SourcePages
@@ -48,6 +49,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     HistoryPages,
     SourcePages,
     PlatformPages,
+    DestinationPages,
     AuditPages,
     SettingPages,
 )

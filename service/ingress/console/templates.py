@@ -37,6 +37,7 @@ NAVIGATION: tuple[tuple[str, str, str, str], ...] = (
     ("rules", "/rules", "Rules", "g r"),
     ("sources", "/sources", "Sources", "g s"),
     ("platforms", "/platforms", "Platforms", "g p"),
+    ("destinations", "/destinations", "Destinations", "g t"),
     ("audit", "/audit", "Audit log", "g a"),
     ("settings", "/settings", "Settings", "g c"),
 )

@@ -112,7 +112,7 @@ Make = Callable[[str], Platform]
 async def outbound(request: pytest.FixtureRequest) -> AsyncIterator[HttpClient]:
     """Wait briefly where nothing comes, and as long as a busy machine may need where something does."""
     nothing_comes = any(name in str(request.node.name) for name in ("a slow drip", "no answer"))
-    async with HttpClient(Settings(fetch_timeout_seconds=0.25 if nothing_comes else 10)) as client:
+    async with HttpClient(Settings(fetch_timeout_seconds=0.25 if nothing_comes else 60)) as client:
         yield client
 
 

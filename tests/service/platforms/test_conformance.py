@@ -81,7 +81,7 @@ TIMEOUT_SECONDS = 0.5
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[HttpClient]:
-    async with HttpClient(Settings(fetch_timeout_seconds=10, fetch_bytes_max=100_000)) as client:
+    async with HttpClient(Settings(fetch_timeout_seconds=60, fetch_bytes_max=100_000)) as client:
         yield client
 
 

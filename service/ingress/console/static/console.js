@@ -5,6 +5,7 @@ const GO_MS = 1000;
 const isTyping = (target) => target.closest("input, textarea, select, dialog[open]") !== null;
 let prefix = "";
 let prefixTimer = 0;
+let selected = "";
 
 for (const each of document.querySelectorAll("[data-theme-toggle], [data-help], [data-copy], [data-all]")) each.hidden = false;
 
@@ -35,6 +36,7 @@ document.addEventListener("keydown", (event) => {
 
 document.body.addEventListener("htmx:afterSwap", () => {
   for (const each of document.querySelectorAll("[data-copy]")) each.hidden = false;
+  restoreSelection();
 });
 
 function press(key) {
@@ -71,7 +73,17 @@ function select(step) {
   for (const each of rows) each.removeAttribute("aria-selected");
   row.setAttribute("aria-selected", "true");
   row.scrollIntoView({ block: "nearest" });
-  return row.querySelector("[data-open]");
+  const link = row.querySelector("[data-open]");
+  selected = link ? link.href : "";
+  return link;
+}
+
+function restoreSelection() {
+  for (const link of document.querySelectorAll("[data-rows] [data-open]")) {
+    if (link.href !== selected || link.closest("tr[aria-selected=true]")) continue;
+    link.closest("tr").setAttribute("aria-selected", "true");
+    if (document.activeElement === document.body) link.focus({ preventScroll: true });
+  }
 }
 
 function toggleTheme() {

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from service.actions import load_actions
 from service.configuration import load_config
+from service.destinations.registry import Destinations, DestinationSetup
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
@@ -46,6 +47,8 @@ sources:
     platform: erp
     verify: {scheme: hmac, header: X-Signature, algorithm: sha256, encoding: hex, secrets: [{env: TILL_SECRET}]}
     envelope: {kind: custom, id: /id, type: /type, record: {kind: purchase_order, id: /order}}
+destinations:
+  claims: {url: "http://127.0.0.1:9", auth: {type: bearer, token: {env: PACK_TOKEN}}, limits: {in_flight: 4}}
 rules: []
 outbound: {allow_private_hosts: [127.0.0.1]}
 admin:
@@ -111,6 +114,7 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
         outbound = await stack.enter_async_context(HttpClient(settings, {"127.0.0.1"}))
         platforms = build_platforms(config.platforms, environ, outbound)
         sources = build_sources(config, environ, platforms, settings)
+        destinations = Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=environ))
         installation = Installation(
             open_store=lambda: worker.store,
             config=lambda: config,
@@ -118,6 +122,7 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
             sources=lambda: sources,
             actions=load_actions,
             records=lambda: config.record_types,
+            destinations=lambda: destinations.by_name,
         )
         app = build_admin_app(settings, worker.store, console=console_router(installation, environ))
         listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)

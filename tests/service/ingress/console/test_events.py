@@ -2,15 +2,18 @@
 
 from urllib.parse import quote
 
+import aiohttp
 import msgspec
 import pytest
 
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingress.console.events import PAGE_EVENTS, TABS
+from service.management import live
 from service.store import Store
+from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import NAUGHTY, Browser, NewBrowser
-from .scenario import Scenario, order
+from .scenario import Scenario, add_event, order
 
 LONG = "x" * 600
 
@@ -198,3 +201,27 @@ async def test_errors_are_pages(browser: Browser, filled: Scenario) -> None:
     assert (too_large.status, too_large.headers["content-type"]) == (413, "text/html; charset=utf-8")
     many = await browser.submit("/login", {f"f{number}": "1" for number in range(400)})
     assert (many.status, "cannot be read" in many.page.text) == (400, True)
+
+
+async def test_the_first_page_follows_the_events_of_its_filter(
+    browser: Browser, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (await browser.get("/events?source=shop")).text
+    assert 'sse-connect="/events/live?source=shop"' in page
+    assert "sse-connect" not in (await browser.get("/events?until=2h")).text
+    assert "sse-connect" not in (await browser.get("/events?since=nonsense")).text
+    assert "sse-connect" not in (await browser.get("/events?after=1-a")).text
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    monkeypatch.setattr(live, "PENDING_MS", 0)
+    async with browser.session.get(f"{browser.url}/events/live?source=shop", timeout=timeout) as stream:
+        assert (stream.status, stream.content_type) == (200, "text/event-stream")
+        await add_event(scenario.worker, "po-1", order("po-1", 1, 1), source="till-orders")
+        await add_event(scenario.worker, "po-2", order("po-2", 1, 1))
+        while (line := await stream.content.readline()) != b"event: changed\r\n":
+            assert line, "the stream ended"
+        assert await stream.content.readline() == b"data: 1\r\n"
+
+
+async def test_the_stream_requires_a_session(new_browser: NewBrowser) -> None:
+    answer = await new_browser().get("/events/live")
+    assert (answer.status, answer.headers["location"]) == (303, "/login?next=/events/live")
