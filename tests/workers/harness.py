@@ -43,6 +43,7 @@ from workers.recovery import run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
+NO_SECRETS: Mapping[str, str] = {}
 SINK_RULE = """
 - id: short-receipt
   type: purchase_order
@@ -75,13 +76,14 @@ class WorkerHarness:
         self.lines: list[dict[str, Any]] = []
         self._setup = setup
 
-    def declare(self, **configs: Mapping[str, Any]) -> None:
-        """Replace the destinations. Their kind is http by default."""
+    def declare(self, environ: Mapping[str, str] = NO_SECRETS, /, **configs: Mapping[str, Any]) -> None:
+        """Replace the destinations. Their kind is http by default. `environ` has their secrets."""
         types = {
             name: msgspec.convert({"kind": "http", **config}, DESTINATION_TYPE) for name, config in configs.items()
         }
         resources = cast("dict[str, Any]", self.dependencies.effects.resources)
-        resources["destinations"] = Destinations(types, self._setup)
+        resources["destinations"] = made = Destinations(types, msgspec.structs.replace(self._setup, environ=environ))
+        self.dependencies = msgspec.structs.replace(self.dependencies, unordered=made.unordered())
 
     async def publish(self, rules: str) -> str:
         """Publish rules. `SINK` is replaced with the URL of the sandbox's sink."""
@@ -211,7 +213,7 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             settings,
             store,
             sandbox,
-            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
+            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads, throttles),
             setup,
         )
     await store.close()
