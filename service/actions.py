@@ -162,8 +162,8 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """
 
     repeat: ClassVar[RetrySafety] = "keyed"
-    writes_to_platform: ClassVar[bool] = False
-    """Whether the action changes objects on a platform. Such a rule of the API requires the role admin."""
+    requires_admin: ClassVar[bool] = False
+    """Whether a rule of the API with this action requires the role admin: it changes a system, or sends records."""
     summary: ClassVar[str] = ""
 
     id: Identifier

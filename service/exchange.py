@@ -14,6 +14,8 @@ from msgspec import Struct, field
 
 from service.redaction import IS_SECRET
 
+SMTP_METHOD = "SMTP"
+"""Method of an exchange with a mail server; its status is the code of the last answer."""
 SUBJECT_NAMES: tuple[tuple[str, str], ...] = (("commonName", "CN"), ("organizationName", "O"))
 """Parts of a certificate's subject that are shown."""
 

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from service.exchange import SMTP_METHOD
 from service.redaction import REDACTED
 
 Exchange = Mapping[str, Any]
@@ -30,6 +31,9 @@ def format_exchange(exchange: Exchange) -> Iterator[str]:
 def format_curl(exchange: Exchange) -> Iterator[str]:
     """Yield the lines of a shell command that repeats a request. Redacted parts are shell variables."""
     request = exchange["request"]
+    if request["method"] == SMTP_METHOD:
+        yield f"# an email by {request['url']}, which curl does not repeat"
+        return
     headers: Mapping[str, str] = request["headers"]
     names = [_variable(name) for name, value in headers.items() if REDACTED in value]
     names += [PLACEHOLDER] if REDACTED in request["url"] + request["body"] else []

@@ -1,7 +1,8 @@
 """Secret references: an environment variable or a file.
 
-waybill.yaml contains references, never secrets, so that it can be committed and printed. A secret is loaded at startup.
-Credentials of platforms are read again after a platform rejected them, those of destinations when their file changes.
+waybill.yaml contains references, never secrets, so that it can be committed and printed. A secret is loaded at startup
+and again when its file changes (`service.config_reload`). Credentials of platforms are also read again after a platform
+rejected them.
 """
 
 import contextlib

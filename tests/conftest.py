@@ -3,7 +3,9 @@
 import gc
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -12,7 +14,13 @@ from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.settings import PREFIX, Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles
+from tests.packages import refresh_packages
 from tests.server_folder import server_folder
+
+PATIENT = dict.fromkeys(
+    ("store_timeout_seconds", "store_connect_timeout_seconds", "ingest_timeout_seconds", "fetch_timeout_seconds"), 60
+)
+"""Timeouts that a stall of a busy machine does not reach."""
 
 TEST_SERVER = "WAYBILL_TEST_SERVER"
 """Variable with the path of another server binary, such as Debian's redis-server."""
@@ -80,7 +88,7 @@ def make_settings(valkey_url: str) -> Callable[..., Settings]:
     """Build settings for the test's server: `make_settings(lease_seconds=1)`."""
 
     def make(**values: object) -> Settings:
-        environ = {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
+        environ = {f"WAYBILL_{name.upper()}": str(value) for name, value in (PATIENT | values).items()}
         return load_settings({"WAYBILL_REDIS_URL": valkey_url, "WAYBILL_HOST": "127.0.0.1"} | environ)
 
     return make
@@ -103,3 +111,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder on the path for packages with entry points. It is read again after `refresh_packages`."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    refresh_packages()
+    yield tmp_path
+    refresh_packages()

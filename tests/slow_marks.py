@@ -1,5 +1,6 @@
 """The mark `slow`: set where a fixture starts processes, and demanded of every other test that starts one."""
 
+import re
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -13,6 +14,8 @@ FIXTURES = frozenset(
 QUICK = frozenset({"git"})
 """Programs that end in no time."""
 
+MODULE_MARK = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
+
 started: list[str] = []
 """Programs that the test under way has started."""
 
@@ -23,6 +26,13 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_note)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a module of slow tests in a run without them: some import for a second."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return True if MODULE_MARK.search(collection_path.read_text()) else None
 
 
 @pytest.hookimpl(tryfirst=True)

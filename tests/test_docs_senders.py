@@ -20,7 +20,7 @@ from service.platforms.registry import build_platforms
 from service.settings import Settings
 
 PAGE = (Path(__file__).parents[1] / "docs/senders.md").read_text()
-BLOCKS: dict[str, Any] = yaml.safe_load("".join(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)))
+BLOCKS: dict[str, Any] = yaml.load("".join(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)), yaml.CSafeLoader)
 PLATFORMS: dict[str, Any] = {
     "pack": {"kind": "pack_cloud", "organization_id": "o", "token": {"env": "T"}},
     "engage": {"kind": "pexip_engage", "enterprise": "e", "client_id": {"env": "T"}, "client_secret": {"env": "T"}},

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from typing import Any
 import click
 import structlog
 import uvloop
+from msgspec import Struct
 
-from service.actions import load_actions
+from service.actions import Action, load_actions
+from service.background import run_forever
 from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
+from service.config_reload import ReloadableConfiguration
 from service.configuration import load_config
 from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import StoreNotDurable, StoreUnavailable
@@ -26,14 +29,13 @@ from service.metrics.event_loop import measure_event_loop_lag
 from service.open_files import watch_open_files
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
-from service.store import Store
+from service.store import Shards, Store
 from service.store.shards import shards_with
 from service.throttles.throttles import SharedThrottles
-from workers.background import run_forever
 from workers.functions import load_functions
 from workers.health import health_server
 from workers.housekeeping import run_sweeps, send_heartbeats
-from workers.polling.changes import PollSource, polls_of
+from workers.polling.changes import polls_of
 from workers.polling.poller import poll_all, shared_store
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
@@ -81,34 +83,78 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     # Unique per process, because it fences leases: a restarted pod has the same host name and process id.
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
-    async with open_dependencies(settings, config, environ) as dependencies:
-        # A burst ends when the queue is empty; polls never end.
-        polls: Mapping[str, PollSource] = {} if burst else polls_of(config, settings)
-        worker = LeaseWorker(
-            load_functions(), dependencies.store, name, burst=burst, ctx={"dependencies": dependencies}
-        )
-        async with (
-            health_server(settings, dependencies.store, lambda: worker.stopping) as admin_port,
-            background_task(run_forever("event_loop_lag", measure_event_loop_lag)),
-            background_task(run_forever("open_files", watch_open_files)),
-            background_task(run_forever("rulebook", dependencies.rules.run)),
-            background_task(
-                run_forever("heartbeat", partial(send_heartbeats, worker, settings.sample_interval_seconds))
-            ),
-            background_task(run_forever("sweep", partial(run_sweeps, worker, settings.sweep_interval_seconds))),
-            background_task(poll_all(settings, dependencies.intake, dependencies.platforms, polls)),
-        ):
-            limits = {"concurrency": settings.concurrency, "lease_seconds": settings.lease_seconds}
-            log.info("process.started", worker=name, admin_port=admin_port, **limits)
-            if await wait_until_ready(worker, dependencies.rules.wait_for_first()):
-                # After the first rulebook: all objects of now live as long as the process.
-                tune_garbage_collector()
-                await worker.async_run()
-        await worker.close()
+    settings = extend_retention_to_dedupe_windows(settings, config)
+    async with open_resources(settings, config) as resources:
+        worker = LeaseWorker(load_functions(), resources.store, name, burst=burst)
+        configuration = build_configuration(resources, config, environ, worker.ctx)
+        async with configuration.open():
+            await run_jobs(worker, resources, configuration)
+            await worker.close()
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-            await dependencies.store.queue_stats.remove_worker(name)
+            await resources.store.queue_stats.remove_worker(name)
         jobs = worker.jobs_complete + worker.jobs_retried + worker.jobs_failed
         log.info("process.stopped", worker=name, jobs=jobs, leases_lost=worker.leases_lost)
+
+
+def build_configuration(
+    resources: "WorkerResources", config: Config, environ: Mapping[str, str], ctx: dict[Any, Any]
+) -> ReloadableConfiguration[WorkerDependencies]:
+    """Return the configuration of a worker. Each reload replaces the dependencies in `ctx`."""
+    settings = resources.settings
+
+    @contextlib.asynccontextmanager
+    async def open_parts(config: Config) -> AsyncGenerator[WorkerDependencies]:
+        async with open_dependencies(resources, config, environ) as dependencies:
+            await resources.rules.use_records(config.record_types)
+            # An attempt keeps the dependencies that it began with.
+            ctx["dependencies"] = dependencies
+            yield dependencies
+
+    return ReloadableConfiguration(
+        config,
+        environ,
+        open_parts,
+        call_seconds_max=settings.attempt_timeout_seconds,
+        retention_days_max=settings.decision_retention_days,
+    )
+
+
+async def run_jobs(
+    worker: LeaseWorker, resources: "WorkerResources", configuration: ReloadableConfiguration[WorkerDependencies]
+) -> None:
+    """Run jobs, polls and background tasks until SIGTERM; with `burst`, until the queue is empty."""
+    settings, store, rules = resources.settings, resources.store, resources.rules
+    shared = shared_store(resources.intake)
+
+    def rates() -> Mapping[str, float]:
+        return configuration.active.throttles.rates()
+
+    async with (
+        health_server(settings, store, lambda: worker.stopping) as admin_port,
+        background_task(run_forever("event_loop_lag", measure_event_loop_lag)),
+        background_task(run_forever("open_files", watch_open_files)),
+        background_task(run_forever("rulebook", rules.run)),
+        background_task(run_forever("heartbeat", partial(send_heartbeats, worker, settings.sample_interval_seconds))),
+        background_task(run_forever("sweep", partial(run_sweeps, worker, settings.sweep_interval_seconds))),
+        background_task(run_forever("recovery", partial(run_recovery, store, shared, rates))),
+        # A burst ends when the queue is empty; polls never end.
+        contextlib.nullcontext() if worker.burst else background_task(run_polls(settings, configuration)),
+    ):
+        limits = {"concurrency": settings.concurrency, "lease_seconds": settings.lease_seconds}
+        structlog.get_logger().info("process.started", worker=worker.name, admin_port=admin_port, **limits)
+        if await wait_until_ready(worker, rules.wait_for_first()):
+            # After the first rulebook: all objects of now live as long as the process.
+            tune_garbage_collector()
+            await worker.async_run()
+
+
+async def run_polls(settings: Settings, configuration: ReloadableConfiguration[WorkerDependencies]) -> None:
+    """Run the polls of the active configuration until cancelled."""
+    while True:
+        active, replaced = configuration.active, configuration.replaced
+        polls = polls_of(configuration.config, settings)
+        async with background_task(poll_all(settings, active.intake, active.platforms, polls)):
+            await replaced.wait()
 
 
 async def wait_until_ready(worker: LeaseWorker, first_rulebook: Coroutine[Any, Any, None]) -> bool:
@@ -121,19 +167,39 @@ async def wait_until_ready(worker: LeaseWorker, first_rulebook: Coroutine[Any, A
     return not worker.stopping
 
 
+class WorkerResources(Struct, frozen=True):
+    """Resources of a worker that a reload of waybill.yaml keeps."""
+
+    settings: Settings
+    store: Store
+    intake: Store | Shards
+    actions: Sequence[type[Action]]
+    rules: RulebookWatcher
+
+
+@contextlib.asynccontextmanager
+async def open_resources(settings: Settings, config: Config) -> AsyncGenerator[WorkerResources]:
+    """Open the store, and load the actions and the rulebook. `settings` hold the extended retention."""
+    actions = load_actions()
+    store = Store(settings, check_installation=True)
+    intake = shards_with(store)
+    rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
+    try:
+        yield WorkerResources(settings, store, intake, actions, rules)
+    finally:
+        await intake.close()
+
+
 @contextlib.asynccontextmanager
 async def open_dependencies(
-    settings: Settings, config: Config, environ: Mapping[str, str]
+    resources: WorkerResources, config: Config, environ: Mapping[str, str]
 ) -> AsyncGenerator[WorkerDependencies]:
-    """Open the dependencies of processing: store, platforms, rulebook, actions.
+    """Open the dependencies of processing that waybill.yaml configures: platforms, destinations and their throttles.
 
     Raises:
         ConfigError: the configuration is invalid.
     """
-    actions = load_actions()
-    settings = extend_retention_to_dedupe_windows(settings, config)
-    store = Store(settings, check_installation=True)
-    intake = shards_with(store)
+    settings, store, intake = resources.settings, resources.store, resources.intake
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         shared = shared_store(intake)
         call_seconds_max = max(settings.fetch_timeout_seconds, settings.action_timeout_seconds)
@@ -147,7 +213,7 @@ async def open_dependencies(
         )
         destinations = Destinations(config.destinations, setup)
         platforms = build_platforms(config.platforms, environ, outbound, throttles, config.record_types)
-        resources = {
+        for_actions = {
             "outbound": outbound,
             "destinations": destinations,
             "log": structlog.get_logger(),
@@ -156,24 +222,27 @@ async def open_dependencies(
             "emit_depth_max": settings.emit_depth_max,
             "platforms": platforms,
         }
-        by_tag = {action.__struct_config__.tag: action for action in actions}
         effects = EffectDependencies(
             store,
-            {str(tag): action for tag, action in by_tag.items()},
-            resources,
+            {str(action.__struct_config__.tag): action for action in resources.actions},
+            for_actions,
             settings.action_timeout_seconds,
             exchange_limits(settings),
             intake,
         )
-        rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
         stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
-        dependencies = WorkerDependencies(
-            settings, store, platforms, rules, effects, intake, stale_reads, destinations.unordered()
+        yield WorkerDependencies(
+            settings,
+            store,
+            platforms,
+            resources.rules,
+            effects,
+            intake,
+            stale_reads,
+            throttles,
+            destinations.unordered(),
         )
-        async with background_task(run_forever("recovery", partial(run_recovery, store, shared, throttles.rates))):
-            yield dependencies
-    await intake.close()
 
 
 @contextlib.asynccontextmanager

@@ -29,6 +29,7 @@ class RulebookWatcher:
         self._records = records
         self._refresh_seconds = refresh_seconds
         self._rejected_version: str | None = None
+        self._document = b""
         self._activation_lock = asyncio.Lock()
         self._log = structlog.get_logger()
         self.rulebook: Rulebook | None = None
@@ -80,6 +81,19 @@ class RulebookWatcher:
                 await self._activate(version, document)
         return None
 
+    async def use_records(self, records: RecordTypes) -> None:
+        """Compile the active rulebook again for other types of records.
+
+        Raises:
+            ConfigError: A rule does not fit them. The previous types and rulebook stay active.
+        """
+        async with self._activation_lock:
+            if records == self._records:
+                return
+            if self.rulebook is not None:
+                self.rulebook = await asyncio.to_thread(Rulebook.load, self._document, self._actions, records)
+            self._records, self._rejected_version = records, None
+
     async def _activate(self, version: str, document: bytes) -> None:
         previous = self.rulebook.version if self.rulebook else None
         try:
@@ -91,5 +105,6 @@ class RulebookWatcher:
             RULEBOOKS_REJECTED.inc()
             self._log.error("rulebook.rejected", rulebook=version, active=previous, reason=str(error))
             return
+        self._document = document
         RULEBOOK.set_all({(version,): len(self.rulebook.rules)})
         self._log.info("rulebook.activated", rulebook=version, previous=previous, rules=len(self.rulebook.rules))

@@ -21,6 +21,7 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
+from service.background import run_forever
 from service.errors import LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import LEASES_LOST
 from service.outage_log import OutageLog
@@ -28,7 +29,6 @@ from service.store import Job, JobEnd, Store
 from service.store.connection.batching import Batcher
 from service.store.queue.arq_jobs import decode_payload, encode
 from workers.arq_jobs import ArqJobs
-from workers.background import run_forever
 from workers.late_writes import LateWrites
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0

@@ -29,7 +29,8 @@ its place and its fix. Unknown names are rejected.
 
 ## Settings
 
-Each process reads its settings from environment variables, once, at start. `WAYBILL_REDIS_URL`,
+Each process reads its settings from environment variables, once, at start. It reads waybill.yaml and secret files again
+when they change; see [operations](operations.md#common-tasks). `WAYBILL_REDIS_URL`,
 `WAYBILL_REDIS_USERNAME`, `WAYBILL_REDIS_PASSWORD` and `WAYBILL_REDIS_SENTINEL_PASSWORD` can be files: add `_FILE`
 to the name, and give the absolute path.
 

@@ -219,9 +219,9 @@ tolerations:
 {{- end }}
 {{- end -}}
 
-{{/* A checksum of each file that the pods read at start, so that a change to it, and to nothing else, restarts them. */}}
+{{/* A checksum of each input of the pods, so that a change to it, and to nothing else, restarts them. */}}
 {{- define "waybill.checksums" -}}
-{{- if not .Values.config.existingConfigMap }}
+{{- if and .Values.restartOnConfigChange (not .Values.config.existingConfigMap) }}
 checksum/config: {{ include (print .Template.BasePath "/config.yaml") . | sha256sum }}
 {{- end }}
 {{- if .Values.secrets.trial }}

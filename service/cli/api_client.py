@@ -206,10 +206,12 @@ class AdminApiClient(AdminApiTransport):
             if after is None:
                 return found
 
-    async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
-        """Replace the rules of files. The author is the name of the token."""
+    async def apply_rules(
+        self, rules: Sequence[Rule], author: str | None, note: str, expected: str | None = None
+    ) -> Published:
+        """Replace the rules of files, if `expected` is active. The author is the name of the token."""
         _reject_author(author)
-        return await self._put("/rulebook/files", Published, {"rules": rules, "note": note})
+        return await self._put("/rulebook/files", Published, {"rules": rules, "note": note}, expected)
 
     async def rollback_rulebook(self, version: str, author: str | None, note: str) -> Published:
         """Activate an earlier version of the rulebook. The author is the name of the token."""

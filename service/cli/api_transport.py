@@ -33,17 +33,19 @@ class AdminApiTransport:
     async def _post(self, path: str, kind: type[T], data: Mapping[str, Any] | None = None) -> T:
         return await self._call("POST", path, None if data is None else msgspec.json.encode(data), kind)
 
-    async def _put(self, path: str, kind: type[T], data: Mapping[str, Any]) -> T:
-        return await self._call("PUT", path, msgspec.json.encode(data), kind)
+    async def _put(self, path: str, kind: type[T], data: Mapping[str, Any], if_match: str | None = None) -> T:
+        return await self._call("PUT", path, msgspec.json.encode(data), kind, if_match)
 
-    async def _call(self, method: str, path: str, body: bytes | None, kind: type[T]) -> T:
-        """Call the admin API.
+    async def _call(self, method: str, path: str, body: bytes | None, kind: type[T], if_match: str | None = None) -> T:
+        """Call the admin API. `if_match` is the version that must be active.
 
         Raises:
             Rejection: The API rejected the call; `unreadable` if the response is not from an admin API.
             TransientError: The API does not answer.
         """
         headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
+        if if_match is not None:
+            headers = {**headers, "if-match": f'"{if_match}"'}
         response = await self._http_client.request(
             method,
             self._url + path,

@@ -81,9 +81,10 @@ def resume(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
 def test(name: str, *, method: str, path: str, as_json: bool, connection: ConnectionOptions) -> None:
     """Send one test request to a destination, and print request and answer without secrets.
 
-    Kind http sends no body, with credentials and signature. Kinds slack and teams post a test message, and kind webhook
-    sends a signed event of the type waybill.test. Limits and circuit do not apply. With --url, the service sends the
-    request, which requires the role admin. Exit code 1 if there is no answer, or a status outside 200 to 299.
+    Kind http sends no body, with credentials and signature. Kinds slack and teams post a test message. Kind webhook
+    sends a signed event of the type waybill.test. Kind email logs in without a message. Limits and circuit do not
+    apply. With --url, the service sends the request, which requires the role admin. Exit code 1 if there is no answer,
+    or a status outside 200 to 299.
     """
     probe = run_with_client(connection, lambda client: client.test_destination(name, method, path))
     if as_json:

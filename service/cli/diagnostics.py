@@ -1,8 +1,9 @@
-"""Checks of `waybill doctor`: settings, configuration, platforms, stores and rulebook.
+"""Checks of `waybill doctor`: settings, configuration, platforms, destinations, stores and rulebook.
 
 Nothing is changed except a probe key in each store. Each platform is asked for a record that probably does not exist:
 the answer "not found" shows that address and credentials are correct. Then one existing record of each kind is fetched,
-the first of its list or the one that the operator names, to find documented fields that it does not contain.
+the first of its list or the one that the operator names, to find documented fields that it does not contain. A
+destination gets a request without an effect, and a mail server a login.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from service.clock_difference import CLOCK_DIFFERENCE_SECONDS_MAX, FIX
 from service.config import Config, PlatformConfig
 from service.config.platforms import secrets
 from service.configuration import read_config
+from service.destinations.destination import Destination
+from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, PermanentError, StoreNotDurable, WaybillError
 from service.events import RecordRef, new_event_id
 from service.http_client import HttpClient
@@ -90,10 +93,12 @@ async def _check_configured_parts(
         try:
             platforms = build_platforms(config.platforms, environ, outbound, records=config.record_types)
             build_sources(config, environ, platforms, settings)
+            destinations = Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=environ))
         except ConfigError as error:
             yield Check("configuration", str(config.path), "failed", str(error))
             return
-        detail = f"{count_noun(len(platforms), 'platform')}, {count_noun(len(config.sources), 'source')}"
+        counts = {"platform": platforms, "source": config.sources, "destination": config.destinations}
+        detail = ", ".join(count_noun(len(parts), noun) for noun, parts in counts.items())
         yield Check("configuration", str(config.path), "ok", detail)
         for ref in records:
             if ref.platform not in platforms:
@@ -102,6 +107,16 @@ async def _check_configured_parts(
         for checks in await asyncio.gather(*probes):
             for check in checks:
                 yield check
+        for check in await asyncio.gather(*map(_check_destination, destinations.by_name.values())):
+            yield check
+
+
+async def _check_destination(destination: Destination) -> Check:
+    part, name = f"destination {destination.name}", f"connect to {destination.config.shown_url}"
+    try:  # its timeouts limit the call
+        return Check(part, name, "ok", await destination.check())
+    except WaybillError as error:
+        return Check(part, name, "failed", f"{error.kind}: {error}")
 
 
 async def _check_platform(platform: Platform, config: PlatformConfig, records: Sequence[RecordRef]) -> list[Check]:

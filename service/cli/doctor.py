@@ -27,10 +27,11 @@ EXIT_FAILED = 1
 )
 @JSON
 def doctor(*, records: tuple[str, ...], as_json: bool) -> None:
-    """Diagnose configuration, stores, platforms and rulebook.
+    """Diagnose configuration, stores, platforms, destinations and rulebook.
 
     Writes a probe key to each store. Requests from each platform one record that does not exist and one of each kind
-    that exists, and lists documented fields that the latter does not contain. Exit code 1 if a check fails.
+    that exists, and lists documented fields that the latter does not contain. Sends HEAD without credentials to each
+    destination, and logs in to mail servers. Exit code 1 if a check fails.
     """
     checks = asyncio.run(_run_checks([parse_record(text) for text in records]))
     if as_json:

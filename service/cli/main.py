@@ -6,7 +6,7 @@ done; 1 failed, with one `process.failed` line in the log; 2 a configuration or 
 
 import sys
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from io import TextIOWrapper
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ import structlog
 
 from service.cli.output import print_text
 from service.errors import ConfigError, WaybillError
+from service.extensions import installed_entry_points
 from service.garbage import collect_less_often
 from service.log import Component, configure, get_logger
 
@@ -69,7 +70,7 @@ class CommandGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of all installed commands, without importing them."""
-        return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
+        return sorted(installed_entry_points().select(group=ENTRY_POINT_GROUP).names)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -93,7 +94,7 @@ class CommandGroup(click.Group):
         Raises:
             ConfigError: the command is installed, but cannot be imported or is not a click command.
         """
-        found = tuple(entry_points(group=ENTRY_POINT_GROUP, name=cmd_name))
+        found = tuple(installed_entry_points().select(group=ENTRY_POINT_GROUP, name=cmd_name))
         return _load(found[0]) if found else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

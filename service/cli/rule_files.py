@@ -38,6 +38,8 @@ ValuesOf = Callable[[Rule], PlatformValues]
 
 EXIT_INVALID = 2
 
+STANDARD_INPUT = Path("/dev/stdin")
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 FILES = click.argument("files", nargs=-1, type=FILE)
 
@@ -104,9 +106,8 @@ def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
         return _read_all_configured()
     values_of = _find_values()
     checks = [] if values_of is None else [_enum_check(values_of)]
-    return read_rule_files(
-        [path for path in files if not is_rule_test_file(path)], load_actions(), checks, configured_records()
-    )
+    paths = [STANDARD_INPUT if str(path) == "-" else path for path in files if not is_rule_test_file(path)]
+    return read_rule_files(paths, load_actions(), checks, configured_records())
 
 
 def _read_all_configured() -> tuple[RuleFile, ...]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
 from service.cli.output import JSON, columns_of, print_json, print_text
 from service.cli.rule_files import FILES, read_files
+from service.cli.rules_plan import read_plan
+from service.config.yaml_output import write_yaml
 from service.errors import ConfigError
 from service.management.rulebook import Publication, StoredRulebook
 from service.plurals import count_noun
@@ -39,26 +40,44 @@ VERSION = click.option("--version", "version", default=None, help="Rulebook vers
 
 
 @click.command(
-    epilog='\b\nExamples:\n  waybill rules apply\n  waybill rules apply rules/orders.yaml --note "raise the limit"'
+    epilog='\b\nExamples:\n  waybill rules apply\n  waybill rules apply rules/orders.yaml --note "raise the limit"\n'
+    "  waybill rules apply --plan-file plan.json"
 )
 @FILES
+@click.option(
+    "--plan-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Apply a plan of `rules plan --out`, if the active version is still the planned one.",
+)
 @AUTHOR
 @NOTE
 @JSON
 @connection_options
 def apply(
-    files: tuple[Path, ...], author: str | None, note: str, *, as_json: bool, connection: ConnectionOptions
+    files: tuple[Path, ...],
+    plan_file: Path | None,
+    author: str | None,
+    note: str,
+    *,
+    as_json: bool,
+    connection: ConnectionOptions,
 ) -> None:
     """Publish and activate rule files.
 
-    FILES are rule files. Default: the files that waybill.yaml names. Rules that were created with the admin API are
-    kept.
+    FILES are rule files, or - for standard input. Default: the files that waybill.yaml names. Rules that were created
+    with the admin API are kept.
     """
+    if plan_file is not None and files:
+        raise click.UsageError("Give either FILES or --plan-file.")
     if connection.url is None:
         adopt_dev_instance(os.environ)
-    found = [rule for file in read_files(files) for rule in file.rules]
+    if plan_file is not None:
+        planned = read_plan(plan_file)
+        found, expected = planned.rules, planned.before
+    else:
+        found, expected = [rule for file in read_files(files) for rule in file.rules], None
     _print_published(
-        run_with_client(connection, lambda client: client.apply_rules(found, author, note)), as_json=as_json
+        run_with_client(connection, lambda client: client.apply_rules(found, author, note, expected)), as_json=as_json
     )
 
 
@@ -77,7 +96,7 @@ def show(rule_id: str | None, version: str | None, *, as_json: bool, connection:
         print_json({"version": found.version, "rules": shown})
         return
     print_text(f"# version {found.version}")
-    print_text(msgspec.yaml.encode(shown).decode(), nl=False)
+    print_text(write_yaml(shown), nl=False)
 
 
 @click.command(name="list", epilog="\b\nExample:\n  waybill rules list")
@@ -144,7 +163,7 @@ def rollback(version: str, author: str | None, note: str, *, as_json: bool, conn
     )
 
 
-@click.command(epilog="\b\nExamples:\n  waybill rules export\n  waybill rules export --to backup")
+@click.command(epilog="\b\nExamples:\n  waybill rules export > rules.yaml\n  waybill rules export --to backup")
 @click.option(
     "--to",
     "folder",
@@ -154,18 +173,21 @@ def rollback(version: str, author: str | None, note: str, *, as_json: bool, conn
 @VERSION
 @connection_options
 def export(folder: Path | None, version: str | None, *, connection: ConnectionOptions) -> None:
-    """Export the active rules as YAML.
+    """Export the active rules as YAML, so that rules apply publishes the same version.
 
-    With --to, rules of files are written to files.yaml, rules of the admin API to api.yaml.
+    Prints the rules of files. With --to, these are written to files.yaml, and rules of the admin API to api.yaml.
     """
     document = _fetch_rulebook(connection, version).document
     if folder is None:
-        print_text(msgspec.yaml.encode(document.rules).decode(), nl=False)
+        print_text(write_yaml(document.file_rules), nl=False)
+        if document.api_rules:
+            count = count_noun(len(document.api_rules), "rule")
+            print_text(f"waybill: {count} of the admin API not printed; --to writes them too", err=True)
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name, rules in (("files.yaml", document.file_rules), ("api.yaml", document.api_rules)):
         if rules:
-            (folder / name).write_bytes(msgspec.yaml.encode(rules))
+            (folder / name).write_text(write_yaml(rules), encoding="utf-8")
             print_text(f"{folder / name}: {count_noun(len(rules), 'rule')}")
 
 

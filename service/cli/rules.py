@@ -17,6 +17,7 @@ from service.cli.output import JSON, print_json, print_text
 from service.cli.record_option import parse_record
 from service.cli.rule_files import configured_records, rules
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
+from service.cli.rules_plan import plan, status
 from service.cli.rules_test import rules_test
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
 from service.rules import read_rule_files
@@ -96,5 +97,5 @@ async def _run(client: AdminClient, candidate: Candidate, selection: RuleSelecti
     return await client.dry_run_record(candidate, parse_record(selection.record or ""))
 
 
-for command in (rules_test, apply, show, list_rules, history, diff, rollback, export, dry_run):
+for command in (rules_test, plan, apply, status, show, list_rules, history, diff, rollback, export, dry_run):
     rules.add_command(command)

@@ -27,9 +27,12 @@ _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = {
     "null": (r"~|null|", "~n"),
     "bool": (r"true|false", "tf"),
-    "int": (r"[-+]?(?:0|[1-9][0-9]{0,17})", "-+0123456789"),
+    "int": (r"[-+]?(?:0|[1-9][0-9]{0,18})", "-+0123456789"),
     "float": (r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
 }
+
+
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 
 def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
@@ -40,10 +43,14 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     return table
 
 
+RESOLVERS = _resolvers()
+"""PyYAML's table: the tags of plain scalars by their first letter."""
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader with the scalars of YAML 1.2 and a limit on nesting."""
 
-    yaml_implicit_resolvers = _resolvers()  # PyYAML's table: the tags of plain scalars by their first letter
+    yaml_implicit_resolvers = RESOLVERS
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -179,7 +186,8 @@ class _Constructor:
             case "bool" if value in {"true", "false"}:
                 return value == "true"
             case "int" if re.fullmatch(_RESOLVERS["int"][0], value):
-                return int(value)
+                # A number that no store keeps stays a text, with all its digits.
+                return int(value) if INT_MIN <= int(value) <= INT_MAX else value
             case "float" if re.fullmatch(_RESOLVERS["float"][0], value):
                 return float(value)
             case _:

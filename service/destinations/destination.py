@@ -44,3 +44,11 @@ class Destination(Protocol):
     async def probe(self, method: str, path: str, /) -> Probe:
         """Send a test request without limits and retries. Only kind http uses method and path."""
         ...
+
+    async def check(self) -> str:
+        """Connect without an effect on the target, for `waybill doctor`. Return the result as text.
+
+        Raises:
+            TransientError, PermanentError: The target cannot be reached, or rejects the credentials.
+        """
+        ...

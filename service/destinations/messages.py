@@ -54,6 +54,10 @@ class MessageDestination:
         """Send the test message without limits and retries."""
         return await self._http.probe_request(_request(self.test_message))
 
+    async def check(self) -> str:
+        """As `HttpDestination.check`. No message is sent."""
+        return await self._http.check()
+
 
 def as_http(config: TargetConfig) -> HttpConfig:
     """Return the HTTP configuration with address and connection of a target."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from service.config.destinations import DestinationConfig
 from service.destinations.destination import Destination
+from service.destinations.email import EMAIL
 from service.destinations.http import HTTP, HttpConfig, HttpDestination
 from service.destinations.kind import DestinationDependencies, DestinationKind
 from service.destinations.slack import SLACK
@@ -18,7 +19,7 @@ from service.errors import PermanentError, TransientError
 from service.http_client import HttpClient
 from service.throttles.throttles import SharedThrottles
 
-KINDS = (HTTP, SLACK, TEAMS, WEBHOOK)
+KINDS = (HTTP, SLACK, TEAMS, EMAIL, WEBHOOK)
 """Every kind of destination. A new kind is added here."""
 
 DESTINATION_KINDS: Mapping[str, DestinationKind] = {kind.name: kind for kind in KINDS}

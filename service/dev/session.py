@@ -15,14 +15,16 @@ from service.configuration import read_config
 from service.dev.env_file import NAME as ENV_FILE
 from service.dev.env_file import read_env_file
 from service.dev.event_lines import format_event_line
-from service.dev.file_watcher import FileWatcher
 from service.dev.keys import KeyReader
 from service.dev.processes import SubprocessFailed
 from service.dev.stack import Stack
 from service.dev.workspace import without_settings
 from service.errors import ConfigError
+from service.file_watcher import FileWatcher
 from service.rules.rule_files import find_rule_files
 
+WATCH_SECONDS = 0.5
+"""Interval of the checks whether a file changed."""
 LOOP_SECONDS = 0.2
 COMMAND_TIMEOUT_SECONDS = 60.0
 WORKER = "worker-1"
@@ -55,7 +57,7 @@ class DevSession:
         Raises:
             SubprocessFailed: a process ended unexpectedly.
         """
-        watcher = FileWatcher(self._watched_files) if watch else None
+        watcher = FileWatcher(self._watched_files, WATCH_SECONDS) if watch else None
         while True:
             self._stack.check()
             self._print_new_lines()

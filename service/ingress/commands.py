@@ -1,27 +1,32 @@
 """`waybill serve`: build the ingress from settings, waybill.yaml and the store, and run it."""
 
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache, partial
 from pathlib import Path
 
 import click
 import uvloop
+from msgspec import Struct
 
 from service.actions import load_actions
 from service.config import Config
 from service.config.startup import extend_retention_to_dedupe_windows, log_config_warnings
+from service.config_reload import ReloadableConfiguration
 from service.configuration import load_config
 from service.destinations.registry import Destinations, DestinationSetup
 from service.http_client import HttpClient
-from service.ingestion.sources import build_sources
+from service.ingestion.sources import Source, build_sources
 from service.ingress.admin import admin_router
+from service.ingress.admin.auth import load_tokens
 from service.ingress.console import console_router
 from service.ingress.plugins import load_plugins
-from service.ingress.server import run
+from service.ingress.server import ADMIN_REQUEST_SECONDS_MAX, run
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
 from service.management.installation import Installation
+from service.platforms import Platform
 from service.platforms.registry import build_platforms
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
@@ -45,28 +50,53 @@ def serve() -> None:
     uvloop.run(_serve(settings, config))
 
 
+class ServiceParts(Struct, frozen=True):
+    """Parts of the service that waybill.yaml configures."""
+
+    platforms: Mapping[str, Platform]
+    sources: Mapping[str, Source]
+    destinations: Destinations
+
+
 async def _serve(settings: Settings, config: Config) -> None:
     # Connectors parse deliveries here. Only an operator's query calls a platform, within the workers' shared throttle.
     shared = shards_with(Store(settings, check_installation=True))
     home = shared.stores[0] if isinstance(shared, Shards) else shared
-    throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
-    async with (
-        HttpClient(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound,
-        AsyncExitStack() as stack,
-    ):
+    sources: dict[str, Source] = {}
+
+    @asynccontextmanager
+    async def open_parts(config: Config) -> AsyncGenerator[ServiceParts]:
+        throttles = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
+        async with HttpClient(settings, allow_private_hosts=config.outbound.allow_private_hosts) as outbound:
+            platforms = build_platforms(config.platforms, os.environ, outbound, throttles, config.record_types)
+            built = build_sources(config, os.environ, platforms, settings)
+            setup = DestinationSetup(http_client=outbound, environ=os.environ)
+            parts = ServiceParts(platforms, built, Destinations(config.destinations, setup))
+            load_tokens(config.admin, os.environ)  # a mistake rejects the configuration
+            # In place and without a wait: each delivery sees all sources of one configuration.
+            sources.clear()
+            sources.update(built)
+            yield parts
+
+    configuration = ReloadableConfiguration(
+        config,
+        os.environ,
+        open_parts,
+        call_seconds_max=ADMIN_REQUEST_SECONDS_MAX,
+        retention_days_max=settings.decision_retention_days,
+    )
+    async with AsyncExitStack() as stack:
         stack.push_async_callback(shared.close)
-        platforms = build_platforms(config.platforms, os.environ, outbound, throttles, config.record_types)
-        sources = build_sources(config, os.environ, platforms, settings)
-        destinations = Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=os.environ))
+        await stack.enter_async_context(configuration.open())
         store = StoreMonitor(settings, partial(open_shards, check_installation=True))
         installation = Installation(
             open_store=lambda: store.opened,
-            config=lambda: config,
-            platforms=lambda: platforms,
-            sources=lambda: sources,
+            config=lambda: configuration.config,
+            platforms=lambda: configuration.active.platforms,
+            sources=lambda: configuration.active.sources,
             actions=cache(load_actions),
-            destinations=lambda: destinations.by_name,
-            records=lambda: config.record_types,
+            destinations=lambda: configuration.active.destinations.by_name,
+            records=lambda: configuration.config.record_types,
         )
         console = console_router(installation, os.environ) if settings.console else None
         await run(settings, sources, store, admin_router(installation, os.environ), load_plugins(), console=console)

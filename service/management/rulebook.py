@@ -79,16 +79,23 @@ class RulebookOperations(InstallationOperations):
         found = [each for each in versions if each.startswith(prefix) and each != prefix]
         return found[0] if len(found) == 1 else None
 
-    async def apply_rules(self, rules: Sequence[Rule], author: str | None, note: str) -> Published:
+    async def apply_rules(
+        self, rules: Sequence[Rule], author: str | None, note: str, expected: str | None = None
+    ) -> Published:
         """Replace the rules of files. The rules of the admin API stay.
 
+        With `expected`, this version must be active; an empty text stands for none.
+
         Raises:
+            Rejection: 412 `precondition_failed`: another version than `expected` is active.
             ConfigError: The rules are not valid together with those of the admin API.
             StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
         """
         rulebooks = [named.store.rulebook for named in self.stores]
         before = await rulebooks[0].version()
-        published = await publish_file_rules(rulebooks, rules, self._load, author or self.actor.name, note)
+        published = await publish_file_rules(
+            rulebooks, rules, self._load, author or self.actor.name, note, expected=expected
+        )
         if published.changed:
             details = {"rulebook": published.version, "previous": before}
             await record_change(self.stores[0].store, self.actor, "rulebook.applied", published.version, **details)

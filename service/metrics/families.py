@@ -68,6 +68,12 @@ JOBS_DEAD_LETTERED = Counter("waybill_jobs_dead_lettered", "Plain arq jobs that 
 RULEBOOK = Gauge("waybill_rulebook_rules", "Rules in the active rulebook of this worker.", ("version",))
 RULEBOOKS_REJECTED = Counter("waybill_rulebooks_rejected", "Published rulebooks that this worker could not load.")
 
+# both: set when waybill.yaml is read
+CONFIG_VALID = Gauge(
+    "waybill_config_valid", "1 if the current waybill.yaml is active, 0 if it has mistakes and an earlier one is.", ()
+)
+CONFIG_RELOADS = Counter("waybill_config_reloads", "Changes of waybill.yaml: activated or rejected.", ("outcome",))
+
 # both: counted with each call to the store
 STORE_SECONDS = Histogram("waybill_store_call_seconds", "Duration of a call to the store.", ("call",), FAST)
 STORE_ERRORS = Counter("waybill_store_errors", "Failed calls to the store.", ("call", "error_kind"))

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec import Struct
 
-from service.errors import ConfigError, StoreUnavailable
+from service.errors import ConfigError, Rejection, StoreUnavailable
+from service.mistakes import Mistakes
 from service.rules.rulebook import Rulebook
 from service.rules.rulebook_document import FORMAT, Document, document_version, parse_document, write_document
 from service.rules.syntax import Rule
@@ -35,30 +36,45 @@ class Published(Struct, frozen=True):
 
 
 async def publish_file_rules(
-    stores: Sequence[RulebookStore], rules: Sequence[Rule], load: LoadRulebook, author: str, note: str
+    stores: Sequence[RulebookStore],
+    rules: Sequence[Rule],
+    load: LoadRulebook,
+    author: str,
+    note: str,
+    *,
+    expected: str | None = None,
 ) -> Published:
     """Replace the rules of files by `rules`. The rules of the API stay. Retries after concurrent changes.
 
-    `load` checks the result as a worker does.
+    `load` checks the result as a worker does. With `expected`, this version must be active; an empty text stands for
+    none.
 
     Raises:
-        ConfigError: the rules conflict with those of the API.
+        ConfigErrors: all conflicts of the rules with those of the API.
+        Rejection: 412 `precondition_failed`: another version than `expected` is active.
         StoreUnavailable: a store does not answer, or all retries met concurrent changes.
     """
 
     def replaced(document: Document) -> Document:
+        mistakes = Mistakes()
         for rule_id in sorted({rule.id for rule in rules} & {rule.id for rule in document.api_rules}):
             fix = "delete the rule in the admin API, or change its id in the file"
-            raise ConfigError(f"rule {rule_id}", "exists in a file and in the admin API", fix)
+            mistakes.add(ConfigError(f"rule {rule_id}", "exists in a file and in the admin API", fix))
+        mistakes.raise_all()
         changed = Document(format=FORMAT, file_rules=tuple(rules), api_rules=document.api_rules)
         load(write_document(changed.file_rules, changed.api_rules))
         return changed
 
-    return await change_rules(stores, replaced, author, note)
+    return await change_rules(stores, replaced, author, note, expected=expected)
 
 
 async def change_rules(
-    stores: Sequence[RulebookStore], change: Callable[[Document], Document], author: str, note: str
+    stores: Sequence[RulebookStore],
+    change: Callable[[Document], Document],
+    author: str,
+    note: str,
+    *,
+    expected: str | None = None,
 ) -> Published:
     """Apply `change` to the active rules and activate the result. Retries after concurrent changes.
 
@@ -66,11 +82,15 @@ async def change_rules(
 
     Raises:
         ConfigError: the active version cannot be read, or the changed rules conflict.
+        Rejection: 412 `precondition_failed`: another version than `expected` is active.
         StoreUnavailable: a store does not answer, or all retries met concurrent changes.
     """
     async for _ in _attempts():
         active = await stores[0].current()
         before = active[0] if active else None
+        if expected is not None and (before or "") != expected:
+            detail = f"The active version is {before or 'none'}, not {expected or 'none'}. Plan the change again."
+            raise Rejection(412, "precondition_failed", detail)
         changed = change(read_rules(active[1]) if active else NO_RULES)
         document = write_document(changed.file_rules, changed.api_rules)
         parse_document(document)

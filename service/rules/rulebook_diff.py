@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Sequence
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
+from service.config.yaml_output import write_yaml
 from service.rules.rulebook_document import Document
 from service.rules.syntax import Rule
 
@@ -39,7 +39,7 @@ def diff_rulebooks(before: Document, after: Document) -> list[RuleDiff]:
 
 
 def _lines(before: Rule | None, after: Rule | None) -> list[str]:
-    texts = [msgspec.yaml.encode(rule).decode().splitlines() if rule else [] for rule in (before, after)]
+    texts = [write_yaml(rule).splitlines() if rule else [] for rule in (before, after)]
     return [
         line
         for line in difflib.unified_diff(texts[0], texts[1], n=2, lineterm="")

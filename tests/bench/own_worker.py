@@ -23,6 +23,7 @@ import uvloop
 from arq.worker import func
 from msgspec import structs
 
+from service.config.startup import extend_retention_to_dedupe_windows
 from service.configuration import load_config
 from service.events import Delivery, Fact, RecordRef
 from service.garbage import tune_garbage_collector
@@ -31,7 +32,7 @@ from service.platforms.base import CallContext, FetchedRecord
 from service.settings import load_settings
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from tests.bench.material import decoded_order, order_json
-from workers.commands import open_dependencies
+from workers.commands import open_dependencies, open_resources
 from workers.processing.process import finish_effects, process_lane
 from workers.worker import LeaseWorker
 
@@ -81,7 +82,9 @@ async def run(what: str) -> dict[str, Any]:
     settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
     async with AsyncExitStack() as stack:
-        tools = await stack.enter_async_context(open_dependencies(settings, config, os.environ))
+        settings = extend_retention_to_dedupe_windows(settings, config)
+        resources = await stack.enter_async_context(open_resources(settings, config))
+        tools = await stack.enter_async_context(open_dependencies(resources, config, os.environ))
         if what == "cached":
             tools = structs.replace(tools, platforms={"pack": Cached()})
         await tools.rules.wait_for_first()

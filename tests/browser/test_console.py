@@ -23,7 +23,7 @@ pytestmark = [
 @pytest.fixture
 async def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> AsyncIterator[Scenario]:
     configure("service")
-    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=2, attempts_max=1)
+    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=20, attempts_max=1)
     async with open_scenario(settings, tmp_path) as opened:
         await fill(opened)
         yield opened

@@ -1,22 +1,19 @@
 """Write the generated files of the chart: `python -m tests.helm.generate`."""
 
 import json
-from functools import cache
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.helm.readme import build_readme
 from tests.helm.schema import CHART, build_schema
 
-
-@cache
-def generated_files() -> dict[Path, str]:
-    """Return the content of each generated file."""
-    return {
-        CHART / "values.schema.json": json.dumps(build_schema(), indent=1) + "\n",
-        CHART / "README.md": build_readme(),
-    }
+GENERATED: Mapping[Path, Callable[[], str]] = {
+    CHART / "values.schema.json": lambda: json.dumps(build_schema(), indent=1) + "\n",
+    CHART / "README.md": build_readme,
+}
+"""Generated files and the functions that build their text."""
 
 
 if __name__ == "__main__":
-    for path, text in generated_files().items():
-        path.write_text(text)
+    for path, build in GENERATED.items():
+        path.write_text(build())

@@ -222,6 +222,15 @@ def test_sources_can_have_separate_secrets() -> None:
     assert {"secretRef": {"name": "waybill-platforms"}} in container(objects, "service")["envFrom"]
 
 
+def test_changed_config_restarts_pods_unless_they_shall_reload_it() -> None:
+    def annotations(**values: object) -> dict[str, str]:
+        pod = render("trial", values)["Deployment/rel-waybill-service"]
+        return pod["spec"]["template"]["metadata"]["annotations"]
+
+    assert "checksum/config" in annotations()
+    assert "checksum/config" not in annotations(restartOnConfigChange=False)
+
+
 def test_changed_trial_secret_restarts_pods() -> None:
     def checksum(text: str) -> str:
         pod = render("trial", {"secrets": {"trial": {"PACK_SECRET": text}}})["Deployment/rel-waybill-service"]

@@ -6,14 +6,14 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from tests.helm.generate import generated_files
+from tests.helm.generate import GENERATED
 from tests.helm.readme import read_rows
 from tests.helm.schema import CHART
 
 
-@pytest.mark.parametrize("path", list(generated_files()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", list(GENERATED), ids=lambda path: path.name)
 def test_generated_file_is_up_to_date(path: Path) -> None:
-    assert path.read_text() == generated_files()[path], "run: .venv/bin/python -m tests.helm.generate"
+    assert path.read_text() == GENERATED[path](), "run: .venv/bin/python -m tests.helm.generate"
 
 
 def test_every_value_is_described() -> None:

@@ -54,7 +54,7 @@ def mock(document: Document) -> Iterator[str]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[HttpClient]:
-    async with HttpClient(Settings(fetch_timeout_seconds=10)) as client:
+    async with HttpClient(Settings(fetch_timeout_seconds=60)) as client:
         yield client
 
 

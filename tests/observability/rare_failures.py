@@ -21,6 +21,7 @@ import uvloop
 from msgspec import structs
 
 from service.actions import Action, ActionContext
+from service.background import run_forever
 from service.clock_difference import ClockCheck
 from service.config import AdminConfig, AdminToken, Config
 from service.config.loading import OutboundConfig
@@ -50,7 +51,6 @@ from service.throttles.throttles import SharedThrottles
 from tests.observability.material import PERSONAL
 from tests.open_file_limit import no_free_files
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
-from workers.background import run_forever
 
 LINE_BYTES_MAX = 1_024
 

@@ -168,6 +168,7 @@ class Scenarios:
         self.make_store_inconsistent()
         self.store_metrics_pages()
         self.publish_invalid_rulebook()
+        self.change_configuration()
         self.reduce_durability()
         self.lose_store()
         self.kill_store()
@@ -259,7 +260,9 @@ class Scenarios:
         self.worker.wait_for(lambda line: line["message"] == "job.dead_lettered", SECONDS_MAX)
         taken = self.stack.service_url.rpartition(":")[2]
         careless = self.stack.workspace.directory / "careless.yaml"
-        careless.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{UNVERIFIED_SOURCE}\nrules:"))
+        careless.write_text(
+            self.stack.workspace.config.read_text().replace("\nsources:\n", f"\nsources:\n{UNVERIFIED_SOURCE}")
+        )
         failing = self.stack.start("service-2", "serve", port=taken, config=str(careless))
         assert failing.process.wait(SECONDS_MAX) == 2
 
@@ -279,7 +282,9 @@ class Scenarios:
     def poll(self) -> None:
         """Poll a list: once with success, once with a 403, once with a lost lease."""
         polling = self.stack.workspace.directory / "polling.yaml"
-        polling.write_text(self.stack.workspace.config.read_text().replace("\nrules:", f"{POLLED_SOURCE}\nrules:"))
+        polling.write_text(
+            self.stack.workspace.config.read_text().replace("\nsources:\n", f"\nsources:\n{POLLED_SOURCE}")
+        )
         worker = self.stack.start("worker-poll", "worker", admin_port="0", config=str(polling))
         worker.wait_for(lambda line: line["message"] == "poll.finished", SECONDS_MAX)
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "status": 403})
@@ -310,6 +315,16 @@ class Scenarios:
         """Publish a rulebook that no worker can load."""
         asyncio.run(self._publish_invalid_document())
         self.worker.wait_for(lambda line: line["message"] == "rulebook.rejected", SECONDS_MAX)
+
+    def change_configuration(self) -> None:
+        """Write a mistake into waybill.yaml, and correct it."""
+        path = self.stack.workspace.config
+        valid = path.read_text()
+        processes = (self.stack.ingress, self.worker)
+        for text, event in ((f"{valid}\nmistake: 1\n", "config.rejected"), (f"{valid}\n", "config.reloaded")):
+            path.write_text(text)
+            for process in processes:
+                process.wait_for(lambda line: line["message"] == event, SECONDS_MAX)  # noqa: B023 - called at once
 
     def flood(self) -> None:
         """Send more unverified deliveries than the rate limit and the quarantine allow."""

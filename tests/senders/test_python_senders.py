@@ -22,6 +22,8 @@ from tests.service.signatures.schemes import preset_scheme
 
 from .conftest import SECRET, MakeSource
 
+pytestmark = pytest.mark.slow  # the libraries take a second to import
+
 REF = (SecretRef(env="SECRET"),)
 STRIPE = {
     "kind": "custom",

@@ -22,7 +22,7 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[HttpClient]:
-    async with HttpClient(Settings(fetch_timeout_seconds=10)) as client:
+    async with HttpClient(Settings(fetch_timeout_seconds=60)) as client:
         yield client
 
 

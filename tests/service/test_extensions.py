@@ -9,7 +9,6 @@ import pytest
 from service.actions import load_actions
 from service.errors import ConfigError
 from service.extensions import describe_extensions, find_extension_mistakes
-from service.log_processors import load_log_processors
 
 PACKAGE = """
 import logging
@@ -75,16 +74,14 @@ Install = Callable[[str], object]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Return a function that installs a package with these entry points."""
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    (tmp_path / "extra_package.py").write_text(PACKAGE + "PLUGINS = [Fine]\n")
-    (tmp_path / "broken_package.py").write_text("keep = 1 / 0\n")
-    metadata = tmp_path / "extra_package-1.0.dist-info"
+    (packages / "extra_package.py").write_text(PACKAGE + "PLUGINS = [Fine]\n")
+    (packages / "broken_package.py").write_text("keep = 1 / 0\n")
+    metadata = packages / "extra_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: extra-package\nVersion: 1.0\n")
     monkeypatch.delitem(sys.modules, "extra_package", raising=False)
-    load_log_processors.cache_clear()
     return (metadata / "entry_points.txt").write_text
 
 

@@ -13,6 +13,7 @@ import pytest
 from service.errors import PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
 from service.settings import Settings
+from tests.open_file_limit import no_free_files
 from tests.service.http_responses import UNREADABLE, server_of
 
 CERTIFICATE = Path(__file__).parents[1] / "samples" / "tls" / "untrusted.pem"
@@ -62,6 +63,14 @@ async def test_closed_port_is_a_transient_connect_error(outbound: HttpClient, fr
     assert raised.value.kind == "connect"
     assert "s3cret" not in str(raised.value)
     assert str(raised.value) == f"cannot connect to 127.0.0.1:{free_port}"
+
+
+async def test_call_without_a_free_file_is_a_connect_error_and_so_was_not_sent(outbound: HttpClient) -> None:
+    async with serving(answering(b"{}")) as url:
+        with no_free_files(), pytest.raises(TransientError) as raised:
+            await get(outbound, url)
+        assert raised.value.kind == "connect"
+        assert (await get(outbound, url)).status == 200
 
 
 async def test_unknown_host_is_a_transient_connect_error(outbound: HttpClient) -> None:

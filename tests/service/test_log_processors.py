@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import structlog
 
 from service.errors import ConfigError
 from service.log import get_logger, log_info
-from service.log_processors import LogFields, load_log_processors
+from service.log_processors import LogFields
+from tests.packages import refresh_packages
 from tests.service.log_pipe import LogPipe
 
 PROCESSORS = """
@@ -39,22 +39,20 @@ number = 7
 
 
 @pytest.fixture
-def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: LogPipe) -> Any:
+def register(packages: Path, read: LogPipe) -> Any:
     """Return a function that installs a package with processors, and configures the log again."""
-    (tmp_path / "log_package.py").write_text(PROCESSORS)
-    metadata = tmp_path / "log_package-1.0.dist-info"
+    (packages / "log_package.py").write_text(PROCESSORS)
+    metadata = packages / "log_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Name: log-package\nVersion: 1.0\n")
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
     def install(*names: str) -> None:
         entries = "".join(f"{name} = log_package:{name}\n" for name in names)
         (metadata / "entry_points.txt").write_text(f"[waybill.log_processors]\n{entries}")
-        load_log_processors.cache_clear()
+        refresh_packages()
         read.configure()
 
-    yield install
-    load_log_processors.cache_clear()
+    return install
 
 
 def test_processor_sees_frequent_usual_and_library_lines(register: Any, read: LogPipe) -> None:

@@ -30,6 +30,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.store.queue.leases import ClaimResult
 from service.throttles import shared_throttle, throttles
 from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
@@ -42,6 +43,7 @@ from workers.recovery import run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
+NO_SECRETS: Mapping[str, str] = {}
 SINK_RULE = """
 - id: short-receipt
   type: purchase_order
@@ -74,13 +76,14 @@ class WorkerHarness:
         self.lines: list[dict[str, Any]] = []
         self._setup = setup
 
-    def declare(self, **configs: Mapping[str, Any]) -> None:
-        """Replace the destinations. Their kind is http by default."""
+    def declare(self, environ: Mapping[str, str] = NO_SECRETS, /, **configs: Mapping[str, Any]) -> None:
+        """Replace the destinations. Their kind is http by default. `environ` has their secrets."""
         types = {
             name: msgspec.convert({"kind": "http", **config}, DESTINATION_TYPE) for name, config in configs.items()
         }
         resources = cast("dict[str, Any]", self.dependencies.effects.resources)
-        resources["destinations"] = Destinations(types, self._setup)
+        resources["destinations"] = made = Destinations(types, msgspec.structs.replace(self._setup, environ=environ))
+        self.dependencies = msgspec.structs.replace(self.dependencies, unordered=made.unordered())
 
     async def publish(self, rules: str) -> str:
         """Publish rules. `SINK` is replaced with the URL of the sandbox's sink."""
@@ -124,11 +127,23 @@ class WorkerHarness:
 
     async def run_until_idle(self, worker: LeaseWorker) -> None:
         """Run a worker until no job is due and none is running. Jobs that are due later stay in the queue."""
-        running = asyncio.create_task(worker.async_run())
+        claim, claiming = worker.leases.claim, False
+
+        async def watched_claim(*arguments: Any) -> ClaimResult:
+            nonlocal claiming
+            claiming = True
+            try:
+                return await claim(*arguments)
+            finally:
+                claiming = False
 
         async def is_idle() -> bool:
             stats = await self.store.sample()
-            return not stats.due and not worker.tasks
+            # A claimed job is not due, and is no task of the worker before the response of the store arrives.
+            return not (stats.due or claiming or worker.tasks)
+
+        worker.leases.claim = watched_claim  # type: ignore[method-assign]
+        running = asyncio.create_task(worker.async_run())
 
         await until(is_idle)
         worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
@@ -198,7 +213,7 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             settings,
             store,
             sandbox,
-            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads),
+            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads, throttles),
             setup,
         )
     await store.close()

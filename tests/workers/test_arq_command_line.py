@@ -94,8 +94,8 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
 
 
 @pytest.fixture
-def arq(tmp_path: Path, valkey_url: str) -> ArqCommandLine:
-    return ArqCommandLine(tmp_path, valkey_url)
+def arq(packages: Path, valkey_url: str) -> ArqCommandLine:
+    return ArqCommandLine(packages, valkey_url)
 
 
 def read_lines(stdout: str) -> list[dict[str, object]]:
@@ -154,11 +154,8 @@ async def test_check_succeeds_while_a_worker_runs(arq: ArqCommandLine, harness: 
         ("MISSING", "extra_package:MISSING cannot be imported"),
     ],
 )
-def test_invalid_functions_are_rejected(
-    arq: ArqCommandLine, monkeypatch: pytest.MonkeyPatch, registered: str, reason: str
-) -> None:
+def test_invalid_functions_are_rejected(arq: ArqCommandLine, registered: str, reason: str) -> None:
     arq.register(registered)
-    monkeypatch.setattr(sys, "path", [str(arq.folder), *sys.path])
     with pytest.raises(ConfigError, match=f"^entry point waybill.functions.extra: {re.escape(reason)}.*Fix: "):
         load_functions()
 

@@ -32,7 +32,7 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
         "backoff_seconds_max": 0.4,
         "stale_read_wait_seconds": 1.2,
     }
-    async with open_harness(make_settings(lease_seconds=2, **limits)) as opened:
+    async with open_harness(make_settings(lease_seconds=20, **limits)) as opened:
         await opened.publish(RULES)
         yield opened
 

@@ -1,10 +1,11 @@
-"""Destinations in workers: a shared limit over several workers, and an outage of three days."""
+"""Destinations in workers: a shared limit, an outage of three days, unknown results, order, and hidden secrets."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -33,11 +34,15 @@ class Target:
         self.events: dict[str, list[str]] = {}
         self.refused = Counter[str]()
         self.url = ""
+        self.statuses: list[int] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         if self.is_down:
             self.refused[request.path] += 1
             return web.Response(status=502)
+        if self.statuses and (status := self.statuses.pop(0)) >= 300:
+            self.refused[request.path] += 1
+            return web.Response(status=status, text=f"wrong credentials: {dict(request.headers)} {request.path_qs}")
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(0.002)
@@ -103,6 +108,71 @@ async def test_destination_that_was_down_for_three_days_receives_everything_in_o
         stored = [await harness.stored_event(event_id) for ids in sent.values() for event_id in ids]
     assert {each["state"] for each in stored} == {"ended"}
     assert target.events == sent
+
+
+@pytest.mark.parametrize(
+    ("status", "repeat", "state"),
+    [
+        (460, "unsafe", "ended"),  # the target did not perform the request
+        (461, "unsafe", "dead"),  # the target may have performed it
+        (461, "keyed", "ended"),
+        (462, "keyed", "dead"),  # neither list names it
+    ],
+)
+async def test_statuses_of_the_retry_policy_decide_about_unsafe_effects(
+    settings: Settings, target: Target, status: int, repeat: str, state: str
+) -> None:
+    async with open_harness(settings) as harness:
+        harness.declare(erp={"url": target.url, "retry": {"statuses": [460], "ambiguous_statuses": [461]}})
+        await harness.publish(RULE.replace("do: http", f"do: http, repeat: {repeat}"))
+        target.statuses = [status]
+        event_id = await harness.send("po-1")
+        await harness.run_worker()
+        stored = await harness.stored_event(event_id)
+    assert (stored["state"], len(target.events.get("po-1", ()))) == (state, int(state == "ended"))
+    if repeat == "unsafe" and state == "dead":
+        assert any(line.get("error_kind") == "outcome_unknown" for line in stored["history"])
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_effects_of_a_destination_without_order_do_not_wait(
+    settings: Settings,
+    target: Target,
+    ordered: bool,  # noqa: FBT001
+) -> None:
+    async with open_harness(settings) as harness:
+        harness.declare(erp={"url": target.url, "ordered": ordered})
+        await harness.publish(RULE)
+        first, second = [await harness.send("po-1") for _ in range(2)]
+        target.statuses = [500]  # the first effect waits for its retry
+        await harness.run_worker()
+    assert target.events["po-1"] == ([first, second] if ordered else [second, first])
+
+
+async def test_no_secret_is_stored_logged_or_shown(settings: Settings, target: Target) -> None:
+    planted = {name: f"planted-{name.lower()}-4711" for name in ("TOKEN", "HEADER", "PATH", "QUERY")}
+    environ = {**planted, "URL": f"{target.url}/{planted['PATH']}?sig={planted['QUERY']}"}
+    async with open_harness(settings) as harness:
+        harness.declare(
+            environ,
+            erp={"url": {"env": "URL"}, "auth": {"type": "bearer", "token": {"env": "TOKEN"}},
+                 "headers": {"X-Tenant": {"env": "HEADER"}}},
+        )  # fmt: skip
+        await harness.publish(RULE)
+        target.statuses = [500, 422]  # both answers repeat the request with its secrets
+        event_id = await harness.send("po-1")
+        await harness.run_worker()
+        stored = await harness.stored_event(event_id)
+        keys = await harness.store.client.command("KEYS", "*")
+        dumps = [await harness.store.client.command("DUMP", key) for key in keys]
+        destinations = harness.dependencies.effects.resources["destinations"]
+        target.statuses = [422]
+        probe = await destinations.by_name["erp"].probe("GET", "/x")
+        shown = [str(stored), str(harness.lines), repr(probe), repr(msgspec.to_builtins(probe)), *map(repr, dumps)]
+    assert stored["state"] == "dead"
+    assert "wrong credentials" in str(stored["history"])
+    assert probe.status == 422
+    assert {secret for secret in planted.values() for text in shown if secret in text} == set()
 
 
 async def age(harness: WorkerHarness, event_id: str, days: float) -> None:

@@ -108,7 +108,7 @@ async def test_changed_setting_stops_ingress_and_worker_until_it_is_corrected(
         assert await ready_status(child) == (503, "store_not_durable")
     assert await deliver(ingress) == 503
     run_on_server(server.url, "CONFIG", "SET", "appendfsync", "always")
-    await until(lambda: len(processes.log_lines("store.recovered", [worker])) == 1)
+    await processes.wait_for_line(worker, "store.recovered")
     for child in (ingress, worker):
         await until_ready(child)
         assert len(processes.log_lines("store.not_durable", [child])) == 1
@@ -132,7 +132,7 @@ async def test_emptied_store_stops_ingress_and_worker_until_an_operator_accepts_
     assert "Run: waybill rules apply" in output
     audit = json.loads(errors.splitlines()[-1])
     assert (audit["message"], audit["audit_action"], audit["generation"]) == ("admin.changed", "store.accepted", 2)
-    await until(lambda: len(processes.log_lines("store.recovered", [worker])) == 1)
+    await processes.wait_for_line(worker, "store.recovered")
     for child in (ingress, worker):
         await until_ready(child)
     assert await deliver(ingress) == 202

@@ -16,7 +16,7 @@ TWO_RULES = SINK_RULE + SINK_RULE.replace("short-receipt", "other").replace("cla
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=2, lease_seconds=2)) as opened:
+    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=2, lease_seconds=20)) as opened:
         yield opened
 
 

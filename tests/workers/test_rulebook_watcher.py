@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from service.settings import Settings
 from service.store import Store
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.commands import background_task, wait_until_ready
 from workers.rulebook_watcher import RulebookWatcher
@@ -37,6 +37,7 @@ async def test_missing_rulebook_is_logged_once_until_the_first_is_published(harn
     watcher = new_watcher(harness)
     with capture_logs() as lines:
         waiting = asyncio.create_task(watcher.wait_for_first())
+        await until(lambda: bool(lines))
         await asyncio.sleep(3 * SECONDS)
         assert not waiting.done()
         version = await harness.publish(SINK_RULE)
@@ -53,7 +54,8 @@ async def test_unavailable_store_is_not_logged_as_a_missing_rulebook(
     watcher = RulebookWatcher(store.rulebook, harness.dependencies.rules._actions, SECONDS)
     with capture_logs() as lines:
         async with background_task(watcher.wait_for_first()):
-            await asyncio.sleep(1)
+            await until(lambda: bool(lines))
+            await asyncio.sleep(10 * SECONDS)
     await store.close()
     assert [line["event"] for line in lines] == ["store.unavailable"]
     assert lines[0]["error_kind"] == "store_unavailable"

@@ -179,7 +179,7 @@ async def test_sweep_of_a_long_lane_is_fast_and_restores_its_job(harness: Worker
     assert swept.counts["lane_without_job"] == 1
     stats = await store.client.command("INFO", "commandstats")
     (usec,) = re.findall(rb"cmdstat_evalsha:calls=1,usec=(\d+)", stats)
-    assert int(usec) < 500_000
+    assert int(usec) < 5_000_000  # hours for a search of each event in the lane; a busy machine may stop the server
     assert re.findall(rb"cmdstat_lpos:calls", stats) == []
 
 

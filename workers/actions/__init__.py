@@ -2,6 +2,7 @@
 
 from service.actions import Action
 from service.platforms.registry import KINDS
+from workers.actions.email import Email
 from workers.actions.emit import Emit
 from workers.actions.http import Http
 from workers.actions.log import Log
@@ -12,5 +13,5 @@ from workers.actions.teams import Teams
 from workers.actions.webhook import Webhook
 
 ACTIONS: tuple[type[Action], ...] = (
-    Log, Http, Slack, Teams, Webhook, Emit, Publish, *platform_actions(KINDS),
+    Log, Http, Slack, Teams, Email, Webhook, Emit, Publish, *platform_actions(KINDS),
 )  # fmt: skip

@@ -49,6 +49,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     """
 
     repeat: ClassVar[RetrySafety] = "keyed"
+    requires_admin: ClassVar[bool] = True
     summary: ClassVar[str] = "Sends an HTTP request to another system."
 
     destination: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")] | None = None

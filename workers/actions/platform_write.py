@@ -33,7 +33,7 @@ ConnectorT = TypeVar("ConnectorT")
 class PlatformWrite(Action, frozen=True, kw_only=True):
     """A write on a platform. `account` is its name in waybill.yaml; left out, the one this event's record is on."""
 
-    writes_to_platform: ClassVar[bool] = True
+    requires_admin: ClassVar[bool] = True
 
     connector: ClassVar[type]
     """The class of the connectors whose accounts take this write."""

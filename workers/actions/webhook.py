@@ -38,6 +38,7 @@ class Webhook(DestinationAction, frozen=True, kw_only=True, tag="webhook"):
     """
 
     repeat: ClassVar[RetrySafety] = "keyed"
+    requires_admin: ClassVar[bool] = True
     summary: ClassVar[str] = "Sends a signed event, or the original delivery, to a subscriber."
 
     send: Literal["decision", "delivery"] = "decision"

@@ -12,13 +12,13 @@ from functools import partial
 
 import structlog
 
+from service.background import run_forever
 from service.errors import LeaseLost, StoreNotDurable, StoreUnavailable
 from service.metrics.families import POLLS
 from service.platforms.base import Platform
 from service.settings import Settings
 from service.store import Shards, Store
 from service.store.platforms.polls import PollLease
-from workers.background import run_forever
 from workers.polling.changes import PollSource
 from workers.polling.poll_pass import PollDependencies, PollPass
 

@@ -7,13 +7,14 @@ from msgspec import Struct
 from service.platforms.base import Platform
 from service.settings import Settings
 from service.store import Shards, Store
+from service.throttles.throttles import SharedThrottles
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.rulebook_watcher import RulebookWatcher
 
 
 class WorkerDependencies(Struct, frozen=True):
-    """Dependencies of processing, built once per worker."""
+    """Dependencies of processing, built again when waybill.yaml changes."""
 
     settings: Settings
     store: Store
@@ -23,5 +24,6 @@ class WorkerDependencies(Struct, frozen=True):
     intake: Store | Shards
     """Receives derived events: with several shards, each event goes to the shard of its record."""
     stale_reads: StaleReadPolicy
+    throttles: SharedThrottles
     unordered: frozenset[str] = frozenset()
     """Names of the destinations whose effects have no order."""

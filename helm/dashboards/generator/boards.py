@@ -85,6 +85,7 @@ def metrics_board() -> str:
 LOG_ANNOTATIONS = (
     ("Start of a process", "process.started", "blue"),
     ("New rulebook", "rulebook.activated", "green"),
+    ("New configuration", "config.reloaded", "purple"),
     ("Circuit opened", "platform.circuit_opened", "orange"),
 )
 """Name, log event and color of the annotations of the log dashboards."""

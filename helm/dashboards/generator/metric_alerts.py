@@ -213,6 +213,13 @@ METRICS = (
         "A worker cannot load the published rulebook and continues with the previous one.",
     ),
     Alert(
+        "WaybillConfigRejected",
+        "min by (namespace) (waybill_config_valid{$scope}) == 0",
+        "5m",
+        "warning",
+        "waybill.yaml has mistakes. Processes continue with the previous configuration.",
+    ),
+    Alert(
         "WaybillRulebooksDiffer",
         "count by (namespace) (count by (namespace, version) (waybill_rulebook_rules{$scope})) > 1",
         "15m",

@@ -290,6 +290,15 @@ RULES = Row(
             (Metric("max by (version) (waybill_rulebook_rules{$scope})", "{{version}}"),),
             description="Two versions for longer than a few minutes: a worker cannot load the new one.",
         ),
+        Panel(
+            "Changes of waybill.yaml",
+            "bars",
+            (
+                Metric(_rate("waybill_config_reloads_total", "outcome"), "{{outcome}}"),
+                Metric("count(waybill_config_valid{$scope} == 0)", "processes with an earlier configuration"),
+            ),
+            description="A rejected change has mistakes; the line config.rejected names them.",
+        ),
     ),
 )
 STORE = Row(

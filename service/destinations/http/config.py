@@ -80,7 +80,7 @@ class TargetConfig(DestinationConfig, frozen=True, kw_only=True):
         yield from super().check(at, environ)
         yield from _check_url(self.url, f"{at}.url", environ)
         if self.tls is not None:
-            yield from _check_tls(self.tls, f"{at}.tls")
+            yield from check_tls(self.tls, f"{at}.tls")
 
     def warnings(self, at: str) -> Iterator[str]:
         """Yield the warnings about a destination without mistakes."""
@@ -165,7 +165,8 @@ def _check_header(name: str, value: str | SecretRef, at: str, idempotency_header
             yield ConfigError(at, f"contains {found}", f"{REFERENCE_FIX}, or use auth:")
 
 
-def _check_tls(tls: TlsConfig, at: str) -> Iterator[ConfigError]:
+def check_tls(tls: TlsConfig, at: str) -> Iterator[ConfigError]:
+    """Yield the mistakes in the files of a TLS configuration."""
     if tls.key_file and not tls.certificate_file:
         yield ConfigError(f"{at}.certificate_file", "is missing", "add the certificate of the key")
     for name in ("certificate_file", "key_file", "ca_file"):

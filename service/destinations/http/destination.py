@@ -150,6 +150,21 @@ class HttpDestination:
             duration_ms=round(answer.duration_ms, 1),
         )
 
+    async def check(self) -> str:
+        """Fetch the OAuth2 token, if any, and send HEAD without credentials. Any answer shows that the target is there.
+
+        Raises:
+            TransientError: No connection, or the token server is unavailable.
+            PermanentError: `address_blocked`; `secret_unusable`; or the token server rejects the credentials.
+        """
+        try:
+            await self._credentials.headers()
+            request = PreparedRequest(method="HEAD", url=self._base_url(), headers={}, body=None, permit={})
+        except ConfigError as error:
+            raise PermanentError("secret_unusable", f"{error.path}: {error.reason}") from None
+        answer = await self._call(request, self.config.timeouts.total_seconds, body_needed=False)
+        return f"reachable ({answer.status} to HEAD without credentials, in {answer.duration_ms:.0f} ms)"
+
     async def _exchange(self, request: OutgoingRequest, context: SendContext) -> HttpResponse:
         renewed = False
         while True:

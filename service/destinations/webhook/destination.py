@@ -76,3 +76,7 @@ class WebhookDestination:
         return await self._http.probe_request(
             OutgoingRequest(method="POST", body=body, content_type="application/json")
         )
+
+    async def check(self) -> str:
+        """As `HttpDestination.check`. No event is sent."""
+        return await self._http.check()

@@ -5,12 +5,12 @@ The digest of a token is compared with every digest of waybill.yaml in constant 
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from msgspec import Struct, structs
+from msgspec import structs
 
 from service.config import AdminConfig, Role, read_digest
 from service.errors import Rejection
@@ -19,27 +19,31 @@ from service.management.audit_log import Actor
 ROLES: Sequence[Role] = get_args(Role)
 TOKEN_CHARACTERS_MAX = 1_024
 
+Tokens = tuple[tuple[bytes, Actor], ...]
+
 _CHALLENGE = {"www-authenticate": 'Bearer realm="waybill"'}
 
 
-class TokenAuth(Struct, frozen=True):
-    """Tokens of waybill.yaml, by digest."""
+class TokenAuth:
+    """Tokens of waybill.yaml, by digest. `admin` returns the section of the active configuration.
 
-    known: tuple[tuple[bytes, Actor], ...]
+    Raises:
+        ConfigError: A digest is missing or not valid.
+    """
 
-    @classmethod
-    def of(cls, admin: AdminConfig, environ: Mapping[str, str]) -> "TokenAuth":
-        """Load the digests of the tokens.
+    def __init__(self, admin: Callable[[], AdminConfig], environ: Mapping[str, str]) -> None:
+        self._admin = admin
+        self._environ = environ
+        self._loaded = admin()
+        self._known = load_tokens(self._loaded, environ)
 
-        Raises:
-            ConfigError: A digest is missing or not valid.
-        """
-        return cls(
-            tuple(
-                (read_digest(token, environ, f"admin.tokens[{index}]"), Actor(token.name, token.role))
-                for index, token in enumerate(admin.tokens)
-            )
-        )
+    @property
+    def known(self) -> Tokens:
+        """Digests of the tokens and their actors."""
+        admin = self._admin()
+        if admin is not self._loaded:  # waybill.yaml was reloaded
+            self._known, self._loaded = load_tokens(admin, self._environ), admin
+        return self._known
 
     def authenticate(self, authorization: str) -> Actor | None:
         """Return the actor of an Authorization header, or None for an unknown token."""
@@ -75,6 +79,18 @@ class TokenAuth(Struct, frozen=True):
         host = connection.client.host if connection.client else ""
         connection.scope["user"] = structs.replace(actor, client_host=host)
         check_route_role(actor, handler)
+
+
+def load_tokens(admin: AdminConfig, environ: Mapping[str, str]) -> Tokens:
+    """Read the digests of all tokens.
+
+    Raises:
+        ConfigError: A digest is missing or not valid.
+    """
+    return tuple(
+        (read_digest(token, environ, f"admin.tokens[{index}]"), Actor(token.name, token.role))
+        for index, token in enumerate(admin.tokens)
+    )
 
 
 def check_route_role(actor: Actor, handler: BaseRouteHandler) -> None:

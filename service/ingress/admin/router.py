@@ -82,7 +82,7 @@ def admin_router(installation: Installation, environ: Mapping[str, str]) -> Rout
     def accounts_of(request: Request[Actor, Any, Any]) -> PlatformOperations:
         return PlatformOperations(installation, request.user)
 
-    tokens = TokenAuth.of(installation.config().admin, environ)
+    tokens = TokenAuth(lambda: installation.config().admin, environ)
     return Router(
         PATH,
         route_handlers=CONTROLLERS,

@@ -201,7 +201,7 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
 
     Raises:
         Rejection: 422 `invalid`, with a pointer to the mistake; also for a source that is not configured, and for
-            an undocumented value. 403 `permission_denied` for a write to a platform without the role admin.
+            an undocumented value. 403 `permission_denied` for an action that requires the role admin.
     """
     installation, mistakes = operations.installation, Mistakes()
     actions = actions_by_name(installation.actions())
@@ -221,12 +221,12 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
 
 
 def _check_role(actor: Actor, rule: Rule, actions: Mapping[str, type[Action]]) -> None:
-    # Otherwise an operator could change objects on a platform, which `platforms write` reserves to the role admin.
-    writes = [str(action["do"]) for action in rule.actions if actions[str(action["do"])].writes_to_platform]
-    if writes and actor.role != "admin":
+    # Otherwise an operator could use the credentials of platforms and destinations, which only admins may do.
+    outbound = {str(action["do"]) for action in rule.actions if actions[str(action["do"])].requires_admin}
+    if outbound and actor.role != "admin":
         detail = (
-            f"Rule {rule.id} writes to a platform ({', '.join(sorted(set(writes)))}), which requires the role admin; "
-            f"{actor.name} has the role {actor.role}."
+            f"Rule {rule.id} changes or calls another system ({', '.join(sorted(outbound))}), which requires the role "
+            f"admin; {actor.name} has the role {actor.role}."
         )
         raise Rejection(403, "permission_denied", detail)
 

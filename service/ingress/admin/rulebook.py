@@ -71,7 +71,7 @@ class RulebookVersions(Controller):
     async def get_version(self, version: FromPath[str], operations: Operations) -> RulebookView:
         """Return one stored version."""
         stored = await operations.get_rulebook(version)
-        return RulebookView(version, views(stored.document))
+        return RulebookView(stored.version, views(stored.document))
 
     @get("/statistics", role="viewer")
     async def get_statistics(self, operations: Operations) -> RuleStatisticsReport:
@@ -90,9 +90,13 @@ class RulebookVersions(Controller):
         return diff_rulebooks((await operations.get_rulebook(before)).document, newer)
 
     @put("/files", role="admin", status_code=200)
-    async def apply_rules(self, data: JSONBody[FileRules], operations: Operations) -> Applied:
-        """Replace the rules of files, as `waybill rules apply` does. The rules of the admin API stay."""
-        published = await operations.apply_rules(data.rules, None, data.note)
+    async def apply_rules(self, data: JSONBody[FileRules], operations: Operations, if_match: IfMatch = None) -> Applied:
+        """Replace the rules of files, as `waybill rules apply` does. The rules of the admin API stay.
+
+        With If-Match, the version in it must be active; `""` stands for none.
+        """
+        expected = None if if_match in {None, "*"} else str(if_match).strip('"')
+        published = await operations.apply_rules(data.rules, None, data.note, expected)
         return Applied(published.version, published.rules, published.changed)
 
     @post("/rollback", role="admin", status_code=200)

@@ -61,7 +61,7 @@ def console_router(installation: Installation, environ: Mapping[str, str]) -> Ro
     Raises:
         ConfigError: The digest of a token is missing or not valid.
     """
-    tokens = TokenAuth.of(installation.config().admin, environ)
+    tokens = TokenAuth(lambda: installation.config().admin, environ)
 
     def load_session_key() -> Awaitable[bytes]:
         return installation.stores[0].session_key.load()

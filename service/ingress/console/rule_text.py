@@ -2,10 +2,9 @@
 
 from typing import Any, cast
 
-import msgspec
-
 from service.config.decoding import decode_config
 from service.config.strict_yaml import parse_yaml
+from service.config.yaml_output import write_yaml
 from service.errors import ConfigError
 from service.rules import Rule
 
@@ -15,7 +14,7 @@ NAME = "rule"
 
 def write_rule(rule: Rule) -> str:
     """Return a rule as YAML, in the order of its fields."""
-    return msgspec.yaml.encode(rule).decode()
+    return write_yaml(rule)
 
 
 def read_rule(text: str) -> Rule:

@@ -43,7 +43,7 @@ def decode_body(body: bytes, status: int) -> JsonValue:
         PermanentError: `platform_malformed_json`, `response_too_large`.
     """
     if not body.strip():
-        raise PermanentError("platform_wrong_envelope", "the answer is empty", http_status=status)
+        raise TransientError("platform_truncated_json", "the answer is empty", http_status=status)
     if is_html(body):
         raise TransientError("platform_not_json", "a web page came instead of JSON", http_status=status)
     if len(body) > VALUES_MAX and body.count(b",") >= VALUES_MAX:

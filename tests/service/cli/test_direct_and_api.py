@@ -62,7 +62,7 @@ class SampleInstallation(Struct):
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    async with open_harness(make_settings(attempts_max=1, lease_seconds=2)) as opened:
+    async with open_harness(make_settings(attempts_max=1, lease_seconds=20)) as opened:
         yield opened
 
 

@@ -64,7 +64,30 @@ async def test_a_source_without_webhooks_is_counted(run: Run, config_path: Path)
     await asyncio.to_thread(config_path.write_text, config.replace("sources:", polled, 1))
     found = rows(await run("doctor", "-o", "json"))
     details = [row["detail"] for row in found if row["part"] == "configuration" and row["result"] == "ok"]
-    assert details == ["5 platforms, 10 sources"]
+    assert details == ["5 platforms, 10 sources, 0 destinations"]
+
+
+@pytest.mark.usefixtures("store")
+async def test_destinations_are_reached_without_a_request_that_has_an_effect(
+    run: Run, config_path: Path, box: SandboxHandle
+) -> None:
+    config = await asyncio.to_thread(config_path.read_text)
+    there = f"{box.url}/_sandbox/slack/x"
+    more = f"""
+destinations:
+  chat: {{kind: slack, url: "{there}", allow_private_host: true}}
+  blocked: {{url: "{there}"}}
+  mail: {{kind: email, host: 127.0.0.1, port: 1, from: a@example.com}}
+"""
+    await asyncio.to_thread(config_path.write_text, config + more)
+    found = {row["part"]: row for row in rows(await run("doctor", "-o", "json")) if "destination " in row["part"]}
+    chat = found["destination chat"]
+    assert (chat["check"], chat["result"]) == (f"connect to {there}", "ok")
+    assert re.fullmatch(r"reachable \(400 to HEAD without credentials, in \d+ ms\)", chat["detail"])
+    assert found["destination blocked"]["detail"].startswith("address_blocked: 127.0.0.1 is not a public address")
+    assert found["destination mail"]["detail"] == "connect: cannot connect to mail at smtp://127.0.0.1:1"
+    assert {found[f"destination {name}"]["result"] for name in ("blocked", "mail")} == {"failed"}
+    assert box.sandbox.sink.count == 0
 
 
 @pytest.mark.usefixtures("box", "store")

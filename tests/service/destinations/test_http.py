@@ -1,7 +1,6 @@
 """HTTP destination against a real server: credentials, signatures, mutual TLS, limits and mistakes at load."""
 
 import asyncio
-import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from msgspec import Struct
 
 from service.destinations.http import HttpConfig, HttpDestination
@@ -27,6 +24,7 @@ from service.settings import Settings
 from service.signatures import Hmac, HttpMessageSignatures
 from service.store import Store
 from service.throttles.throttles import SharedThrottles
+from tests.certificates import write_server_certificate
 
 SECRET = "planted-secret-0815"
 ENVIRON = {"S": SECRET, "ID": "client-7", "URL": "", "BAD": "no url"}
@@ -169,32 +167,8 @@ async def test_signatures_verify(target: Target, client: HttpClient) -> None:
     messages.build({}, "x").verify(Delivery("s", headers, body, NOW, query="b=1", method=method))
 
 
-def certificate(name: str, issuer: Any, key: Any, signer: Any, *, ca: bool) -> bytes:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer or subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-    return made.public_bytes(serialization.Encoding.PEM)
-
-
 async def test_mutual_tls(target: Target, client: HttpClient, tmp_path: Path) -> None:
-    root, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
-    (tmp_path / "ca.pem").write_bytes(certificate("root", None, root, root, ca=True))
-    (tmp_path / "leaf.pem").write_bytes(certificate("localhost", issuer, leaf, root, ca=False))
-    (tmp_path / "leaf.key").write_bytes(
-        leaf.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    write_server_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "ca.pem"))
     context.load_cert_chain(tmp_path / "leaf.pem", tmp_path / "leaf.key")
     context.verify_mode = ssl.CERT_REQUIRED

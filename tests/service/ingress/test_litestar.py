@@ -27,6 +27,7 @@ from service.ingestion.sources import Source
 from service.ingress.plugins import ENTRY_POINT_GROUP, load_plugins
 from service.settings import Settings
 from service.store import Store
+from tests.packages import refresh_packages
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
 
 BODY = encode(Order("1"))
@@ -207,18 +208,18 @@ def no_plugin():
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
+def install(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
     """Return a function that installs a package with these entry points."""
-    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "plugin_package", raising=False)
-    (tmp_path / "plugin_package.py").write_text(PLUGINS)
-    metadata = tmp_path / "plugin_package-1.0.dist-info"
+    (packages / "plugin_package.py").write_text(PLUGINS)
+    metadata = packages / "plugin_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-package\nVersion: 1.0\n")
 
     def write(names: Sequence[str]) -> None:
         entries = "".join(f"{name} = plugin_package:{name}\n" for name in names)
         (metadata / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{entries}")
+        refresh_packages()
 
     return write
 

@@ -26,7 +26,7 @@ def log_as_json() -> None:
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=2)) as opened:
+    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=1, lease_seconds=20)) as opened:
         await opened.publish(TWO_RULES)
         yield opened
 

@@ -37,7 +37,8 @@ def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def naming(path: Path) -> list[str]:
     """List the places of a module that name a platform."""
-    found = identifiers(ast.parse(path.read_text()))
+    source = path.read_text()
+    found = identifiers(ast.parse(source)) if NAMED.search(source) else ()
     return [f"{path.relative_to(ROOT)}:{line}: {text[:80]}" for line, text in found if NAMED.search(text)]
 
 

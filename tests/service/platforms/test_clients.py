@@ -88,7 +88,7 @@ class Accounts:
 @pytest.fixture
 async def accounts(box: SandboxHandle) -> AsyncIterator[Accounts]:
     raw = {platform: sample_account(platform, box.base_url(platform)) for platform in CLIENTS}
-    async with HttpClient(Settings(fetch_timeout_seconds=10)) as outbound:
+    async with HttpClient(Settings(fetch_timeout_seconds=60)) as outbound:
         configs = platform_configs(raw)
         yield Accounts(build_platforms(configs, {"TOKEN": box.token, "CLIENT": "waybill"}, outbound), box)
 

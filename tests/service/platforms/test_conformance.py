@@ -81,7 +81,7 @@ TIMEOUT_SECONDS = 0.5
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[HttpClient]:
-    async with HttpClient(Settings(fetch_timeout_seconds=10, fetch_bytes_max=100_000)) as client:
+    async with HttpClient(Settings(fetch_timeout_seconds=60, fetch_bytes_max=100_000)) as client:
         yield client
 
 
@@ -137,10 +137,11 @@ TRANSIENT = [
     (Fault(status=504, body=""), "platform_unavailable"),
     (Fault(status=200, body="<!DOCTYPE html><p>Maintenance"), "platform_not_json"),
     (Fault(status=200, body='{"data": {"id": "1", "upd'), "platform_truncated_json"),
+    (Fault(status=200, body=""), "platform_truncated_json"),
+    (Fault(status=204, body=""), "platform_truncated_json"),
 ]
 PERMANENT = [
     (Fault(status=200, body="x" * 100_001), "response_too_large"),
-    (Fault(status=200, body=""), "platform_wrong_envelope"),
     (Fault(status=200, body="[]"), "platform_wrong_envelope"),
     (Fault(status=200, body="null"), "platform_wrong_envelope"),
     (Fault(status=200, body="{}"), "platform_wrong_envelope"),
@@ -149,7 +150,6 @@ PERMANENT = [
     (Fault(status=200, body="{id: 1}"), "platform_malformed_json"),
     (Fault(status=200, body='{"a": 1} {"a": 2}'), "platform_malformed_json"),
     (Fault(status=200, body="[" * 5_000), "platform_malformed_json"),
-    (Fault(status=204, body=""), "platform_wrong_envelope"),
     (Fault(status=302, body=""), "config_redirected"),
     (Fault(status=400), "platform_rejected"),
     (Fault(status=403), "config_forbidden"),

@@ -1,5 +1,6 @@
 """Runs of single actions: their rendered inputs, a context, and destinations."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from workers.actions import ACTIONS
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOON = NOW.timestamp()
+SECRETS = {"S": SECRET}
 
 
 class Context(Struct):
@@ -48,10 +50,12 @@ class Context(Struct):
         self.published.append((stream, data, length_max))
 
 
-def destinations(outbound: HttpClient, store: Store | None = None, **configs: Any) -> Destinations:
+def destinations(
+    outbound: HttpClient, store: Store | None = None, secrets: Mapping[str, str] = SECRETS, /, **configs: Any
+) -> Destinations:
     throttles = SharedThrottles(store.limits, store.tokens, 5.0) if store else None
     setup = DestinationSetup(
-        http_client=outbound, environ={"S": SECRET}, throttles=throttles, worker_in_flight_max=10, clock=lambda: NOON
+        http_client=outbound, environ=secrets, throttles=throttles, worker_in_flight_max=10, clock=lambda: NOON
     )
     return Destinations({name: msgspec.convert(config, CONFIG_TYPE) for name, config in configs.items()}, setup)
 

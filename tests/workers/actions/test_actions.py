@@ -46,6 +46,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "emit": {"type": "customer.recheck", "change": "updated", "record": "{id}", "kind": "customer", "platform": "pack"},
     "slack": {"destination": "chat", "text": "*{reference}* {id}", "blocks": [{"type": "divider"}], "repeat": "unsafe"},
     "teams": {"destination": "chat", "title": "{id}", "text": "{status}", "facts": {"Missing": "{quantity_missing}"}},
+    "email": {"destination": "mail", "to": ["ops@example.com"], "subject": "{reference}", "text": "{id}"},
     "webhook": {"destination": "app", "send": "decision", "type": "order.short", "values": {"id": "{id}"}},
     "publish": {"stream": "shortages", "message": {"order": "{id}"}, "length_max": 5},
     **{name: {"account": sample.account, **sample.fields} for name, sample in WRITE_SAMPLES.items()},

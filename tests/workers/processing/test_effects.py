@@ -23,7 +23,7 @@ pytestmark = pytest.mark.store
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=2)) as opened:
+    async with open_harness(make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=20)) as opened:
         yield opened
 
 

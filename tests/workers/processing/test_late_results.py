@@ -91,9 +91,12 @@ class LateRun:
         self._running = asyncio.create_task(self.worker.async_run())
         await until(lambda: len(calls.answers) == 1)
 
-    async def take_over(self) -> None:
+    async def expire_lease(self) -> None:
+        self.worker.allow_pick_jobs = False  # it would claim the job again
         await expire_lease(self.harness)
-        self.worker.allow_pick_jobs = False
+
+    async def take_over(self) -> None:
+        await self.expire_lease()
         await self.harness.run_worker()
 
     async def finish(self, error: WaybillError | None) -> None:
@@ -168,7 +171,7 @@ async def test_late_result_waits_for_a_running_attempt_and_expires(harness: Work
     late, now = LateRun(harness), [0.0]
     late.worker.late_writes._clock = lambda: now[0]
     await late.start(TWO)
-    await expire_lease(harness)
+    await late.expire_lease()
     (job,) = (await harness.store.leases("other").claim(1)).jobs
     await late.finish(None)
     assert (await late.stored())["ledger"] == "sp"

@@ -29,7 +29,7 @@ WAIT_SECONDS, AGE_SECONDS_MAX = 60, 3_600
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     settings = make_settings(
         backoff_seconds_max=0.1,
-        lease_seconds=2,
+        lease_seconds=20,
         stale_read_wait_seconds=WAIT_SECONDS,
         event_age_seconds_max=AGE_SECONDS_MAX,
     )

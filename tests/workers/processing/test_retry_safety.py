@@ -72,7 +72,7 @@ async def target(free_port: int) -> AsyncIterator[Target]:
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings], target: Target) -> AsyncIterator[WorkerHarness]:
     settings = make_settings(
-        backoff_base_seconds=0.02, attempts_max=3, fetch_timeout_seconds=10, action_timeout_seconds=5
+        backoff_base_seconds=0.02, attempts_max=3, fetch_timeout_seconds=60, action_timeout_seconds=5
     )
     async with open_harness(settings) as opened:
         write_to(opened, target.url)

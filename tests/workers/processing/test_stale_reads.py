@@ -40,7 +40,7 @@ TURNED = """
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=2, stale_read_wait_seconds=WAIT_SECONDS)
+    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=20, stale_read_wait_seconds=WAIT_SECONDS)
     async with open_harness(settings) as opened:
         await opened.publish(TURNED)
         yield opened

@@ -304,12 +304,19 @@ async def test_rule_types_list_fields_operators_and_actions(api: Api) -> None:
     assert (await api("GET", "/api/v1/rule-types/order")).status == 404
 
 
-async def test_a_rule_that_writes_to_a_platform_requires_the_role_admin(api: Api, short: Answer) -> None:
-    write = {"id": "drop", "do": "pack_cloud_delete_integration", "integration": "{id}"}
+OUTBOUND = [
+    {"do": "pack_cloud_delete_integration", "integration": "{id}"},
+    {"do": "http", "url": "https://x.test/"},
+]
+
+
+@pytest.mark.parametrize("action", OUTBOUND, ids=lambda action: action["do"])
+async def test_a_rule_that_calls_another_system_requires_the_role_admin(api: Api, short: Answer, action: Any) -> None:
+    write = {"id": "drop", **action}
     rule = RULE | {"id": "writes", "actions": [write]}
     rejected = await api("POST", RULES, rule, "operator")
     assert (rejected.status, rejected.body["code"]) == (403, "permission_denied")
-    assert "pack_cloud_delete_integration" in rejected.body["detail"]
+    assert action["do"] in rejected.body["detail"]
     path = f"{RULES}/{short.body['id']}"
     rejected = await api("POST", f"{path}/actions", write, "operator", if_match="*")
     assert (rejected.status, rejected.body["code"]) == (403, "permission_denied")

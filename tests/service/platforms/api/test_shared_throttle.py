@@ -45,7 +45,7 @@ def throttles(store: Store) -> SharedThrottles:
 @pytest.fixture
 async def pack(box: SandboxHandle, store: Store) -> AsyncIterator[Callable[[], PackCloud]]:
     """Each call is another process with its own memory."""
-    async with HttpClient(Settings(fetch_timeout_seconds=10)) as outbound:
+    async with HttpClient(Settings(fetch_timeout_seconds=60)) as outbound:
 
         def make() -> PackCloud:
             throttle = throttles(store).account("pack", PACK)
@@ -161,6 +161,7 @@ async def test_the_concurrency_limit_holds_over_all_processes(
     store: Store,
 ) -> None:
     most = now = 0
+    full = asyncio.Event()
 
     async def call(throttle: Throttle) -> str:
         nonlocal most, now
@@ -168,6 +169,9 @@ async def test_the_concurrency_limit_holds_over_all_processes(
             async with throttle.slot(repeatable=True, target="/1"):
                 now += 1
                 most = max(most, now)
+                if now == 4:
+                    full.set()
+                await full.wait()
                 await asyncio.sleep(0.1)
                 now -= 1
         except Deferred as held:
@@ -293,7 +297,7 @@ async def test_responses_about_one_record_do_not_open_the_circuit(
 async def test_too_large_header_of_one_record_does_not_open_the_circuit(store: Store) -> None:
     async with (
         server_of(UNREADABLE["header of 40,000 bytes"]("200 OK")) as (url, _),
-        HttpClient(Settings(fetch_timeout_seconds=10)) as outbound,
+        HttpClient(Settings(fetch_timeout_seconds=60)) as outbound,
     ):
         dependencies = ConnectorDependencies(outbound, {"TOKEN": "t"}, throttles(store).account("pack", PACK))
         config = PackCloudConfig(organization_id="o", token=SecretRef(env="TOKEN"), base_url=url)

@@ -53,7 +53,7 @@ def finished_polls(lines: Sequence[Mapping[str, Any]]) -> set[str]:
 async def test_exception_in_one_poll_is_logged_and_all_polls_continue(
     make_settings: Callable[..., Settings], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.background.RESTART_SECONDS", 0.01)
+    monkeypatch.setattr("service.background.RESTART_SECONDS", 0.01)
     settings = make_settings(lease_seconds=0.5)
     broken, healthy = FakeListPlatform(1), FakeListPlatform(0)
     platforms = cast("Mapping[str, Platform]", {"a": broken, "b": healthy})
@@ -68,7 +68,7 @@ async def test_exception_in_one_poll_is_logged_and_all_polls_continue(
 async def test_lease_renewal_continues_after_an_exception(
     make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.background.RESTART_SECONDS", 0.01)
+    monkeypatch.setattr("service.background.RESTART_SECONDS", 0.01)
     store = await open_store(make_settings(lease_seconds=1.5, drain_timeout_seconds=0.1))
     worker = LeaseWorker(make_functions([]), store, "w1", handle_signals=False)
     await make_redis(store).enqueue_job("slow")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.dev.file_watcher import INTERVAL_SECONDS, FileWatcher
+from service.file_watcher import FileWatcher
+
+INTERVAL_SECONDS = 0.5
 
 
 class Clock:
@@ -22,7 +24,7 @@ def clock() -> Clock:
 @pytest.fixture
 def watcher(tmp_path: Path, clock: Clock) -> FileWatcher:
     (tmp_path / "a").write_text("1")
-    return FileWatcher(lambda: [tmp_path / "a", *tmp_path.glob("*.yaml")], clock)
+    return FileWatcher(lambda: [tmp_path / "a", *tmp_path.glob("*.yaml")], INTERVAL_SECONDS, clock)
 
 
 def tick(watcher: FileWatcher, clock: Clock) -> set[str]:

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-INTERVAL_SECONDS = 0.5
-
 Snapshot = Mapping[Path, tuple[int, int, int]]
 
 
@@ -13,18 +11,24 @@ class FileWatcher:
     """Compares the state of files. `find` returns the paths, also of files that do not exist.
 
     An editor may write a file in several steps, or replace it. A change is therefore reported only after two equal
-    snapshots. `clock` is monotonic, in seconds.
+    snapshots. Links are followed. `clock` is monotonic, in seconds.
     """
 
-    def __init__(self, find: Callable[[], Iterable[Path]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        find: Callable[[], Iterable[Path]],
+        interval_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._find = find
+        self._interval_seconds = interval_seconds
         self._clock = clock
         self._handled = self._last = self._snapshot()
         self._checked_at = clock()
 
     def changes(self) -> frozenset[Path]:
         """Return the files that were changed, added or removed since the last report. Checks once in each interval."""
-        if self._clock() < self._checked_at + INTERVAL_SECONDS:
+        if self._clock() < self._checked_at + self._interval_seconds:
             return frozenset()
         self._checked_at = self._clock()
         previous, self._last = self._last, self._snapshot()

@@ -1,4 +1,4 @@
-"""Background tasks of a worker, restarted after an unexpected exception."""
+"""Background tasks of a process, restarted after an unexpected exception."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ RESTART_SECONDS = 2.0
 async def run_forever(name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `loop` until cancelled, and restart it after an unexpected exception.
 
-    Without the restart, the worker would continue without lease renewal or polls, and nobody would notice.
+    Without the restart, a process would continue without lease renewal, polls or reloads, and nobody would notice.
     """
     log = structlog.get_logger()
     while True:

@@ -1,0 +1,201 @@
+"""Email destination: sends one message per connection by SMTP, within limits and circuit breaker.
+
+A message goes to all of its recipients or to none: the server accepts or rejects each recipient before the text.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from email.message import EmailMessage
+
+from aiosmtplib import SMTP
+from aiosmtplib.errors import (
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+)
+
+from service.destinations.destination import Probe, ShownRequest
+from service.destinations.email.config import EmailConfig
+from service.destinations.email.message import Mail, build_message, check_recipients
+from service.destinations.http.request import SendContext
+from service.destinations.http.tls import TlsFiles
+from service.destinations.kind import DestinationDependencies
+from service.egress import tls_context
+from service.errors import Deferred, PermanentError, TransientError
+from service.exchange import SMTP_METHOD, connection_facts
+from service.platforms.api.error_messages import scrub_secrets
+from service.secrets import SecretReader, SecretRef
+
+ANSWER_CHARACTERS_MAX = 500
+TRANSIENT_CODES = range(400, 500)
+SHOWN_HEADERS = ("From", "Subject", "Date", "Message-ID")
+"""Headers of a stored exchange. The recipients are in the inputs of the effect."""
+
+
+class EmailDestination:
+    """One mail server and sender.
+
+    Raises:
+        ConfigError: A secret or a certificate cannot be read.
+    """
+
+    def __init__(self, name: str, config: EmailConfig, dependencies: DestinationDependencies) -> None:
+        self.name = name
+        self.config = config
+        self._dependencies = dependencies
+        self._at = f"destinations.{name}"
+        self._secrets = SecretReader(dependencies.environ)
+        settings = dependencies.http_client.settings
+        self._tls = TlsFiles(config.tls, settings, f"{self._at}.tls") if config.tls else None
+        self._default_tls = tls_context(settings) or ssl.create_default_context()
+        self._credentials()
+
+    async def send(self, mail: Mail, context: SendContext) -> tuple[int, float]:
+        """Send a message within the limits of the destination. Return the code of the answer and milliseconds.
+
+        Raises:
+            Deferred: A limit is reached, or the circuit is open.
+            TransientError: `connect`, `tls`, `timeout`, `reset`; `target_unavailable` for an answer 4xx.
+            PermanentError: `target_rejected` for an answer 5xx; `invalid_recipient`; `recipient_not_permitted`.
+        """
+        check_recipients(mail.to, self.config.recipients)
+        message = build_message(mail, self.config.sender, self._dependencies.clock())
+        started = time.perf_counter()
+        try:
+            async with self._dependencies.throttle.slot(repeatable=True, target=""):
+                code = await self._send(mail, message, context)
+        except (TransientError, Deferred) as error:
+            error.retry_for_seconds = float(self.config.retry.seconds)
+            raise
+        return code, (time.perf_counter() - started) * 1000
+
+    async def probe(self, _method: str, _path: str, /) -> Probe:
+        """Connect, log in and send NOOP. No message is sent."""
+        request = ShownRequest(method=SMTP_METHOD, url=self.config.shown_url, headers={}, body="NOOP")
+        started = time.perf_counter()
+        try:
+            async with self._session(self.config.timeouts.total_seconds) as client:
+                answer = await client.noop()
+        except (TransientError, PermanentError) as error:
+            return Probe(request=request, error=f"{error.kind}: {error}")
+        duration_ms = round((time.perf_counter() - started) * 1000, 1)
+        return Probe(request=request, status=answer.code, body=self._scrub(answer.message), duration_ms=duration_ms)
+
+    async def check(self) -> str:
+        """Connect and log in. No message is sent.
+
+        Raises:
+            TransientError, PermanentError: As `send`.
+        """
+        started = time.perf_counter()
+        async with self._session(self.config.timeouts.total_seconds) as client:
+            await client.noop()
+        login = "" if self.config.password is None else ", credentials accepted"
+        return f"reachable{login} (in {(time.perf_counter() - started) * 1000:.0f} ms)"
+
+    async def _send(self, mail: Mail, message: EmailMessage, context: SendContext) -> int:
+        exchange, is_sent = context.exchange, False
+        exchange.secrets.extend(self._secrets.values())
+        headers = {name: str(message[name]) for name in SHOWN_HEADERS}
+        exchange.begin(SMTP_METHOD, self.config.shown_url, headers, mail.text.encode())
+        started = time.perf_counter()
+        try:
+            async with self._session(min(self.config.timeouts.total_seconds, context.seconds_max)) as client:
+                if client.transport is not None:
+                    exchange.connection = connection_facts(client.transport)
+                await client.mail(self.config.sender)
+                for recipient in mail.to:
+                    await client.rcpt(recipient)
+                is_sent = True
+                answer = await client.data(message.as_bytes())
+                exchange.status, exchange.response_body = answer.code, answer.message.encode()
+                return answer.code
+        except (TransientError, PermanentError) as error:
+            error.is_sent = is_sent
+            cause = error.__cause__
+            if isinstance(cause, SMTPResponseException):  # an answer proves that the message was not accepted
+                exchange.status, exchange.response_body = cause.code, cause.message.encode()
+                if isinstance(error, TransientError):
+                    error.is_performed = False
+            raise
+        finally:
+            exchange.duration_ms = (time.perf_counter() - started) * 1000
+
+    @asynccontextmanager
+    async def _session(self, seconds_max: float) -> AsyncGenerator[SMTP]:
+        """Open a connection with credentials, and classify the errors of its use."""
+        config = self.config
+        username, password = self._credentials()
+        client = SMTP(
+            hostname=config.host,
+            port=config.server_port,
+            username=username,
+            password=password,
+            local_hostname=socket.gethostname(),
+            timeout=min(config.timeouts.connect_seconds, seconds_max),
+            use_tls=config.security == "tls",
+            start_tls=config.security == "starttls",
+            tls_context=None if config.security == "none" else self._context(),
+        )
+        is_connected = False
+        try:
+            async with asyncio.timeout(seconds_max):
+                await client.connect()
+                is_connected = True
+                client.timeout = seconds_max
+                yield client
+                await _quit(client)
+        except (SMTPException, OSError) as error:
+            raise self._classify(error, is_connected=is_connected) from error
+        finally:
+            client.close()
+
+    def _context(self) -> ssl.SSLContext:
+        return self._tls.context() if self._tls else self._default_tls
+
+    def _credentials(self) -> tuple[str | None, str | None]:
+        config = self.config
+        username = config.username
+        if isinstance(username, SecretRef):
+            username = self._secrets.read(username, f"{self._at}.username")
+        return username, self._secrets.read(config.password, f"{self._at}.password") if config.password else None
+
+    def _classify(self, error: Exception, *, is_connected: bool) -> TransientError | PermanentError:
+        """Return the error for an exception of the session. It has the server's own words."""
+        if isinstance(error, SMTPResponseException):
+            return self._classify_answer(error, is_connected=is_connected)
+        if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+            return TransientError("tls", f"TLS handshake with {self.name} failed: check its certificate")
+        if isinstance(error, TimeoutError):
+            return TransientError("timeout" if is_connected else "connect", f"{self.name} did not answer in time")
+        if isinstance(error, SMTPServerDisconnected) and is_connected:
+            return TransientError("reset", f"{self.name} closed the connection")
+        if isinstance(error, OSError):
+            return TransientError("connect", f"cannot connect to {self.name} at {self.config.shown_url}")
+        return TransientError("connect", f"{self.name} cannot be used: {error}")  # no STARTTLS, no AUTH
+
+    def _classify_answer(self, error: SMTPResponseException, *, is_connected: bool) -> TransientError | PermanentError:
+        reason = f"{self.name} answered {error.code}: {self._scrub(error.message)}"
+        if isinstance(error, SMTPAuthenticationError) and error.code not in TRANSIENT_CODES:
+            return PermanentError("config_unauthorized", reason)
+        if not is_connected:
+            return TransientError("connect", reason)
+        if error.code in TRANSIENT_CODES:
+            return TransientError("target_unavailable", reason)
+        return PermanentError("target_rejected", reason)
+
+    def _scrub(self, text: str) -> str:
+        return scrub_secrets(" ".join(text.split())[:ANSWER_CHARACTERS_MAX], self._secrets.values())
+
+
+async def _quit(client: SMTP) -> None:
+    """End the session. The message is accepted already, so an error changes nothing."""
+    try:
+        await client.quit()
+    except (SMTPException, OSError):
+        return

@@ -1,0 +1,48 @@
+"""Each way in which a test ends is reported by a pytest worker."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import PATIENCE_SECONDS
+
+TESTS = """
+import pytest
+
+@pytest.fixture
+def broken():
+    raise LookupError("in setup")
+
+@pytest.fixture
+def leaking():
+    yield
+    raise LookupError("in teardown")
+
+def test_passes(): pass
+def test_fails(): assert not "in call"
+def test_fails_before(broken): pass
+def test_fails_after(leaking): pass
+@pytest.mark.system_tool("no-such-tool", package="none")
+def test_needs_a_tool(): pass
+"""
+
+
+@pytest.mark.slow
+def test_every_failed_phase_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "test_all.py").write_text(TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    plugins = [f"-p{name}" for name in ("xdist.plugin", "tests.plugins.passed_phases", "tests.plugins.system_tools")]
+    command = [sys.executable, "-m", "pytest", *plugins, "-n1", "--rootdir", tmp_path, tmp_path]
+    environ = {name: value for name, value in os.environ.items() if name != "CI"}
+    environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    run = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=environ, capture_output=True, text=True, check=False,
+        timeout=PATIENCE_SECONDS,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "1 failed, 2 passed, 1 skipped, 2 errors" in run.stdout
+    assert "1 TESTS WERE NOT RUN: missing no-such-tool" in run.stdout
+    assert all(f"in {phase}" in run.stdout for phase in ("setup", "call", "teardown"))
