@@ -137,7 +137,9 @@ def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     parameters = [
         {**each, "required": each["required"] or each["name"] == "If-Match"} for each in _parameters(operation)
     ]
-    return {**operation, "parameters": parameters, "responses": {**others, **problems}}
+    description = operation.get("description") or operation.get("summary", "")
+    summary = description.partition("\n")[0].partition(". ")[0].rstrip(".")
+    return {**operation, "summary": summary, "parameters": parameters, "responses": {**others, **problems}}
 
 
 def _parameters(operation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -170,6 +172,7 @@ def describe_api() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Waybill",
         version=version("waybill"),
+        use_handler_docstrings=True,
         components=Components(security_schemes={"bearer": bearer}),
         render_plugins=[ApiPage(), OpenApiRenderer()],
         openapi_router=Router(
