@@ -35,11 +35,11 @@ class ApiPage(OpenAPIRenderPlugin):
 
     def receive_router(self, router: Router) -> None:
         """Register the route of the files."""
-        router.register(get_asset)
+        router.register(get_api_asset)
 
 
 @get("/assets/{name:str}", sync_to_thread=False, include_in_schema=False)
-def get_asset(name: FromPath[str]) -> Response[bytes]:
+def get_api_asset(name: FromPath[str]) -> Response[bytes]:
     """Return a file of the page, read on request: the memory of the process does not hold it.
 
     Raises:
