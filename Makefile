@@ -32,8 +32,9 @@ test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COV
 	$(if $(COVERAGE),$(BIN)/coverage erase)
 	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
+# The import and the seeds of pytest-randomly take 5 s of processor time. make test shuffles the tests.
 fast: $(VENV)/.installed-dev ## run the tests without the mark slow
-	$(BIN)/pytest -n $$(nproc) --dist worksteal -m 'not slow' $(PYTEST_ARGS)
+	$(BIN)/pytest -n $$(nproc) --dist worksteal -m 'not slow' -p no:randomly $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## compare with tuned arq, Celery and BullMQ
 	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2

@@ -83,13 +83,13 @@ def test_every_header_of_the_sender_is_required(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-@pytest.mark.parametrize("garbage", ["é", "\udcff", "ÿ" * 300, "Basic é", "Bearer \xff", "v1,é", "v1a,é", "t=é,v1=é"])
-def test_non_ascii_credentials_are_rejected(name: str, garbage: str) -> None:
+def test_non_ascii_credentials_are_rejected(name: str) -> None:
     delivery = sent(name)
-    for header in delivery.headers:
-        headers = {**delivery.headers, header: garbage}
-        assert reject(name, msgspec.structs.replace(delivery, headers=headers)) == "not_verified"
-    assert reject(name, Delivery("source", {}, BODY, NOW, path_token=garbage)) == "not_verified"
+    for garbage in ("é", "\udcff", "ÿ" * 300, "Basic é", "Bearer \xff", "v1,é", "v1a,é", "t=é,v1=é"):
+        for header in delivery.headers:
+            headers = {**delivery.headers, header: garbage}
+            assert reject(name, msgspec.structs.replace(delivery, headers=headers)) == "not_verified", garbage
+        assert reject(name, Delivery("source", {}, BODY, NOW, path_token=garbage)) == "not_verified", garbage
 
 
 @pytest.mark.parametrize("name", SCHEMES)
