@@ -2,7 +2,6 @@
 
 import gc
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.settings import PREFIX, Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles
+from tests.free_ports import find_free_ports
 from tests.packages import refresh_packages
 from tests.server_folder import server_folder
 
@@ -108,9 +108,7 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return find_free_ports(1)[0]
 
 
 @pytest.fixture

@@ -234,7 +234,7 @@ def test_dev_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
         sent = run(first.environ, *shlex.split(words))
         event_id = msgspec.json.decode(sent.stdout.partition("  ")[2])["event_id"]
         wait_for(lambda: output_with(tmp_path, event_id))
-        assert re.search(rf"matched +pack-orders .* 2 effects  {event_id}", first.introduction())
+        assert re.search(rf"\tpack-orders\t.*\tmatched\t2\t{event_id}\t", first.introduction())
         # Another `dev` with the same data is rejected, also if it does not find the file of this one.
         (tmp_path / "other").mkdir()
         other = run(

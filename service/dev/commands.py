@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 from msgspec import structs
-from rich.console import Console
 
 from service.cli.dev_instance import DevInstance, dev_instance_file
 from service.cli.output import print_text
@@ -126,7 +125,7 @@ def dev(
         announce()
         keys = exits.enter_context(open_keys())
         print_text(format_introduction(stack, has_keys=keys.available))
-        DevSession(stack, os.environ, Console(highlight=False, soft_wrap=True), announce).run(keys, watch=watch)
+        DevSession(stack, os.environ, announce).run(keys, watch=watch)
     print_text("\nStopped.")
 
 

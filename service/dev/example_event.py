@@ -7,6 +7,7 @@ from service.envelopes import CustomEnvelope, PlatformEnvelope
 from service.platforms.registry import kind_of
 from service.signatures import Unverified
 
+ORDER = "purchase_order"
 CHANGES = ("updated", "changed", "created", "deleted")
 
 
@@ -44,4 +45,5 @@ def _kind_of(kind: str | None, kinds: dict[str, str], platform: PlatformConfig) 
         return kind
     if kinds:
         return next(iter(kinds))
-    return min(platform.known_kinds())
+    known = platform.known_kinds()
+    return ORDER if ORDER in known else min(known)

@@ -173,4 +173,5 @@ def _ignore_files(path: Path) -> None:
 def _print_next_steps(folder: Path) -> None:
     enter = "" if folder == Path() else f"  cd {folder}\n"
     print_text(f"\nNo mistakes found. The secret of the source is {SECRET_VARIABLE} in {ENV_FILE}.\n")
-    print_text(f"{enter}  {program()} dev         # run it\n  {program()} rules test  # test the rule\n")
+    print_text(f"{enter}  {program()} dev                # reads {ENV_FILE}\n")
+    print_text(f"Commands such as `waybill rules test` need the variables too: set -a; . ./{ENV_FILE}; set +a\n")

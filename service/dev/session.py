@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import structs
-from rich.console import Console
-from rich.text import Text
 
+from service.cli.output import print_row, print_text
 from service.configuration import read_config
 from service.dev.env_file import NAME as ENV_FILE
 from service.dev.env_file import read_env_file
-from service.dev.event_lines import format_event_line
+from service.dev.event_lines import EVENT_LINES, WIDTHS, print_event_line
 from service.dev.keys import KeyReader
 from service.dev.processes import SubprocessFailed
 from service.dev.stack import Stack
@@ -29,7 +28,6 @@ LOOP_SECONDS = 0.2
 COMMAND_TIMEOUT_SECONDS = 60.0
 WORKER = "worker-1"
 SANDBOX = "sandbox"
-EVENT_LINES = frozenset({"attempt.finished", "delivery.received"})
 KEYS_HELP = "Keys: e explain last event, r replay it, s send its delivery again, o open console, q quit"
 
 GRAPHICAL = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -42,10 +40,9 @@ class DevSession:
     `outer` is the environment of the user. `announce` writes the addresses and variables for other commands.
     """
 
-    def __init__(self, stack: Stack, outer: Mapping[str, str], console: Console, announce: Callable[[], None]) -> None:
+    def __init__(self, stack: Stack, outer: Mapping[str, str], announce: Callable[[], None]) -> None:
         self._stack = stack
         self._outer = outer
-        self._console = console
         self._announce = announce
         self._last_event = ""
         self._changed: set[Path] = set()
@@ -57,6 +54,8 @@ class DevSession:
         Raises:
             SubprocessFailed: a process ended unexpectedly.
         """
+        if sys.stdout.isatty():
+            print_row(WIDTHS, list(WIDTHS), is_heading=True)
         watcher = FileWatcher(self._watched_files, WATCH_SECONDS) if watch else None
         while True:
             self._stack.check()
@@ -74,9 +73,7 @@ class DevSession:
     def _print_new_lines(self) -> None:
         lines = [line for child in self._stack.children if child.name != SANDBOX for line in child.new_lines()]
         for line in sorted(lines, key=lambda each: str(each.get("timestamp", ""))):
-            text = format_event_line(line)
-            if text is not None:
-                self._console.print(text)
+            print_event_line(line)
             if line.get("message") in EVENT_LINES and line.get("event_id"):
                 self._last_event = str(line["event_id"])
 
@@ -201,5 +198,5 @@ class DevSession:
             check=False,
         )
 
-    def _say(self, text: str, style: str = "bold") -> None:
-        self._console.print(Text(text, style=style))
+    def _say(self, text: str, colour: str | None = None) -> None:
+        print_text(text, colour=colour)

@@ -23,8 +23,13 @@ port {port}
 bind 127.0.0.1
 dir {directory}
 sentinel monitor mymaster 127.0.0.1 {primary} 1
-sentinel down-after-milliseconds mymaster 400
+sentinel down-after-milliseconds mymaster 600000
 sentinel failover-timeout mymaster 3000
+"""
+DOWN_AFTER_MS, NEVER_DOWN_AFTER_MS = "400", "600000"
+"""Time without a reply after which the sentinel fails over: once the primary was killed, and before and after that.
+
+A server that is only slow, on a busy machine, must not be replaced.
 """
 
 
@@ -59,14 +64,16 @@ class FailoverFleet(Fleet):
 
     async def fail_over(self, lag_seconds: float) -> None:
         """Delay the replication by `lag_seconds`, kill the primary, and add a replica to the new primary."""
-        first, second, _ = self._server_ports
+        first, second, sentinel = self._server_ports
         assert self.valkey
         if lag_seconds:
             self.to_replica.mode = "hang"
             await asyncio.sleep(lag_seconds)
         self.valkey.kill()
         self.to_replica.break_all()
+        await asyncio.to_thread(_set_down_after, sentinel, DOWN_AFTER_MS)
         await self._wait_until(lambda: _ask(second, "ROLE")[0] == b"master")
+        await asyncio.to_thread(_set_down_after, sentinel, NEVER_DOWN_AFTER_MS)
         self.valkey = await self.start_server("data", *_options(first), *_replica_of(second))
         await self._wait_until(lambda: _has_replica(second))
 
@@ -126,6 +133,12 @@ def _free_ports(count: int) -> list[int]:
 
 def _ask(port: int, *command: str) -> list[bytes]:
     return run_on_server(f"redis://127.0.0.1:{port}", *command)
+
+
+def _set_down_after(sentinel: int, milliseconds: str) -> None:
+    run_on_server(
+        f"redis://127.0.0.1:{sentinel}", "SENTINEL", "SET", "mymaster", "down-after-milliseconds", milliseconds
+    )
 
 
 def _has_replica(port: int) -> bool:

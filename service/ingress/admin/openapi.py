@@ -10,11 +10,13 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Request, Router
+from litestar.datastructures import ResponseHeader
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from service.ingress.admin.api_page import POLICY, ApiPage
 from service.ingress.http.openapi import describe_health
 from service.ingress.http.problems import MEDIA_TYPE, problem_schema
 from service.management.event_filter import EventFilter
@@ -135,7 +137,9 @@ def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     parameters = [
         {**each, "required": each["required"] or each["name"] == "If-Match"} for each in _parameters(operation)
     ]
-    return {**operation, "parameters": parameters, "responses": {**others, **problems}}
+    description = operation.get("description") or operation.get("summary", "")
+    summary = description.partition("\n")[0].partition(". ")[0].rstrip(".")
+    return {**operation, "summary": summary, "parameters": parameters, "responses": {**others, **problems}}
 
 
 def _parameters(operation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -168,7 +172,12 @@ def describe_api() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Waybill",
         version=version("waybill"),
-        path="/docs",
+        use_handler_docstrings=True,
         components=Components(security_schemes={"bearer": bearer}),
-        render_plugins=[OpenApiRenderer()],
+        render_plugins=[ApiPage(), OpenApiRenderer()],
+        openapi_router=Router(
+            "/docs",
+            route_handlers=[],
+            response_headers=[ResponseHeader(name="content-security-policy", value=POLICY)],
+        ),
     )

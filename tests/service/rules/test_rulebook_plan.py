@@ -57,7 +57,7 @@ def test_a_plan_file_applies_what_was_planned_whatever_the_files_have_now(run: R
     file.write_text("- {id: other, type: customer}\n")
     applied = run("apply", "--plan-file", out)
     assert applied.stdout == f"{version} activated, 1 rule\n"
-    again = json.loads(run("plan", file, "--last", "0", "--json").stdout)
+    again = json.loads(run("plan", file, "--last", "0", "-o", "json").stdout)
     assert (again["before"], again["events_evaluated"], again["matches"]) == (version, None, [])
     assert {change["change"] for change in again["rules"]} == {"added", "removed"}
 

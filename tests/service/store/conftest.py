@@ -1,11 +1,11 @@
 """Fixtures: servers of one test, each in a directory that survives a restart."""
 
-import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
+from tests.free_ports import find_free_ports
 from tests.server_folder import server_folder
 
 StartServer = Callable[..., EmbeddedValkey]
@@ -29,13 +29,4 @@ def start_server(server_binary: str | None) -> Iterator[StartServer]:
 
 @pytest.fixture
 def free_ports() -> Callable[[int], list[int]]:
-    def find(count: int) -> list[int]:
-        probes = [socket.socket() for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        ports = [int(probe.getsockname()[1]) for probe in probes]
-        for probe in probes:
-            probe.close()
-        return ports
-
-    return find
+    return find_free_ports

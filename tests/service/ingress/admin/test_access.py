@@ -89,12 +89,11 @@ async def test_unknown_paths_and_methods_return_problems(api: Api) -> None:
 
 
 async def test_the_openapi_document_lists_every_route_without_a_token(api: Api) -> None:
-    for path in ("/docs", "/docs/openapi.json"):
-        answer = await api("GET", path, role=None)
-        assert answer.status == 200
-        paths: dict[str, dict[str, Any]] = answer.body["paths"]
-        assert sum(len(methods) for methods in paths.values()) >= len(ROUTES)
-        assert answer.body["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    answer = await api("GET", "/docs/openapi.json", role=None)
+    assert answer.status == 200
+    paths: dict[str, dict[str, Any]] = answer.body["paths"]
+    assert sum(len(methods) for methods in paths.values()) >= len(ROUTES)
+    assert answer.body["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
 def test_an_invalid_digest_is_rejected_at_start() -> None:
