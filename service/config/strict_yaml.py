@@ -82,7 +82,7 @@ def read_yaml(path: Path) -> JsonValue:
         reason = f"cannot be read: {error.strerror}"
         raise ConfigError("", reason, "name an existing, readable file", file=str(path)) from None
     if len(content) > FILE_BYTES_MAX:
-        fix = "split it: waybill.yaml may be a folder of files, and rules may be in several files"
+        fix = "make it smaller: rules may be in several files"
         raise ConfigError("", f"is larger than {FILE_BYTES_MAX} bytes", fix, file=str(path))
     try:
         return parse_yaml(content.decode(), str(path))
