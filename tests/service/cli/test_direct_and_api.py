@@ -188,7 +188,7 @@ rules diff FIRST nothing
 rules rollback nothing
 rules dry-run --event nobody
 rules stats
-rules stats notify --json
+rules stats notify
 rules stats nothing
 events list --verdict matched --rule notify
 events list --verdict error
