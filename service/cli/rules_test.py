@@ -5,11 +5,13 @@ The module is in `cli` because `service.rules` imports neither platforms nor sou
 
 import asyncio
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET  # only writes
 
 import click
 
@@ -37,12 +39,15 @@ from service.settings import load_settings
 from service.signatures import Verified
 
 EXIT_FAILED = 1
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot contain."""
 
 
 @click.command(
     name="test",
     epilog="\b\nExamples:\n  waybill rules test\n"
-    "  waybill rules test rules/orders.examples.yaml --rules rules/orders.yaml",
+    "  waybill rules test rules/orders.examples.yaml --rules rules/orders.yaml\n"
+    "  waybill rules test --junit rule-tests.xml",
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
@@ -52,7 +57,8 @@ EXIT_FAILED = 1
     type=click.Path(path_type=Path, dir_okay=False),
     help="Rule file to test. Repeatable. Default: the files that waybill.yaml names.",
 )
-def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Also write JUnit XML to this file.")
+def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...], junit: Path | None) -> None:
     """Run rule tests.
 
     FILES are test files. Default: the files *.examples.yaml beside the rule files. Exit code 1 if a test fails, 2 if a
@@ -71,6 +77,8 @@ def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...]) -> None:
     tests = [test for path in found for test in read_tests(path, responses, deliveries, rulebook.records)]
     results = list(run_tests(rulebook, tests))
     _print_results(results)
+    if junit is not None:
+        _write_junit(results, junit)
     for warning in responses.unmatched_pointers():
         print_text(f"warning   {warning}")
     if any(result.differences for result in results):
@@ -165,3 +173,23 @@ def _print_results(results: Sequence[RuleTestResult]) -> None:
             print_text(f"       {line}")
     failed = sum(bool(result.differences) for result in results)
     print_text(f"{count_noun(len(results), 'test')}, {failed} failed")
+
+
+def _write_junit(results: Sequence[RuleTestResult], path: Path) -> None:
+    """Write the results as JUnit XML, which CI servers show."""
+    failed = sum(bool(result.differences) for result in results)
+    suite = ET.Element("testsuite", name="rules", tests=str(len(results)), failures=str(failed))
+    for result in results:
+        case = ET.SubElement(suite, "testcase", classname="rules", name=_to_xml(result.name))
+        if result.differences:
+            text = _to_xml("\n".join(result.differences))
+            ET.SubElement(case, "failure", message=text.partition("\n")[0]).text = text
+    try:
+        ET.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise ConfigError("--junit", f"{path} cannot be written: {error.strerror}", "name a writable file") from None
+
+
+def _to_xml(text: str) -> str:
+    """Replace control characters, which XML cannot contain."""
+    return NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -10,7 +10,8 @@ from msgspec import Struct
 from service.destinations.destination import Probe
 from service.destinations.http import HTTP
 from service.errors import Rejection
-from service.management.audit_log import log_admin_change, to_completion
+from service.management.audit_entries import record_change
+from service.management.audit_log import to_completion
 from service.management.circuits import read_circuit
 from service.management.installation import InstallationOperations
 from service.store.platforms.parking import ParkedJobs
@@ -82,7 +83,7 @@ class DestinationOperations(InstallationOperations):
         """
         self._check(name)
         await self.installation.stores[0].parking.pause(DESTINATION_PREFIX + name)
-        log_admin_change(self.actor, "destination.paused", name)
+        await record_change(self.installation.stores[0], self.actor, "destination.paused", name)
         return self._view(name, *await self._states())
 
     @to_completion
@@ -95,7 +96,7 @@ class DestinationOperations(InstallationOperations):
         """
         self._check(name)
         await self.installation.stores[0].parking.resume(DESTINATION_PREFIX + name)
-        log_admin_change(self.actor, "destination.resumed", name)
+        await record_change(self.installation.stores[0], self.actor, "destination.resumed", name)
         return self._view(name, *await self._states())
 
     @to_completion
@@ -118,7 +119,7 @@ class DestinationOperations(InstallationOperations):
         kind = destinations[name].config.__struct_config__.tag
         if kind != HTTP.name and (path or method != "GET"):
             raise Rejection(422, "invalid", f"{name} is of kind {kind}, whose test takes neither method nor path.")
-        log_admin_change(self.actor, "destination.tested", name)
+        await record_change(self.installation.stores[0], self.actor, "destination.tested", name)
         return await destinations[name].probe(method, path)
 
     async def _states(self) -> tuple[Mapping[str, float], list[dict[str, ParkedJobs]]]:

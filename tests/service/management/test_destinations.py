@@ -94,3 +94,11 @@ async def test_host_of_a_plain_url_can_be_paused_and_is_listed_then(operations: 
     assert len(await operations.list_destinations()) == 1
     with pytest.raises(Rejection):
         await operations.pause_destination("crm")
+
+
+async def test_each_change_is_in_the_audit_log(operations: AdminOperations) -> None:
+    await operations.pause_destination("erp")
+    await operations.resume_destination("erp")
+    await operations.test_destination("erp", "GET", "")
+    changes = [(each.audit_action, each.target) for each in await operations.list_changes(10)]
+    assert changes == [("destination.tested", "erp"), ("destination.resumed", "erp"), ("destination.paused", "erp")]

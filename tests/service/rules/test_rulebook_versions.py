@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner, Result
@@ -167,6 +168,25 @@ def test_failed_rule_tests_are_reported(run: Run, tmp_path: Path) -> None:
         "+ effect: one.a",
         "1 test, 1 failed",
     ]
+
+
+def test_results_as_junit_name_each_test_and_its_differences(run: Run, tmp_path: Path) -> None:
+    rule, report = write(tmp_path, "r.yaml", ONE), tmp_path / "report.xml"
+    right = write(tmp_path, "r.examples.yaml", EXAMPLE.replace("EXPECTED", "one"))
+    wrong = write(tmp_path, "s.examples.yaml", EXAMPLE.replace("EXPECTED", "two").replace("a name", '"a \\x01<name>"'))
+    assert run("test", "--rules", rule, "--junit", report, right, wrong).exit_code == 1
+    suite = ET.fromstring(report.read_bytes())  # noqa: S314 - written by the command above
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    names = [case.get("name") for case in suite]
+    assert names == ["a name", "a \N{REPLACEMENT CHARACTER}<name>"]
+    assert "matches: two" in str(suite[1][0].text)
+
+
+def test_junit_file_that_cannot_be_written_is_an_error(run: Run, tmp_path: Path) -> None:
+    rule = write(tmp_path, "r.yaml", ONE)
+    write(tmp_path, "r.examples.yaml", EXAMPLE.replace("EXPECTED", "one"))
+    error = run("test", "--rules", rule, "--junit", tmp_path / "missing" / "report.xml").exception
+    assert "cannot be written" in str(error)
 
 
 @pytest.mark.parametrize(
