@@ -29,7 +29,7 @@ SUMMARIES = {
     "demo": "Send example deliveries, kill a worker, and show each result.",
     "dev": "Run a store, a sandbox, a service and a worker on this machine.",
     "destinations": "Show, pause, resume and test the targets of actions.",
-    "doctor": "Diagnose configuration, stores, platforms and rulebook.",
+    "doctor": "Diagnose configuration, stores, platforms, destinations and rulebook.",
     "events": "List, search, show and replay events.",
     "explain": "Explain the decision on an event.",
     "erase-customer": "Erase all stored data of a customer.",
