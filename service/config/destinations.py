@@ -16,6 +16,10 @@ Seconds = Annotated[float, Meta(gt=0, le=3_600, description="seconds, more than 
 Statuses = Annotated[tuple[Status, ...], Meta(max_length=50, description="a list of HTTP statuses of 400 to 599")]
 
 
+DEFAULT_KIND = "http"
+"""Kind of a destination without `kind`."""
+
+
 class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of the calls of all workers; a limit that is not set does not apply.
 

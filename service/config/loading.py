@@ -18,7 +18,7 @@ from service.config.checks import (
     source_warnings,
 )
 from service.config.decoding import ExpectedType, decode_config, unknown_key
-from service.config.destinations import DestinationConfig
+from service.config.destinations import DEFAULT_KIND, DestinationConfig
 from service.config.locations import locate
 from service.config.platforms import PlatformConfig
 from service.config.presets import expand_preset
@@ -243,8 +243,10 @@ def _prepare_source(source: JsonValue, at: str) -> JsonValue:
 
 
 def _prepare_destination(destination: JsonValue, _at: str) -> JsonValue:
-    """Add the default kind `http`."""
-    return {"kind": "http", **cast("dict[str, Any]", destination)} if isinstance(destination, dict) else destination
+    """Add the default kind."""
+    return (
+        {"kind": DEFAULT_KIND, **cast("dict[str, Any]", destination)} if isinstance(destination, dict) else destination
+    )
 
 
 _PREPARE = {"sources": _prepare_source, "destinations": _prepare_destination}

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from service.config.destinations import DEFAULT_KIND
 from service.destinations.destination import Probe
-from service.destinations.http import HTTP
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
@@ -117,7 +117,7 @@ class DestinationOperations(InstallationOperations):
         if name not in destinations:
             raise self._not_found(name)
         kind = destinations[name].config.__struct_config__.tag
-        if kind != HTTP.name and (path or method != "GET"):
+        if kind != DEFAULT_KIND and (path or method != "GET"):
             raise Rejection(422, "invalid", f"{name} is of kind {kind}, whose test takes neither method nor path.")
         await record_change(self.installation.stores[0], self.actor, "destination.tested", name)
         return await destinations[name].probe(method, path)
