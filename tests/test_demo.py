@@ -340,7 +340,7 @@ def test_all_processes_of_a_killed_dev_end(dev: Dev) -> None:
 def test_dev_ends_with_1_and_names_the_process_that_ended(dev: Dev, tmp_path: Path, program: str, words: str) -> None:
     dev.introduction()
     os.kill(next(pid for pid in children_of(dev.process.pid) if runs(pid, program)), signal.SIGKILL)
-    assert dev.process.wait(20) == 1
+    assert dev.process.wait(START_SECONDS_MAX) == 1
     assert words in (tmp_path / "out").read_text()
 
 

@@ -53,7 +53,9 @@ class Fleet:
         started = [start_child(name, ["worker"], environ, self._directory) for name in names]
         self.children += started
         for child in started:
-            await asyncio.to_thread(child.wait_for, lambda line: line.get("message") == "process.started", 15)
+            await asyncio.to_thread(
+                child.wait_for, lambda line: line.get("message") == "process.started", PATIENCE_SECONDS
+            )
         return started
 
     async def lease_holder(self) -> ChildProcess:

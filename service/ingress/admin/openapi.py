@@ -135,7 +135,8 @@ def _operation(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     problems = {status: {"description": meaning, "content": content} for status, meaning in errors}
     others = {status: found for status, found in operation["responses"].items() if status not in problems}
     parameters = [
-        {**each, "required": each["required"] or each["name"] == "If-Match"} for each in _parameters(operation)
+        {**each, "required": each["required"] or (each["name"] == "If-Match" and "428" in problems)}
+        for each in _parameters(operation)
     ]
     description = operation.get("description") or operation.get("summary", "")
     summary = description.partition("\n")[0].partition(". ")[0].rstrip(".")
@@ -158,7 +159,8 @@ def _error_statuses(path: str, operation: Mapping[str, Any]) -> dict[str, str]:
     if any(parameter["in"] == "query" for parameter in parameters):
         statuses["422"] = _BODY["422"]
     if "If-Match" in names:
-        statuses |= _MATCHED
+        # A rule is changed in a known state only; a rulebook is replaced as a whole.
+        statuses |= _MATCHED if "/rulebook" not in path else {"412": _MATCHED["412"]}
     if "after" in names:
         statuses |= _PAGED
     if "/dry-runs" in path or "/reads/" in path or "/writes/" in path:

@@ -67,8 +67,8 @@ async def test_document_matches_the_rules_between_fields(api: Api) -> None:
     schemas: dict[str, Any] = document["components"]["schemas"]
     for name, method, path, operation in operations_of(document):
         headers = {each["name"]: each["required"] for each in operation["parameters"] if each["in"] == "header"}
-        assert headers in ({}, {"If-Match": True}), name
-        if headers:
+        assert headers in ({}, {"If-Match": "/rulebook" not in path}), name
+        if headers.get("If-Match"):
             body = valid_body(document, operation)
             assert (await api(method.upper(), path, body)).status in {404, 428}, name
     event_filter = {"source": "a"}

@@ -56,7 +56,7 @@ async def test_settings_show_references_instead_of_secrets(new_browser: NewBrows
     await admin.log_in("admin")
     page = (await admin.get("/settings")).page
     assert "env: SHOP_SECRET" in page.raw
-    assert "WAYBILL_LEASE_SECONDS 2.0" in page.text
+    assert "WAYBILL_LEASE_SECONDS 20.0" in page.text
     assert not [value for value in ENVIRON.values() if len(value) > 1 and value in page.raw]
     assert scenario.worker.sandbox.token not in page.raw
 
