@@ -1,6 +1,5 @@
 """Extensions of other packages: `waybill check` reports all their mistakes at once."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,14 +73,13 @@ Install = Callable[[str], object]
 
 
 @pytest.fixture
-def install(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(packages: Path) -> Install:
     """Return a function that installs a package with these entry points."""
     (packages / "extra_package.py").write_text(PACKAGE + "PLUGINS = [Fine]\n")
     (packages / "broken_package.py").write_text("keep = 1 / 0\n")
     metadata = packages / "extra_package-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: extra-package\nVersion: 1.0\n")
-    monkeypatch.delitem(sys.modules, "extra_package", raising=False)
     return (metadata / "entry_points.txt").write_text
 
 

@@ -3,7 +3,6 @@
 # The types of Litestar and pytest are incomplete.
 # pyright: reportUnknownMemberType=false
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -208,9 +207,8 @@ def no_plugin():
 
 
 @pytest.fixture
-def install(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[str]], None]:
+def install(packages: Path) -> Callable[[Sequence[str]], None]:
     """Return a function that installs a package with these entry points."""
-    monkeypatch.delitem(sys.modules, "plugin_package", raising=False)
     (packages / "plugin_package.py").write_text(PLUGINS)
     metadata = packages / "plugin_package-1.0.dist-info"
     metadata.mkdir()
