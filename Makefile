@@ -77,6 +77,9 @@ pages: $(VENV)/.installed-dev ## write the generated pages, dashboards and alert
 	$(BIN)/python -m docs.generator
 	$(BIN)/python -m helm.dashboards.generator
 
+api-examples: $(VENV)/.installed-dev ## record the examples of the admin API again
+	$(BIN)/python -m tests.service.ingress.admin.api_examples
+
 screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs chromium and chromium-driver
 	$(BIN)/python -m tests.browser.screenshots
 
