@@ -125,8 +125,8 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
             records=lambda: config.record_types,
             destinations=lambda: destinations.by_name,
         )
-        routers = {"admin": admin_router(installation, environ), "console": console_router(installation, environ)}
-        app = build_admin_app(settings, worker.store, **routers)
+        admin, console = admin_router(installation, environ), console_router(installation, environ)
+        app = build_admin_app(settings, worker.store, admin=admin, console=console)
         listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)
         await listener.start()
         stack.push_async_callback(listener.stop)
