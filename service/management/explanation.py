@@ -12,7 +12,8 @@ from service.management.rulebook import RulebookOperations
 from service.rules import Rule
 from service.rules.condition_nodes import ROOT, ConditionNode, list_nodes
 from service.rules.evidence import EvidenceItem
-from service.rules.explain import evidence_of, format_condition, node_id_of
+from service.rules.explain import evidence_of, format_condition, lookups_of, node_id_of
+from service.rules.lookups import LookupSummary
 from service.rules.stored_decisions import RULE_EVALUATION, decisions_of
 from service.rules.trace import Truth
 
@@ -66,6 +67,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     gone: bool
     stale: bool
     complete: bool
+    lookups: Sequence[LookupSummary]
     rules: Sequence[ExplainedRule]
 
 
@@ -113,6 +115,7 @@ class ExplanationOperations(RulebookOperations):
             gone=decided["gone"],
             stale=decided.get("stale", False),
             complete=complete,
+            lookups=[each for entry in decisions for each in lookups_of(entry)],
             rules=list(explained.values()),
         )
 

@@ -14,10 +14,11 @@ from service.exchange_text import format_exchange
 from service.rules.condition_nodes import ROOT, NodeNotFound, find_node
 from service.rules.delivery_fields import is_claim
 from service.rules.evidence import EvidenceItem, read_evidence
+from service.rules.lookups import LookupSummary
 from service.rules.rulebook_document import Document
 from service.rules.stored_decisions import RULE_EVALUATION, decisions_of
 from service.rules.syntax import Condition, Rule
-from service.rules.tree_output import MARKS, SYMBOLS, format_effect, format_value
+from service.rules.tree_output import MARKS, SYMBOLS, format_effect, format_lookup, format_value
 
 LEDGER_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome unknown", "w": "deferred",
@@ -81,6 +82,7 @@ def _format_decision(
 ) -> Iterator[str]:
     state = "a deleted record" if decided["gone"] else f"state {decided['digest'][:12]}"
     yield f"decided {_timestamp(decided['at_ms'])} on {state} by rulebook {decided['rulebook']}"
+    yield from map(format_lookup, lookups_of(decided))
     rules = {rule.id: rule for rule in document.rules} if document else {}
     effects = cast("Sequence[dict[str, Any]]", decided["effects"])
     for verdict in cast("Sequence[dict[str, Any]]", decided["verdicts"]):
@@ -94,6 +96,14 @@ def _format_decision(
                 if any(behind[index : index + 1]):
                     name = f"{effect['rule_id']}.{effect['action_id']}"
                     yield f"      waiting behind effect {name} of event {behind[index]}"
+
+
+def lookups_of(decided: Mapping[str, Any]) -> Sequence[LookupSummary]:
+    """Return the look-ups of a stored decision; none if they cannot be read."""
+    try:
+        return msgspec.convert(decided.get("lookups", ()), tuple[LookupSummary, ...])
+    except msgspec.ValidationError:
+        return ()
 
 
 def _format_effect(effect: Mapping[str, Any]) -> str:
