@@ -50,10 +50,10 @@ def format_lookup(found: LookupSummary) -> str:
     return f"+ looked up {found.record}: state {found.digest[:12] or 'posted'}{version}, {found.duration_ms:g} ms"
 
 
-def format_effect(action: str, do: str, inputs: Mapping[str, Any]) -> str:
-    """Format one effect in a line of limited length."""
-    values = msgspec.json.encode(inputs).decode()
-    return f"{do} ({action}) {values[:EFFECT_CHARS_MAX]}{'…' if len(values) > EFFECT_CHARS_MAX else ''}"
+def format_effect(action: str, do: str, inputs: Mapping[str, Any] | None) -> str:
+    """Format one effect in a line of limited length; None for inputs that the role does not see."""
+    values = "" if inputs is None else msgspec.json.encode(inputs).decode()
+    return f"{do} ({action}) {values[:EFFECT_CHARS_MAX]}{'…' if len(values) > EFFECT_CHARS_MAX else ''}".rstrip()
 
 
 def _order(step: Step) -> tuple[Any, ...]:

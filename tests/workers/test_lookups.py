@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from service import lookups
+from service.cli.explanation_output import format_explanation
 from service.events import RecordRef
 from service.management.audit_log import Actor
 from service.management.dry_run import Candidate, DryRunOperations
-from service.rules import explain
-from service.rules.rulebook_document import parse_document
+from service.management.operations import AdminOperations
 from service.settings import Settings
 from tests.workers.harness import shorten_circuits
 from tests.workers.lookup_systems import ORDER, LookupHarness, decision_of, open_lookups, results_of
@@ -62,11 +62,12 @@ async def test_history_and_explanation_have_the_lookups(opened: LookupHarness) -
     assert sorted(found) == ["erp:supplier:S-1", "wms:stock:A", "wms:stock:B"]
     assert all(len(each["digest"]) == 32 and each["duration_ms"] > 0 for each in found.values())
     assert "Ann" not in str(stored["history"]), "a personal field is neither compared nor stored"
-    document = parse_document((await opened.harness.store.rulebook.current() or ("", b""))[1])
-    version = await opened.harness.store.rulebook.version()
-    lines = list(explain.explain(stored, {str(version): document}, datetime.now(UTC)))
+    explanation = await AdminOperations(opened.installation, Actor("ann", "admin")).explain_event(
+        stored["id"], raw=False
+    )
+    lines = list(format_explanation(explanation, datetime.now(UTC)))
     assert any(line.startswith("+ looked up erp:supplier:S-1: state ") for line in lines)
-    assert "    + supplier.rating < 3: was 2" in lines
+    assert "+ supplier.rating < 3: was 2" in map(str.strip, lines)
 
 
 async def test_a_missing_record_is_unknown_with_a_reason(opened: LookupHarness) -> None:

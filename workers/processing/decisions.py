@@ -1,7 +1,7 @@
 """Decisions: evaluate the rules on an event and its fetched record, and build the entry to store. Pure."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +11,12 @@ from msgspec import UNSET, Struct, structs
 from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
 from service.records import Record
-from service.rules import Evaluation, Evidence, PlannedEffect, Rulebook, Subject
+from service.rules import Evaluation, Evidence, Rulebook, Subject
 from service.rules.lookups import NO_LOOKUPS, LookupRequest, Lookups
 from service.rules.stored_decisions import RULE_EVALUATION
 from service.settings import Settings
 from service.store import IngestRequest, LastState
+from workers.processing.effect_policy import NO_POLICY, EffectPolicy
 from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,13 +50,13 @@ def decide(
     *,
     stale: bool,
     lookups: Lookups = NO_LOOKUPS,
-    unordered: Collection[str] = (),
+    policy: EffectPolicy = NO_POLICY,
 ) -> Decision | PendingLookups:
     """Evaluate the rules on the fetched state, or return `unchanged` if this change was decided on this state before.
 
     For a deleted record, the rules see its id and its last known state under `previous`. `stale` marks a decision on a
-    stale read. `unordered` are the names of destinations whose effects have no order. `lookups` are the records that
-    were looked up; if the results depend on more, they are returned instead of a decision.
+    stale read. `policy` changes the planned effects. `lookups` are the records that were looked up; if the results
+    depend on more, they are returned instead of a decision.
     """
     # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
@@ -67,7 +68,7 @@ def decide(
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence)
     if evaluation.pending:
         return PendingLookups(evaluation.pending)
-    verdicts, effects = _stored_results(evaluation, evidence, unordered)
+    verdicts, effects = _stored_results(evaluation, evidence, policy)
     matched = failed = 0
     for verdict in verdicts:
         matched += verdict.result == "matched"
@@ -104,7 +105,7 @@ def decide_failed_rules(
     attempt: int,
     *,
     lookups: Lookups = NO_LOOKUPS,
-    unordered: Collection[str] = (),
+    policy: EffectPolicy = NO_POLICY,
 ) -> DecisionEntry | PendingLookups:
     """Evaluate the failed rules of a decision again, on the fetched state and the previous state of the decision.
 
@@ -119,7 +120,7 @@ def decide_failed_rules(
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence, only=failed)
     if evaluation.pending:
         return PendingLookups(evaluation.pending)
-    verdicts, effects = _stored_results(evaluation, evidence, unordered)
+    verdicts, effects = _stored_results(evaluation, evidence, policy)
     removed = failed - {verdict.rule_id for verdict in verdicts}
     reason = "the rulebook has no such rule for the event any more"
     verdicts += [StoredRuleResult(rule_id, "unmatched", reason) for rule_id in sorted(removed)]
@@ -133,7 +134,7 @@ def decide_failed_rules(
 
 
 def _stored_results(
-    evaluation: Evaluation, evidence: Evidence, unordered: Collection[str]
+    evaluation: Evaluation, evidence: Evidence, policy: EffectPolicy
 ) -> tuple[list[StoredRuleResult], list[StoredEffect]]:
     """Return the results and the effects to store. A failed rule has one effect, which stands for its evaluation."""
     evidence_by_rule = evidence.by_rule()
@@ -141,27 +142,13 @@ def _stored_results(
         StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, evidence_by_rule.get(verdict.rule_id, UNSET))
         for verdict in evaluation.verdicts
     ]
-    effects = [_stored_effect(effect, unordered) for effect in evaluation.effects]
+    effects = list(map(policy.apply, evaluation.effects))
     effects += [
         StoredEffect(verdict.rule_id, "evaluate", RULE_EVALUATION, "idempotent", {}, ordered=False)
         for verdict in evaluation.verdicts
         if verdict.result == "error"
     ]
     return verdicts, effects
-
-
-def _stored_effect(effect: PlannedEffect, unordered: Collection[str]) -> StoredEffect:
-    destination = effect.inputs.get("destination")
-    is_ordered = effect.ordered and not (isinstance(destination, str) and destination in unordered)
-    return StoredEffect(
-        effect.rule_id,
-        effect.action_id,
-        effect.action_type,
-        effect.repeat,
-        effect.inputs,
-        is_ordered,
-        effect.latest_only and is_ordered,
-    )
 
 
 def _previous(last: LastState) -> dict[str, Any] | None:
