@@ -9,6 +9,7 @@ from service.events import Event, RecordRef, trace_id
 from service.log import log_info
 from service.metrics.families import FETCH_SECONDS, FETCHES, LOOKUP_SECONDS, LOOKUPS
 from service.platforms.base import CallContext, FetchedRecord, Platform
+from service.tracing.spans import Span, current_traceparent, start_span
 
 THROTTLED_KINDS = frozenset({"account_throttled", "circuit_open"})
 
@@ -45,14 +46,16 @@ async def _fetch(
     platforms: Mapping[str, Platform], event: Event, ref: RecordRef, attempt: int, *, lookup: bool = False
 ) -> FetchedRecord:
     started = time.perf_counter()
-    try:
-        fetched = await _platform(platforms, ref).fetch(ref, _context(event))
-    except (TransientError, PermanentError, Deferred) as error:
-        _log_fetch_error(event, ref, attempt, started, error, lookup=lookup)
-        raise
-    result = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
-    _log_fetch(event, ref, attempt, started, result, operation=fetched.operation, lookup=lookup)
-    return fetched
+    with _start_span(ref) as span:
+        try:
+            fetched = await _platform(platforms, ref).fetch(ref, _context(event))
+        except (TransientError, PermanentError, Deferred) as error:
+            _log_fetch_error(event, ref, attempt, started, error, lookup=lookup)
+            raise
+        result = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
+        span.set({"waybill.operation": fetched.operation, "http.response.status_code": fetched.http_status})
+        _log_fetch(event, ref, attempt, started, result, operation=fetched.operation, lookup=lookup)
+        return fetched
 
 
 async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: int) -> tuple[RecordRef, ...]:
@@ -62,13 +65,14 @@ async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: 
         TransientError, PermanentError, Deferred: as `fetch_record`.
     """
     started = time.perf_counter()
-    try:
-        refs = await _platform(platforms, event.record).resolve(event.record, _context(event))
-    except (TransientError, PermanentError, Deferred) as error:
-        _log_fetch_error(event, event.record, attempt, started, error)
-        raise
-    _log_fetch(event, event.record, attempt, started, {"outcome": "ok", "records": len(refs)}, operation="resolve")
-    return refs
+    with _start_span(event.record):
+        try:
+            refs = await _platform(platforms, event.record).resolve(event.record, _context(event))
+        except (TransientError, PermanentError, Deferred) as error:
+            _log_fetch_error(event, event.record, attempt, started, error)
+            raise
+        _log_fetch(event, event.record, attempt, started, {"outcome": "ok", "records": len(refs)}, operation="resolve")
+        return refs
 
 
 def _log_fetch_error(
@@ -94,8 +98,12 @@ def _platform(platforms: Mapping[str, Platform], ref: RecordRef) -> Platform:
     return platform
 
 
+def _start_span(ref: RecordRef) -> Span:
+    return start_span("fetch", "client", attributes={"waybill.platform": ref.platform})
+
+
 def _context(event: Event) -> CallContext:
-    return CallContext(event.id, event.traceparent, event.correlation_id)
+    return CallContext(event.id, current_traceparent(event.traceparent), event.correlation_id)
 
 
 def _log_fetch(
