@@ -12,8 +12,9 @@ from service.config.decoding import decode_config
 from service.config.yaml_output import write_yaml
 from service.errors import ConfigError
 from service.redaction import IS_SECRET_OR_PERSONAL, scrub
+from service.rules.rule_records import read_record
 from service.rules.rule_test_differences import Expectation, result_differences
-from service.rules.rule_tests import PreparedRuleTest, RuleTest, read_raw, read_record, run_test
+from service.rules.rule_tests import PreparedRuleTest, RuleTest, read_raw, run_test
 from service.rules.rulebook import Evaluation, Rulebook
 from service.rules.scope import Subject
 
@@ -44,6 +45,13 @@ def write_rule_test(rulebook: Rulebook, subject: Subject, evaluation: Evaluation
         test["raw"] = raw
     if subject.previous:
         test["previous"] = _decode_previous(subject.previous)
+    lookups = [
+        {"kind": each.ref.kind, "platform": each.ref.platform, "record": _redact(each.record)}
+        for each in subject.lookups.found.values()
+        if each.record is not None
+    ]
+    if lookups:
+        test["lookups"] = lookups
     try:
         found = decode_config({**test, "expect": {}}, RuleTest, "test")
         record = read_record(rulebook.records, found.type, test["record"], "record")
