@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from service.errors import Deferred, PermanentError, TransientError, WaybillError
+from service.errors import Deferred, LeaseLost, PermanentError, TransientError, WaybillError
 from service.events import trace_id
 from service.log import log_info
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
@@ -197,7 +197,7 @@ class EffectsRun:
         error: WaybillError | None = None
         answer: Mapping[str, Any] | None = None
         try:
-            answer, outputs = await call_action(dependencies, running, effect)
+            answer, outputs = await call_action(dependencies, running, effect, self._job.lease)
             self._outputs.extend(outputs)
             self._ledger[index] = DONE
         except (TransientError, Deferred) as failure:
@@ -214,6 +214,11 @@ class EffectsRun:
         except PermanentError as failure:
             error = failure
             self._fail(index, FAILED, failure)
+        except LeaseLost as failure:
+            if not failure.is_sent:  # a late result: an unsafe effect does not become a dead letter
+                self._ledger[index] = DEFERRED
+                self._log_action(index, (time.perf_counter() - started) * 1000, failure)
+            raise
         exchange = store_exchange(running.exchange, effect.inputs, dependencies.exchange_limits)
         self._log_action(index, (time.perf_counter() - started) * 1000, error, answer, exchange)
 
