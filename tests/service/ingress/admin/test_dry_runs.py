@@ -1,5 +1,6 @@
 """Dry runs and rulebook versions in the admin API."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -127,7 +128,8 @@ async def test_a_candidate_is_compared_with_the_active_rules(shop: Shop) -> None
     ids = [await shop.send(record) for record in ("po-1", "po-1", "complete-1", "missing-1")]
     hint = await shop.send("1", kind="order")
     gone = RecordRef("nobody", "customer", "1")
-    other = Event(EVENT_VERSION, new_event_id(), "shop", "t", "updated", gone, None, {}, None, b"{}")
+    later = time.time() + 0.01  # lists order by milliseconds: this event is the newest one
+    other = Event(EVENT_VERSION, new_event_id(later), "shop", "t", "updated", gone, None, {}, None, b"{}")
     await shop.store.ingest(other, other.id, 60_000)
     candidate = {"last": 50, "rules": [SHORT | {"when": {"not": SHORT["when"]}}]}
     answer = await shop.api("POST", f"{RUNS}/compare", candidate, role="operator")
