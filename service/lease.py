@@ -27,12 +27,16 @@ class Lease:
 
 
 class ActionLease:
-    """Lease as one action sees it. `is_sent` is False while no request of the action was admitted."""
+    """Lease as one action sees it. `is_sent` is False while no request of the action was admitted.
 
-    __slots__ = ("_lease", "is_sent")
+    No request of an unsafe action is sent twice without proof.
+    """
 
-    def __init__(self, lease: Lease) -> None:
+    __slots__ = ("_lease", "is_sent", "is_unsafe")
+
+    def __init__(self, lease: Lease, *, is_unsafe: bool = False) -> None:
         self._lease = lease
+        self.is_unsafe = is_unsafe
         self.is_sent = False
 
     def check(self) -> None:
@@ -55,3 +59,9 @@ def check_lease() -> None:
     lease = action_lease.get()
     if lease is not None:
         lease.check()
+
+
+def runs_unsafe_action() -> bool:
+    """Return whether this task runs an action with the retry safety `unsafe`."""
+    lease = action_lease.get()
+    return lease is not None and lease.is_unsafe

@@ -308,9 +308,20 @@ async def test_cancelled_call_raises_cancelled_error(outbound: HttpClient) -> No
             await call
 
 
-@pytest.mark.parametrize(("method", "calls"), [("GET", 3), ("POST", 2)])
+@pytest.fixture
+def lease() -> Iterator[Lease]:
+    """Return a valid lease of the running test."""
+    lease = Lease(time.monotonic(), 3_600)
+    token = action_lease.set(ActionLease(lease))
+    yield lease
+    action_lease.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("method", "is_unsafe", "calls"), [("GET", False, 3), ("POST", False, 2), ("PUT", False, 3), ("PUT", True, 2)]
+)
 async def test_only_idempotent_calls_are_repeated_on_a_closed_connection(
-    outbound: HttpClient, method: str, calls: int
+    outbound: HttpClient, lease: Lease, method: str, *, is_unsafe: bool, calls: int
 ) -> None:
     seen: list[bytes] = []
 
@@ -323,9 +334,10 @@ async def test_only_idempotent_calls_are_repeated_on_a_closed_connection(
 
     async with serving(die_at_the_second) as url:
         await get(outbound, url)
-        with pytest.raises(TransientError):
+        action_lease.set(ActionLease(lease, is_unsafe=is_unsafe))
+        with pytest.raises(TransientError) as raised:
             await outbound.request(method, url, headers={}, body=None, seconds_max=5, bytes_max=10, guarded=False)
-    assert len(seen) == calls
+    assert (len(seen), raised.value.kind) == (calls, "reset")
 
 
 @pytest.mark.parametrize("size", [0, 1, 1_048_576, 3_000_000])
@@ -422,15 +434,6 @@ async def test_response_with_large_and_many_headers_is_read(outbound: HttpClient
     async with serving(answering(b"{}", "X-Long: " + "x" * 32_000, *headers)) as url:
         answer = await get(outbound, url)
     assert (len(answer.headers["x-long"]), answer.headers["x-239"], answer.body) == (32_000, "1", b"{}")
-
-
-@pytest.fixture
-def lease() -> Iterator[Lease]:
-    """Return a valid lease of the running test."""
-    lease = Lease(time.monotonic(), 3_600)
-    token = action_lease.set(ActionLease(lease))
-    yield lease
-    action_lease.reset(token)
 
 
 @pytest.mark.parametrize("body", [None, b"{}", bytes(2_000_000)], ids=["no body", "body", "stream"])

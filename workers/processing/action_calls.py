@@ -44,7 +44,7 @@ async def call_action(
     if action is None:
         # During a rolling deployment a newer worker may have the action.
         raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
-    checked = ActionLease(lease)
+    checked = ActionLease(lease, is_unsafe=effect.repeat == "unsafe")
     token = action_lease.set(checked)
     try:
         async with asyncio.timeout(dependencies.action_timeout_seconds):
