@@ -11,8 +11,8 @@ from service.cli.main import waybill
 INTRODUCTION = """\
 # Command line
 
-Generated from the commands by `make pages`. [Commands for operators](COMMANDS) explains how they connect, their output
-and their exit codes. Options of the form `--name TEXT` that end with a name in brackets, such as
+Generated from the commands by `make pages`. [Commands for operators](commands.md) explains how they connect, and their
+output. Options of the form `--name TEXT` that end with a name in brackets, such as
 `[WAYBILL_ADMIN_URL]`, read that environment variable if they are not given.
 """
 COMMON = {"--help", "--version"}
@@ -20,7 +20,7 @@ COMMON = {"--help", "--version"}
 
 def command_line_page() -> str:
     """Return the page."""
-    parts = [INTRODUCTION.replace("COMMANDS", "commands.md")]
+    parts = [INTRODUCTION]
     context = click.Context(waybill, info_name="waybill")
     for name in waybill.list_commands(context):
         command = waybill.get_command(context, name)

@@ -30,7 +30,7 @@ redacted by name at any depth, and texts are searched. Values of other types are
 
 Packages add or remove fields by structlog processors in the entry point group `waybill.log_processors`. Each processor
 sees every line before its redaction, in the order of the entry points' names. `structlog.DropEvent` drops a line.
-[CONTRIBUTING.md](../.github/CONTRIBUTING.md#add-a-part) shows one.
+`.github/CONTRIBUTING.md` shows one.
 
 The names are flat for all log stores, and map to OpenTelemetry:
 
@@ -58,7 +58,7 @@ def read_schema() -> Schema:
 
 
 def logs_page() -> str:
-    """Return the text of docs/logs.md."""
+    """Return the text of docs/reference/logs.md."""
     schema = read_schema()
     fields, events = schema["$defs"]["field"], schema["$defs"]["event"]
     line = schema["$defs"]["line"]
