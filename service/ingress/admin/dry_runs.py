@@ -18,17 +18,24 @@ from service.management.operations import AdminOperations
 from service.management.stored_events import synthetic_event
 from service.rules import Rulebook, Subject
 from service.rules.compiler.rule import actions_by_name, compile_rule
-from service.rules.rule_tests import read_raw, read_record
+from service.rules.lookup_checks import check_lookups
+from service.rules.posted_lookups import PostedLookup, read_lookups
+from service.rules.rule_records import read_record
+from service.rules.rule_tests import read_raw
 from service.rules.syntax import RuleType
 
 
 class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Record as rules see it, and `previous`, its last decided state."""
+    """Record as rules see it, `previous`, its last decided state, and `lookups`, the records that rules look up.
+
+    The account is named `posted`.
+    """
 
     kind: RuleType
     record: dict[str, Any]
     raw: Any = None
     previous: dict[str, Any] | None = None
+    lookups: tuple[PostedLookup, ...] = ()
 
 
 class DryRunRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,6 +103,8 @@ def _check_rules(operations: AdminOperations, candidate: Candidate) -> None:
     for index, rule in enumerate(candidate.rules or ()):
         try:
             compile_rule(rule, names, "rule", operations.installation.records())
+            for mistake in check_lookups(operations.installation.config(), rule, "rule"):
+                raise mistake
         except ConfigError as error:
             raise invalid(error, "rule", f"/rules/{index}") from None
 
@@ -122,6 +131,7 @@ def _posted(rulebook: Rulebook, posted: PostedRecord, data: DryRunRequest) -> Su
         if posted.previous is not None:
             before = read_record(rulebook.records, posted.kind, {"id": record.id} | posted.previous, "post.previous")
             previous = rulebook.previous_fields(Subject(event, before))
+        lookups = read_lookups(posted.lookups, event.record.platform, rulebook.records, "post.lookups")
     except ConfigError as error:
         raise invalid(error) from None
-    return Subject(event, record, read_raw(posted.raw), previous)
+    return Subject(event, record, read_raw(posted.raw), previous, lookups=lookups)
