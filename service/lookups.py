@@ -5,7 +5,7 @@ The account's connector makes the calls, so that look-ups share its limits, its 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import structs
 
@@ -13,7 +13,7 @@ from service.errors import Deferred, PermanentError, TransientError
 from service.events import RecordRef
 from service.platforms.base import FetchedRecord
 from service.rules.limits import LOOKUP_BYTES_MAX, LOOKUP_RECORDS_MAX, LOOKUP_SECONDS_MAX, LOOKUPS_AT_ONCE_MAX
-from service.rules.lookups import MISSING, LookedUpRecord, LookupRequest
+from service.rules.lookups import MISSING, NO_RECORDS, LookedUpRecord, LookupRequest
 
 CallError = TransientError | PermanentError | Deferred
 REASON_CHARACTERS_MAX = 300
@@ -25,16 +25,22 @@ ScheduleRetry = Callable[[LookedUpRecord, CallError | None], None]
 
 
 class RecordLookups:
-    """The look-ups of one attempt. `found` has the results by lane."""
+    """The look-ups of one attempt. `found` has the results by lane, `body_bytes` the size of all responses."""
 
-    def __init__(self, fetch: FetchForLookup, schedule_retry: ScheduleRetry | None = None) -> None:
-        self.found: dict[str, LookedUpRecord] = {}
+    def __init__(
+        self,
+        fetch: FetchForLookup,
+        schedule_retry: ScheduleRetry | None = None,
+        found: Mapping[str, LookedUpRecord] = NO_RECORDS,
+        body_bytes: int = 0,
+    ) -> None:
+        self.found = dict(found)
+        self.body_bytes = body_bytes
         self._fetch = fetch
         self._schedule_retry = schedule_retry
         self._errors: dict[str, CallError] = {}
         self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE_MAX)
-        self._deadline = float("inf")
-        self._bytes = 0
+        self._deadline: float | None = None
 
     async def run(self, requests: Sequence[LookupRequest]) -> None:
         """Look up records.
@@ -42,7 +48,7 @@ class RecordLookups:
         Raises:
             TransientError, Deferred: A look-up that is retried failed.
         """
-        if not self.found:
+        if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + LOOKUP_SECONDS_MAX
         refs = {request.ref.lane: request.ref for request in requests if request.ref.lane not in self.found}
         allowed = max(LOOKUP_RECORDS_MAX - len(self.found), 0)
@@ -74,8 +80,8 @@ class RecordLookups:
         if fetched.record is None:
             reason = f"{ref.platform} has no such {ref.kind} ({fetched.http_status})"
             return LookedUpRecord(ref=ref, is_final=False, error_kind=MISSING, reason=reason, digest=fetched.digest)
-        self._bytes += fetched.body_bytes
-        if self._bytes > LOOKUP_BYTES_MAX:
+        self.body_bytes += fetched.body_bytes
+        if self.body_bytes > LOOKUP_BYTES_MAX:
             reason = f"the records that are looked up for the event are larger than {LOOKUP_BYTES_MAX} bytes"
             return LookedUpRecord(ref=ref, error_kind="lookup_too_large", reason=reason)
         return LookedUpRecord(ref=ref, record=fetched.record, version=fetched.version, digest=fetched.digest)
