@@ -11,7 +11,7 @@ from service.compute_thread import run_in_thread
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError
 from service.events import ChangeType, RecordRef
-from service.ingress.admin.dependencies import Operations
+from service.ingress.admin.dependencies import Operations, RecordName
 from service.ingress.admin.problems import FieldError, ValidationProblem, invalid, pointer_of
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison, dry_run_subject
 from service.management.operations import AdminOperations
@@ -23,14 +23,6 @@ from service.rules.posted_lookups import PostedLookup, read_lookups
 from service.rules.rule_records import read_record
 from service.rules.rule_tests import read_raw
 from service.rules.syntax import RuleType
-
-
-class RecordLookup(Struct, frozen=True, forbid_unknown_fields=True):
-    """Record to fetch now: platform account, record kind, and the platform's id."""
-
-    platform: str
-    kind: RuleType
-    id: Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,10 +39,13 @@ class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class DryRunRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Record to evaluate: exactly one of `event` (the id of a stored event), `fetch` and `post`."""
+    """Record to evaluate: exactly one of `event`, `record` and `post`.
+
+    `event` is the id of a stored event, or a unique prefix of it. `record` is fetched now: ACCOUNT:KIND:ID.
+    """
 
     event: str | None = None
-    fetch: RecordLookup | None = None
+    record: RecordName | None = None
     post: PostedRecord | None = None
     change: ChangeType = "updated"
     source: str = ""
@@ -71,10 +66,10 @@ class DryRuns(Controller):
     @post("/", role="operator", status_code=200)
     async def dry_run(self, data: JSONBody[DryRunRequest], operations: Operations) -> DryRun:
         """Evaluate rules on one record, with the result of every node."""
-        chosen = [name for name in ("event", "fetch", "post") if getattr(data, name) is not None]
+        chosen = [name for name in ("event", "record", "post") if getattr(data, name) is not None]
         if len(chosen) != 1:
             raise ValidationProblem(
-                [FieldError("", f"{len(chosen)} of event, fetch and post are set", "send exactly one")]
+                [FieldError("", f"{len(chosen)} of event, record and post are set", "send exactly one")]
             )
         _check_rules(operations, data)
         if data.event is not None:
@@ -82,13 +77,13 @@ class DryRuns(Controller):
                 return await operations.dry_run_event(data, data.event)
             except ConfigError as error:
                 raise _point_to(error, {"record": "/event", "platform": "/event"}) from None
-        if data.fetch is not None:
-            _check_kind(operations, data.fetch.kind, "/fetch/kind")
-            ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
+        if data.record is not None:
             try:
+                ref = RecordRef.parse(data.record, "record")
+                _check_kind(operations, ref.kind, "/record")
                 return await operations.dry_run_record(data, ref, data.change, data.source)
             except ConfigError as error:
-                raise _point_to(error, {"record": "/fetch/kind", "platform": "/fetch/platform"}) from None
+                raise _point_to(error, {"platform": "/record"}) from None
         posted = data.post
         assert posted is not None  # exactly one is set
         _check_kind(operations, posted.kind, "/post/kind")
