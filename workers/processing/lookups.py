@@ -27,7 +27,7 @@ class AttemptLookups:
         self._event = event
         self._attempt = attempt
         found, body_bytes = (kept.found, kept.lookup_bytes) if kept else (NO_RECORDS, 0)
-        self._records = RecordLookups(self._fetch, self._schedule_retry, found, body_bytes)
+        self._records = RecordLookups(found, body_bytes)
 
     @property
     def found(self) -> dict[str, LookedUpRecord]:
@@ -41,7 +41,7 @@ class AttemptLookups:
             TransientError, Deferred: a look-up that is retried failed.
         """
         try:
-            await self._records.run(requests)
+            await self._records.run(requests, self._fetch, self._schedule_retry)
         except (TransientError, Deferred):
             self._dependencies.undecided.put(self._event.id, fetched, self._records)
             raise

@@ -1,7 +1,5 @@
 """Records that are kept for events that wait for a look-up: taken once, limited in bytes, number and age."""
 
-from typing import Any
-
 import pytest
 
 from service.events import RecordRef
@@ -14,15 +12,12 @@ from workers.processing.undecided_events import UndecidedEvents
 
 
 def put(events: UndecidedEvents, event_id: str, body_bytes: int = 0) -> None:
-    async def fetch(_ref: RecordRef) -> Any:
-        raise AssertionError("nothing is fetched")
-
     found = {
         "a": LookedUpRecord(ref=RecordRef("a", "supplier", "1"), record=order()),
         "b": LookedUpRecord(ref=RecordRef("a", "supplier", "2"), error_kind="missing"),
     }
     fetched = FetchedRecord(order(), {}, None, "d", 200, "get", 1.0, body_bytes)
-    events.put(event_id, fetched, RecordLookups(fetch, None, found, 10))
+    events.put(event_id, fetched, RecordLookups(found, 10))
 
 
 def test_records_that_were_found_are_taken_once() -> None:
