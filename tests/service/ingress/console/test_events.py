@@ -6,9 +6,11 @@ import aiohttp
 import msgspec
 import pytest
 
+from service.dev.demo_scenario import fetch_path
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingress.console.events import PAGE_EVENTS, TABS
 from service.management import live
+from service.sandbox.faults import Fault
 from service.store import Store
 from tests.waiting import PATIENCE_SECONDS
 
@@ -83,6 +85,19 @@ async def test_pages_of_events_lead_to_older_ones(browser: Browser, store: Store
         path = next((link for link in page.links if "after=" in link), "")
     assert len(set(seen)) == PAGE_EVENTS + 3
     assert path == ""
+
+
+async def test_lists_show_the_ids_that_commands_show_and_addresses_accept_them(
+    browser: Browser, filled: Scenario
+) -> None:
+    short = filled.dead[:16]
+    for path in ("/events", "/dead-letters/selection?source=shop", f"/events/{filled.dead}?tab=related"):
+        assert f" {short} " in f"{(await browser.get(path)).page.text} ", path
+    assert filled.dead in (await browser.get(f"/events/{short}")).page.text
+    assert (await browser.get(f"/events/search?q={short}")).headers["location"] == f"/events/{filled.dead}"
+    shown = filled.rejected[:16]
+    assert f" {shown} " in f"{(await browser.get('/quarantine')).page.text} "
+    assert (await browser.get(f"/quarantine/{shown}")).status == 200
 
 
 async def test_a_search_leads_to_the_only_event(browser: Browser, filled: Scenario) -> None:
@@ -225,3 +240,30 @@ async def test_the_first_page_follows_the_events_of_its_filter(
 async def test_the_stream_requires_a_session(new_browser: NewBrowser) -> None:
     answer = await new_browser().get("/events/live")
     assert (answer.status, answer.headers["location"]) == (303, "/login?next=/events/live")
+
+
+LOOKUP_RULE = """
+- id: other-order
+  type: purchase_order
+  with:
+    found: {kind: purchase_order, id: po-found}
+    gone: {kind: purchase_order, id: po-gone, on_missing: unknown}
+  when:
+    any: [{field: found.status, op: eq, value: cancelled}, {field: gone.status, op: eq, value: cancelled}]
+  actions: [{id: log, do: log, message: "{id}"}]
+"""
+
+
+async def test_the_records_that_rules_looked_up_are_shown(browser: Browser, filled: Scenario) -> None:
+    worker = filled.worker
+    await worker.run_worker()
+    await worker.publish(LOOKUP_RULE)
+    worker.sandbox.sandbox.catalog.put("pack_cloud", "purchase_order", "po-found", order("po-found", 1, 1))
+    worker.sandbox.sandbox.faults.add(Fault(match=fetch_path("po-gone"), status=404))
+    event_id = await add_event(worker, "po-1", order("po-1", 1, 1))
+    await worker.run_worker()
+    text = (await browser.get(f"/events/{event_id}?tab=record")).page.text
+    assert "Looked-up records" in text
+    assert "pack:purchase_order:po-found" in text
+    assert "version 2026-11-20T09:15:00" in text
+    assert "missing: pack has no such purchase_order (404)" in text
