@@ -11,8 +11,8 @@ from service.errors import StoreNotDurable, StoreUnavailable
 from workers.worker import LeaseWorker
 
 CHECKS_PER_INTERVAL = 4
-"""Batches per sweep interval while a pass has more items. They take a thousandth of the store's time. A pass over 10,000
-pending events takes three minutes, over a million four hours."""
+"""Batches per sweep interval while a pass has more items. They take a thousandth of the store's time. A pass over
+10,000 pending events takes three minutes, over a million four hours."""
 REMOVALS_PER_INTERVAL = 30
 """Batches per sweep interval while expired data are left. Removals must keep pace with arrivals."""
 
