@@ -89,9 +89,10 @@ class DevSession:
         return report.rules if report.config is None else report.config.rules
 
     def _reload(self) -> None:
-        """Check the changed files, then publish the rules, or restart the service and the worker.
+        """Check the changed files, then publish the rules, after the processes loaded a changed waybill.yaml.
 
-        With mistakes, the running processes keep the previous configuration.
+        A change of the variables restarts the service and the worker. With mistakes, the running processes keep the
+        previous configuration.
         """
         try:
             self._read_variables()
@@ -103,13 +104,18 @@ class DevSession:
             self._reject(checked.stderr.splitlines())
             return
         self._rules = self._rule_patterns()
-        is_restart = any(path.name in {self._stack.workspace.config.name, ENV_FILE} for path in self._changed)
+        names = {path.name for path in self._changed}
         try:
-            if is_restart or not self._is_running:
+            if not self._is_running or ENV_FILE in names:
                 self._restart()
-            else:
+            elif self._stack.workspace.config.name not in names:
                 self._stack.publish_rules()
                 self._say("Rules published.", "green")
+            elif self._stack.reload_config(WORKER):
+                self._stack.publish_rules()
+                self._say("Reloaded the configuration.", "green")
+            else:
+                self._restart()
             self._changed.clear()
         except SubprocessFailed as error:
             self._reject(str(error).splitlines())
