@@ -119,7 +119,8 @@ def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str
             parts.append(f"verify {scheme}, envelope {envelope}")
         if source.poll is not None:
             parts.append(f"poll {source.poll.record} every {source.poll.every}")
-        yield f"source    {name}  platform {source.platform}, {'; '.join(parts)}"
+        account = f"platform {source.platform}" if source.platform in config.platforms else "no platform"
+        yield f"source    {name}  {account}, {'; '.join(parts)}"
     for name, destination in config.destinations.items():
         yield f"destination  {name}  {destination.__struct_config__.tag}"
     for file in files:

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from service.config.admin import AdminConfig, check_admin
 from service.config.checks import (
@@ -20,13 +19,13 @@ from service.config.checks import (
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.destinations import DEFAULT_KIND, DestinationConfig
 from service.config.locations import locate
-from service.config.platforms import PlatformConfig
+from service.config.platforms import NO_PLATFORM, PlatformConfig
 from service.config.presets import expand_preset
 from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.config.sources import SOURCE_NAME, SourceConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError, ConfigErrors
-from service.events import JsonValue
+from service.events import EVENT_KIND, JsonValue
 from service.records import RECORDS, RecordType, RecordTypes
 
 Host = Annotated[
@@ -76,10 +75,13 @@ class Config(Struct, frozen=True, kw_only=True):
     def dedupe_days(self) -> float:
         """Longest dedupe window of all sources, 0 if each has the default."""
         windows = (
-            source.dedupe_hours or redelivery_hours(source, self.platforms[source.platform])
-            for source in self.sources.values()
+            source.dedupe_hours or redelivery_hours(source, self.account_of(source)) for source in self.sources.values()
         )
         return max(windows, default=0.0) / 24
+
+    def account_of(self, source: SourceConfig) -> PlatformConfig:
+        """Return the account of a source, or the substitute of a source without a platform."""
+        return self.platforms.get(source.platform, NO_PLATFORM)
 
 
 class ConfigReport(Struct, frozen=True):
@@ -112,10 +114,12 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     mistakes.extend(wrong)
     # Kinds with mistakes are known, so that their platforms do not report unknown kinds as well.
     known: dict[str, RecordType | None] = {**dict.fromkeys(_names(data, "records")), **records}
+    known.pop(EVENT_KIND)  # no platform has it
     for name, platform in platforms.items():
         mistakes.extend(check_platform(f"platforms.{name}", platform, environ, known))
     # Include platforms with mistakes, so that their sources do not report an unknown platform as well.
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
+    sources = dict(_name_accounts(sources, named, mistakes))
     for name, source in sources.items():
         mistakes.extend(check_source(f"sources.{name}", source, named, environ))
     for name, destination in destinations.items():
@@ -129,7 +133,7 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(
-            source_warnings(f"sources.{name}", source, platforms[source.platform], environ)
+            source_warnings(f"sources.{name}", source, named[source.platform] or NO_PLATFORM, environ)
             for name, source in sources.items()
         ),
         *(destination.warnings(f"destinations.{name}") for name, destination in destinations.items()),
@@ -148,6 +152,20 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         warnings=warnings,
     )
     return ConfigReport(config, ())
+
+
+def _name_accounts(
+    sources: Mapping[str, SourceConfig], named: dict[str, PlatformConfig | None], mistakes: list[ConfigError]
+) -> Iterator[tuple[str, SourceConfig]]:
+    """Give each source without a platform its own name as account, and add that account to `named`."""
+    accounts = frozenset(named)
+    for name, source in sources.items():
+        if not source.platform and name in accounts:
+            reason = "has no platform, but the name of an account"
+            mistakes.append(ConfigError(f"sources.{name}", reason, f"add platform: {name}, or rename the source"))
+        elif not source.platform:
+            named[name] = NO_PLATFORM
+        yield name, structs.replace(source, platform=source.platform or name)
 
 
 def load_record_types(path: Path) -> RecordTypes:
@@ -208,7 +226,7 @@ def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | 
     entries = data.get(section)
     if isinstance(entries, dict) and entries:
         return list(cast("dict[str, Any]", entries))
-    if section in {"destinations", "records"} and not entries:
+    if section in {"platforms", "destinations", "records"} and not entries:
         return []
     if mistakes is not None:
         mistakes.append(ConfigError(section, "is missing or empty", f"add at least one entry under {section}:"))
@@ -223,7 +241,7 @@ def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
         try:
             if section in data:
                 part = decode_config({section: data[section]}, _General, "")
-                general = msgspec.structs.replace(general, **{section: getattr(part, section)})
+                general = structs.replace(general, **{section: getattr(part, section)})
         except ConfigError as error:
             mistakes += [ConfigError(each.path.lstrip("."), each.reason, each.fix) for each in error.mistakes]
     return general

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from service.config.decoding import did_you_mean
 from service.config.record_maps import FieldPointer, FieldPointers
 from service.errors import ConfigError
+from service.events import EVENT_KIND
 from service.records import OWN_FIELDS, KnownRecords
 from service.secrets import SecretRef
 
@@ -171,6 +172,20 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
                 reason = f"{field} has no single place on this platform: {origins[whole]}"
                 return ConfigError(at, reason, "remove it, and use the value under raw. in rules")
         return ConfigError(at, "cannot be mapped on this platform", did_you_mean(field, [*self.places[kind], *own]))
+
+
+class NoPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
+    """Substitute for the account of a source without a platform. No account of waybill.yaml has this kind."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({EVENT_KIND})
+    has_envelope: ClassVar[bool] = False
+
+    def unlisted_fix(self, account: str, kind: str) -> str:  # noqa: ARG002 - nothing is listed
+        """Suggest a platform for the poll of a source without one."""
+        return "add platform: with the account to list the records of"
+
+
+NO_PLATFORM = NoPlatformConfig()
 
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:

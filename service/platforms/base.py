@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from service.events import Delivery, Fact, RecordRef
+from service.events import EVENT_KIND, Delivery, Fact, RecordRef
 from service.exchange import Exchange
-from service.records import Record
+from service.records import EventRecord, Record
 
 
 class CallContext(Struct, frozen=True):
@@ -160,6 +160,13 @@ class Platform(Protocol):
             Deferred: The account is throttled or its circuit is open.
         """
         ...
+
+
+def state_without_fetch(ref: RecordRef) -> FetchedRecord | None:
+    """Return the state of an event without a platform, which is nothing; None for a record that must be fetched."""
+    if ref.kind != EVENT_KIND:
+        return None
+    return FetchedRecord(EventRecord(id=ref.id), None, None, "", 0, "", 0.0)
 
 
 def is_hint(platforms: Mapping[str, Platform], ref: RecordRef) -> bool:

@@ -18,7 +18,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError
-from service.records import PERSONAL, Money, RecordTypes
+from service.records import PERSONAL, EventRecord, Money, RecordTypes
 from service.rules.delivery_fields import DELIVERY, header_of, payload_of
 from service.rules.limits import FIELD_CHARS_MAX
 from service.rules.masking import personal_path
@@ -42,6 +42,8 @@ ROOTS = {"raw": "raw.status", "event": "event.source", "previous": "previous.sta
 """The first names of paths that are not fields of the record, each with an example."""
 NOT_PREVIOUS = ("event.", "previous.", f"{DELIVERY}.")
 """Beginnings of the paths that have no previous state."""
+NOT_OF_EVENTS = frozenset({"raw", "previous", "event.record.platform"})
+"""First names and paths that rules about an event alone cannot use."""
 
 
 class Member(Struct, frozen=True):
@@ -96,6 +98,9 @@ def resolve(path: str, fields: FieldScope, at: str) -> Field:
 
 def _resolve_in_record(path: str, fields: FieldScope, at: str) -> Field:
     root, _, rest = path.partition(".")
+    if fields.record is EventRecord and (root in NOT_OF_EVENTS or path in NOT_OF_EVENTS):
+        reason = f"an event without a platform has no {path}"
+        raise ConfigError(at, reason, "use event.source, another field of event., or a field of delivery.")
     if root == "raw" and rest:
         return Field(
             path, "any", plain_reader(rest.split("."), attrgetter("raw")), rooted=True, personal=personal_path(path)

@@ -8,13 +8,13 @@ from service.errors import Deferred, PermanentError, TransientError
 from service.events import Event, RecordRef, trace_id
 from service.log import log_info
 from service.metrics.families import FETCH_SECONDS, FETCHES
-from service.platforms.base import CallContext, FetchedRecord, Platform
+from service.platforms.base import CallContext, FetchedRecord, Platform, state_without_fetch
 
 THROTTLED_KINDS = frozenset({"account_throttled", "circuit_open"})
 
 
 async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> FetchedRecord:
-    """Fetch the record of an event.
+    """Fetch the record of an event. An event without a platform has its state at once.
 
     Raises:
         TransientError: the connector failed, or `unknown_platform`: the account is not configured in this worker.
@@ -22,6 +22,8 @@ async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt:
         PermanentError: the connector failed.
         Deferred: a limit of the account is reached, or its circuit breaker is open.
     """
+    if (state := state_without_fetch(event.record)) is not None:
+        return state
     started = time.perf_counter()
     try:
         fetched = await _platform(platforms, event).fetch(event.record, _context(event))
