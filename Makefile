@@ -34,7 +34,7 @@ test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COV
 
 # The import and the seeds of pytest-randomly take 5 s of processor time. make test shuffles the tests.
 fast: $(VENV)/.installed-dev ## run the tests without the mark slow
-	$(BIN)/pytest -n $$(nproc) --dist worksteal -m 'not slow' -p no:randomly $(PYTEST_ARGS)
+	$(PYTEST) -m 'not slow' -p no:randomly $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed-dev ## compare with tuned arq, Celery and BullMQ
 	@$(MAKE) --no-print-directory $(VENV)/share/bench/.installed || echo "*** FastAPI + Celery could not be installed" >&2

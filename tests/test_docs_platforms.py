@@ -6,7 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from service.actions import load_actions
+from service.configuration import load_config
 from service.records import Address, Customer, Line, PurchaseOrder
+from service.rules import Rulebook, check_operations, write_document
+from tests.service.rules.rule_samples import rules_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLATFORMS = (DOCS / "platforms.md").read_text()
@@ -59,9 +63,13 @@ def test_error_table_lists_every_error_of_platform_calls() -> None:
 def test_examples_of_custom_platform_page_are_part_of_the_tested_file() -> None:
     example = (DOCS / "examples" / "woocommerce.yaml").read_text()
     lines = {line.split(" #")[0].strip() for line in example.splitlines()}
-    blocks = re.findall(r"```yaml\n(.*?)```", CUSTOM, re.DOTALL)
-    assert len(blocks) == 4
+    *blocks, rule = re.findall(r"```yaml\n(.*?)```", CUSTOM, re.DOTALL)
+    assert len(blocks) == 5
     assert [line for block in blocks for line in block.splitlines() if line.strip() not in lines] == []
+    config = load_config(DOCS / "examples" / "woocommerce.yaml", {"SHOP_SECRET": "a", "SHOP_WEBHOOK_SECRET": "b" * 24})
+    (read,) = rules_of(rule)
+    assert list(check_operations(config.platforms, read, "rule")) == []
+    Rulebook.load(write_document([read]), load_actions())
 
 
 def test_linked_files_exist() -> None:

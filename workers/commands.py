@@ -39,6 +39,7 @@ from workers.polling.changes import polls_of
 from workers.polling.poller import poll_all, shared_store
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
+from workers.processing.effect_policy import EffectPolicy, operations_of
 from workers.processing.exchanges import exchange_limits
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.recovery import run_recovery
@@ -241,7 +242,7 @@ async def open_dependencies(
             intake,
             stale_reads,
             throttles,
-            destinations.unordered(),
+            EffectPolicy(destinations.unordered(), operations_of(config.platforms)),
         )
 
 

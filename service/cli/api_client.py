@@ -18,6 +18,7 @@ from service.management.erasure import ErasureReport
 from service.management.event_filter import EventFilter
 from service.management.event_search import EventPage, MatchedPage
 from service.management.event_view import EventView
+from service.management.explanation import Explanation
 from service.management.live import LiveBatch
 from service.management.overview import InstallationOverview
 from service.management.platform_operations import ReadView, WriteView, Wrote
@@ -60,6 +61,10 @@ class AdminApiClient(AdminApiTransport):
         return await self._get(
             f"/{_collection(dead_only=dead_only)}/{segment_of(event_id)}", EventView, raw=raw or None
         )
+
+    async def explain_event(self, event_id: str, *, raw: bool) -> Explanation:
+        """Return the explanation of an event."""
+        return await self._get(f"/events/{segment_of(event_id)}/explanation", Explanation, raw=raw or None)
 
     async def replay_event(self, event_id: str, *, rerun_done: bool, dry_run: bool) -> EventChange:
         """Replay one event."""

@@ -125,7 +125,10 @@ async def _check_platform(platform: Platform, config: PlatformConfig, records: S
         return [probe]
     named = {ref.kind: ref for ref in records if ref.platform == platform.account}
     kinds = sorted(config.record_kinds() | named.keys())
-    return [probe, *[await _check_fields(platform, config, kind, named.get(kind)) for kind in kinds]]
+    fields = [await _check_fields(platform, config, kind, named.get(kind)) for kind in kinds]
+    names, command = ", ".join(config.declared_operations()), f"waybill platforms write {platform.account} NAME"
+    detail = f"{names}: not called, because they change data. To call one: {command}"
+    return [probe, *fields, *([Check(probe.part, "operations", "skipped", detail)] if names else [])]
 
 
 async def _check_fields(platform: Platform, config: PlatformConfig, kind: str, ref: RecordRef | None) -> Check:

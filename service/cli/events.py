@@ -1,41 +1,28 @@
 """`waybill events` and `waybill explain`."""
 
-import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
-import msgspec
 from msgspec import structs
 
 from service.cli.bulk import SUCCESSFUL_RESULTS, BulkOptions, bulk_options, print_results, run_bulk
 from service.cli.connection import EXIT_FAILED, AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.event_output import EVENTS, EventListRequest, list_events, print_curl, print_event
+from service.cli.explanation_output import NOT_EVALUATED, format_explanation
 from service.cli.filters import AFTER_OPTION, LIMIT_OPTION, STATE_OPTION, filter_options
 from service.cli.lists import ListOptions, list_options, print_list
 from service.cli.output import JSON, print_json, print_text
-from service.errors import Rejection
 from service.management.event_filter import EventFilter
-from service.management.event_view import EFFECT_STATES, EventView
 from service.management.replay import EventChange
-from service.rules.explain import explain as explained
-from service.rules.rulebook_document import Document
-from service.rules.stored_decisions import decisions_of
 
 OUTCOME_HELP = "Filter by outcome: matched, unmatched, unchanged, dead_lettered, …"
 RAW_OPTION = click.option("--raw", is_flag=True, help="Show bodies without redaction. Requires the role admin.")
 RERUN_OPTION = click.option("--rerun-done", is_flag=True, help="Rerun all effects, including those that are done.")
 
-EXPLAINED_FIELDS = (
-    "id", "state", "outcome", "error_kind", "waiting_for", "next_attempt_at", "differing_duplicates", "history",
-)  # fmt: skip
-RECEIVED = ("type", "change", "source", "record")
-"""Fields of the delivery. The history of an event contains them from the decision on."""
-
-MARK_COLOURS = {"+ ": "green", "- ": "bright_black", "? ": "yellow", "! ": "red"}
-LEGEND = "+ true or matched   - false or unmatched   ? unknown   ! error"
-LEDGER_LETTERS = {state: letter for letter, state in EFFECT_STATES.items()}
+MARK_COLOURS = {"+ ": "green", "- ": "bright_black", "? ": "yellow", "! ": "red", f"{NOT_EVALUATED} ": "bright_black"}
+LEGEND = f"+ true or matched   - false or unmatched   ? unknown   ! error   {NOT_EVALUATED} not evaluated"
 
 
 @click.group(
@@ -160,30 +147,14 @@ def print_and_exit(changes: Sequence[EventChange], *, as_json: bool) -> None:
 def explain(event_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Explain the decision on an event.
 
-    Shows the result of every rule with the values compared, each effect, and each attempt. Marks: + true or matched,
-    - false or unmatched, ? unknown, ! error.
+    Shows the result of every rule with the values compared, each effect, and each attempt with its request and answer.
+    Marks: + true or matched, - false or unmatched, ? unknown, ! error, · not evaluated.
     """
-    view, documents = run_with_client(connection, lambda client: _read(client, event_id, raw=raw))
-    shown = {name: getattr(view, name) for name in EXPLAINED_FIELDS}
+    explanation = run_with_client(connection, lambda client: client.explain_event(event_id, raw=raw))
     if as_json:
-        print_json(shown)
+        print_json(explanation)
         return
-    ledger = "".join(LEDGER_LETTERS[effect.state] for effect in view.effects)
-    received = {name: getattr(view, name) for name in RECEIVED} if view.source else None
-    behind = [effect.waiting_behind or "" for effect in view.effects]
-    differing = view.differing_duplicates and msgspec.to_builtins(view.differing_duplicates)
-    stored = shown | {"ledger": ledger, "received": received, "behind": behind, "differing_duplicates": differing}
-    for line in explained(stored, documents, datetime.now(UTC)):
+    for line in format_explanation(explanation, datetime.now(UTC)):
         print_text(line, colour=MARK_COLOURS.get(line.lstrip()[:2]))
     if sys.stdout.isatty():
         print_text(LEGEND, colour="bright_black")
-
-
-async def _read(client: AdminClient, event_id: str, *, raw: bool) -> tuple[EventView, Mapping[str, Document]]:
-    """Load the event and, as far as they are still stored, the rulebooks of its decisions by version."""
-    view = await client.get_event(event_id, raw=raw, dead_only=False)
-    documents: dict[str, Document] = {}
-    for version in {decided["rulebook"] for decided in decisions_of(view.history)}:
-        with contextlib.suppress(Rejection):
-            documents[version] = (await client.get_rulebook(version)).document
-    return view, documents

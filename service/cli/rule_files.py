@@ -25,6 +25,7 @@ from service.rules.rule_files import (
     RuleCheck,
     RuleFile,
     check_destinations,
+    check_operations,
     check_sources,
     find_rule_files,
     is_rule_test_file,
@@ -133,6 +134,7 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
     checks = [
         partial(check_sources, config.sources),
         partial(check_destinations, config.destinations),
+        partial(check_operations, config.platforms),
         _enum_check(partial(account_values, config)),
     ]
     return read_rule_files(

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, cast
 from msgspec import Meta, Struct
 
 from service.config.decoding import did_you_mean
+from service.config.operations import OperationConfig
 from service.config.record_maps import FieldPointer, FieldPointers
 from service.errors import ConfigError
 from service.events import EVENT_KIND
@@ -104,6 +105,10 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def expected_fields(self, kind: str) -> tuple[str, ...]:  # noqa: ARG002 - an override has fields
         """Return the fields of our record that a response should contain, wholes before their parts."""
         return ()
+
+    def declared_operations(self) -> Mapping[str, OperationConfig]:
+        """Return the operations that waybill.yaml declares for the account, by name."""
+        return {}
 
     def map_path(self, kind: str) -> str:
         """Return the path below the account where the pointers of a kind of record are corrected."""

@@ -35,8 +35,8 @@ from service.open_files import watch_open_files
 from service.settings import Settings
 
 START_POLL_SECONDS = 0.01
-TICKS_PER_TIMEOUT_CHECK = 10
-"""uvicorn ticks ten times a second."""
+TICK_SECONDS = 1.0
+"""Interval of the `Date` header and of the check for expired connections."""
 
 ADMIN_REQUEST_SECONDS_MAX = 120.0
 """Timeout of bodies and responses on the admin port, both of which may be large. The commands use the same timeout."""
@@ -66,6 +66,7 @@ class Listener(uvicorn.Server):
         # Twice the body timeout, so that the handler answers a slow delivery first.
         self._idle_timeouts = IdleTimeouts(limits or ConnectionTimeouts(seconds, 2 * seconds, seconds))
         self._serving: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -89,17 +90,19 @@ class Listener(uvicorn.Server):
 
     async def stop(self) -> None:
         """Stop accepting connections, finish requests in progress within the shutdown timeout, and return."""
-        self.should_exit = True
+        self._stopping.set()
         if self._serving is not None:
             await self._serving
 
-    async def on_tick(self, counter: int) -> bool:
-        """Close expired connections once a second, in addition to uvicorn's own tick."""
-        if counter % TICKS_PER_TIMEOUT_CHECK == 0:
+    async def main_loop(self) -> None:
+        """Tick until `stop` is called. uvicorn ticks ten times a second, and notices a stop at the next tick."""
+        while not self._stopping.is_set():
+            await self.on_tick(0)
             self._idle_timeouts.close_expired(
                 cast("list[LimitedConnection]", list(self.server_state.connections)), time.monotonic()
             )
-        return await super().on_tick(counter)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
 
 
 async def run(

@@ -1,4 +1,7 @@
-"""Explanation of a stored decision: every rule as a tree, with the result and the value seen of each node."""
+"""Explanation of an event: decisions with every rule as a tree, effects, attempts with their exchanges, and the wait.
+
+The admin API, `waybill explain` and the console show this explanation.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,14 +9,17 @@ from typing import Any
 from msgspec import Struct
 
 from service.errors import ConfigError, Rejection
+from service.management.differences import DifferingDuplicates
 from service.management.event_filter import format_timestamp
-from service.management.event_view import EventView, locate_event
+from service.management.event_search import EventOperations
+from service.management.event_view import EffectView, EventView
 from service.management.rulebook import RulebookOperations
 from service.rules import Rule
 from service.rules.condition_nodes import ROOT, ConditionNode, list_nodes
+from service.rules.condition_text import evidence_of, format_condition, node_id_of
 from service.rules.evidence import EvidenceItem
-from service.rules.explain import evidence_of, format_condition, node_id_of
-from service.rules.stored_decisions import RULE_EVALUATION, decisions_of
+from service.rules.rulebook_document import Document
+from service.rules.stored_decisions import decisions_of
 from service.rules.trace import Truth
 
 BRANCHES = {"all": "all of", "any": "any of", "not": "not"}
@@ -26,8 +32,8 @@ _RESULTS: Mapping[str, Truth] = {"matched": True, "unmatched": False}
 class ExplainedNode(Struct, frozen=True, kw_only=True):
     """Node of a condition. `evaluated` is False if another node settled the result first.
 
-    `actual` is the value seen, `against` the right operand if it is not a literal. `element` is the index of the list
-    element, None outside of lists.
+    `actual` is the value seen, `against` the right operand if it is not a literal. `elements` are the indexes of the
+    list elements, outermost list first. Values are shown if `has_value` is True.
     """
 
     depth: int
@@ -36,110 +42,174 @@ class ExplainedNode(Struct, frozen=True, kw_only=True):
     evaluated: bool
     actual: Any = None
     against: Any = None
-    element: int | None = None
+    elements: Sequence[int] = ()
     has_value: bool = False
 
 
 class ExplainedRule(Struct, frozen=True, kw_only=True):
-    """Result of a rule, with its nodes. Without the stored rulebook the nodes are the stored comparisons alone."""
+    """Result of a rule, with its nodes and effects.
+
+    Without the stored rulebook the nodes are the stored comparisons alone.
+    """
 
     rule_id: str
     name: str | None
     result: str
     reason: str | None
     nodes: Sequence[ExplainedNode]
-    actions: Sequence[str]
+    effects: Sequence[EffectView]
 
 
-class Explanation(Struct, frozen=True, kw_only=True):
-    """Explanation of a decision, with the results of failed rules that replays evaluated again.
+class ExplainedDecision(Struct, frozen=True, kw_only=True):
+    """Decision by a rulebook version. `complete` is False if that version is no longer stored.
 
-    `complete` is False if a rulebook version is no longer stored.
+    `digest` identifies the evaluated state of the record, `gone` is True for a deleted record, `stale` for a state
+    older than the event.
     """
 
-    event_id: str
     at: str
+    attempt: int
     rulebook: str
+    complete: bool
     digest: str
     previous_digest: str
     version: str | None
     gone: bool
     stale: bool
-    complete: bool
     rules: Sequence[ExplainedRule]
 
 
-class ExplanationOperations(RulebookOperations):
-    """Explanations of decisions."""
+class ExplainedAttempt(Struct, frozen=True, kw_only=True):
+    """Ended attempt of an event, or of one of its effects if `rule_id` and `action_id` are set.
 
-    async def explain_event(self, event_id: str) -> Explanation | None:
-        """Return the explanation of the decision on an event; None before the decision.
+    `exchange` has the request and the response. `answer` is the result of an action without an exchange.
+    """
+
+    at: str
+    attempt: int
+    outcome: str
+    duration_ms: float
+    rule_id: str | None
+    action_id: str | None
+    error_kind: str | None
+    error: str | None
+    answer: Any
+    exchange: Mapping[str, Any] | None
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Explanation of an event. The other fields are those of the event.
+
+    `decisions` is empty before the decision. A replay of failed rules adds a decision on these rules. `attempts` are
+    in their order.
+    """
+
+    id: str
+    state: str
+    outcome: str | None
+    error_kind: str | None
+    reason: str | None
+    source: str
+    type: str
+    change: str
+    record: str
+    received_at: str | None
+    running: str | None
+    waiting_for: str | None
+    next_attempt_at: str | None
+    differing_duplicates: DifferingDuplicates | None
+    decisions: Sequence[ExplainedDecision]
+    attempts: Sequence[ExplainedAttempt]
+
+
+COPIED = Explanation.__struct_fields__[:-2]
+"""Fields of the event."""
+
+
+class ExplanationOperations(EventOperations, RulebookOperations):
+    """Explanations of events."""
+
+    async def explain_event(self, event_id: str, *, raw: bool) -> Explanation:
+        """Return the explanation of an event.
 
         Raises:
-            Rejection: 404 `not_found`.
+            Rejection: 403 `permission_denied`: `raw` without the role admin; 404 `not_found`.
             StoreUnavailable: A store does not answer.
         """
-        _, shown = await locate_event(self.stores, event_id)
-        return await self.explain_history(shown["id"], shown["history"])
+        return await self.explain_view(await self.get_event(event_id, raw=raw))
 
-    async def explain_view(self, view: EventView) -> Explanation | None:
-        """Return the explanation of the decision in the view of an event."""
-        return await self.explain_history(view.id, view.history)
-
-    async def explain_history(self, event_id: str, history: Sequence[Mapping[str, Any]]) -> Explanation | None:
-        """Return the explanation of the decision in a history; None before the decision.
+    async def explain_view(self, view: EventView) -> Explanation:
+        """Return the explanation of an event from its view.
 
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        decisions = list(decisions_of(history))
-        if not decisions:
-            return None
-        explained: dict[str, ExplainedRule] = {}
-        complete = True
-        for entry in decisions:
-            rules = await self._rules_of(entry["rulebook"])
-            complete = complete and rules is not None
-            for verdict in entry["verdicts"]:
-                explained[verdict["rule_id"]] = _explain_rule(verdict, (rules or {}).get(verdict["rule_id"]), entry)
-        decided = decisions[0]
-        return Explanation(
-            event_id=event_id,
-            at=format_timestamp(decided["at_ms"]),
-            rulebook=decided["rulebook"],
-            digest=decided["digest"],
-            previous_digest=decided["previous_digest"],
-            version=decided.get("version"),
-            gone=decided["gone"],
-            stale=decided.get("stale", False),
-            complete=complete,
-            rules=list(explained.values()),
-        )
+        versions = {decided["rulebook"] for decided in decisions_of(view.history)}
+        documents = {version: await self._document_of(version) for version in versions}
+        return build_explanation(view, documents)
 
-    async def _rules_of(self, version: str) -> Mapping[str, Rule] | None:
-        """Return the rules of a stored rulebook by id; None if it is no longer stored."""
+    async def _document_of(self, version: str) -> Document | None:
         try:
-            return {rule.id: rule for rule in (await self.get_rulebook(version)).document.rules}
+            return (await self.get_rulebook(version)).document
         except (Rejection, ConfigError):
             return None
 
 
-def _explain_rule(verdict: Mapping[str, Any], rule: Rule | None, decided: Mapping[str, Any]) -> ExplainedRule:
+def build_explanation(view: EventView, documents: Mapping[str, Document | None]) -> Explanation:
+    """Build the explanation of an event. `documents` are the stored rulebooks of its decisions by version."""
+    effects = list(view.effects)
+    decisions: list[ExplainedDecision] = []
+    for decided in decisions_of(view.history):
+        number = len(decided["effects"])
+        decisions.append(_explain_decision(decided, documents.get(decided["rulebook"]), effects[:number]))
+        effects = effects[number:]
+    attempts = [_explain_attempt(entry) for entry in view.history if entry["entry"] in {"effect", "attempt"}]
+    copied = {name: getattr(view, name) for name in COPIED}
+    return Explanation(**copied, decisions=decisions, attempts=attempts)
+
+
+def _explain_decision(
+    decided: Mapping[str, Any], document: Document | None, effects: Sequence[EffectView]
+) -> ExplainedDecision:
+    rules = {rule.id: rule for rule in document.rules} if document else {}
+    return ExplainedDecision(
+        at=format_timestamp(decided["at_ms"]),
+        attempt=decided["attempt"],
+        rulebook=decided["rulebook"],
+        complete=document is not None,
+        digest=decided["digest"],
+        previous_digest=decided["previous_digest"],
+        version=decided.get("version"),
+        gone=decided["gone"],
+        stale=decided.get("stale", False),
+        rules=[_explain_rule(verdict, rules.get(verdict["rule_id"]), effects) for verdict in decided["verdicts"]],
+    )
+
+
+def _explain_attempt(entry: Mapping[str, Any]) -> ExplainedAttempt:
+    optional: dict[str, Any] = {
+        name: entry.get(name) for name in ("rule_id", "action_id", "error_kind", "error", "answer", "exchange")
+    }
+    return ExplainedAttempt(
+        at=format_timestamp(entry["at_ms"]),
+        attempt=entry["attempt"],
+        outcome=entry["outcome"],
+        duration_ms=entry["duration_ms"],
+        **optional,
+    )
+
+
+def _explain_rule(verdict: Mapping[str, Any], rule: Rule | None, effects: Sequence[EffectView]) -> ExplainedRule:
     items = evidence_of(verdict)
     nodes = list_nodes(rule.when) if rule else ()
     tree = list(_explain_nodes(nodes, items, verdict["result"])) if nodes else [_bare(item) for item in items]
-    effects = (
-        effect
-        for effect in decided["effects"]
-        if effect["rule_id"] == verdict["rule_id"] and effect["action_type"] != RULE_EVALUATION
-    )
     return ExplainedRule(
         rule_id=verdict["rule_id"],
         name=rule.name if rule else None,
         result=verdict["result"],
         reason=verdict.get("reason"),
         nodes=tree,
-        actions=[effect["action_id"] for effect in effects],
+        effects=[effect for effect in effects if effect.rule_id == verdict["rule_id"]],
     )
 
 
@@ -174,7 +244,7 @@ def _seen(item: EvidenceItem, text: str, depth: int) -> ExplainedNode:
         evaluated=True,
         actual=item.actual,
         against=item.against,
-        element=item.elements[-1] if item.elements else None,
+        elements=item.elements,
         has_value=True,
     )
 

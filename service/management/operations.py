@@ -6,7 +6,6 @@ from service.management.dead_letter_groups import DeadLetterGroupOperations
 from service.management.destinations import DestinationOperations
 from service.management.dry_run import DryRunOperations
 from service.management.erasure import ErasureReport
-from service.management.event_search import EventOperations
 from service.management.explanation import ExplanationOperations
 from service.management.live import LiveOperations
 from service.management.overview import OverviewOperations
@@ -18,7 +17,6 @@ from service.management.status import StatusOperations
 
 
 class AdminOperations(
-    EventOperations,
     ReplayOperations,
     QuarantineOperations,
     DryRunOperations,

@@ -6,13 +6,14 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from service.config import PlatformConfig
 from service.errors import PermanentError, Rejection, TransientError
 from service.events import JsonValue
 from service.management.audit_log import Actor, log_admin_change, to_completion
 from service.management.event_view import Visibility, visibility_of
 from service.management.installation import InstallationOperations
 from service.platforms.api.operations import WriteResult
-from service.platforms.registry import PLATFORMS, READS, WRITES
+from service.platforms.registry import READS, kind_of, writes_of
 from service.redaction import redact_response
 
 T = TypeVar("T")
@@ -58,7 +59,10 @@ class PlatformOperations(InstallationOperations):
 
     async def list_reads(self, account: str) -> Sequence[ReadView]:
         """List the read operations of an account."""
-        return [ReadView(name, read.required, read.optional) for name, read in READS[self._kind(account)].items()]
+        return [
+            ReadView(name, read.required, read.optional)
+            for name, read in READS[kind_of(self._config(account)).name].items()
+        ]
 
     async def read_platform(
         self, account: str, operation: str, arguments: Mapping[str, str], *, raw: bool
@@ -71,7 +75,7 @@ class PlatformOperations(InstallationOperations):
             TransientError, PermanentError, Deferred: The platform did not return the item.
         """
         visibility = visibility_of(self.actor, raw=raw)
-        read = _operation(READS[self._kind(account)], account, operation, "read")
+        read = _operation(READS[kind_of(self._config(account)).name], account, operation, "read")
         answer = await _run(read.run(self.installation.platforms()[account], arguments))
         if answer is None:
             given = " ".join(f"{name}={value[:64]}" for name, value in arguments.items())
@@ -82,8 +86,8 @@ class PlatformOperations(InstallationOperations):
 
     async def list_writes(self, account: str) -> Sequence[WriteView]:
         """List the write operations of an account."""
-        writes = WRITES[self._kind(account)]
-        return [WriteView(name, write.ids, write.body is not None) for name, write in writes.items()]
+        writes = writes_of(self._config(account)).items()
+        return [WriteView(name, write.ids, write.body is not None) for name, write in writes]
 
     async def write_platform(
         self, account: str, operation: str, ids: Mapping[str, str], body: bytes | None, *, raw: bool
@@ -97,7 +101,7 @@ class PlatformOperations(InstallationOperations):
             PermanentError, Deferred: The platform did not make the change.
         """
         visibility = visibility_of(self.actor, raw=raw)
-        write = _operation(WRITES[self._kind(account)], account, operation, "write")
+        write = _operation(writes_of(self._config(account)), account, operation, "write")
         change = write.run(self.installation.platforms()[account], ids, body)
         written = await _write(change, self.actor, ":".join((account, operation, *ids.values())))
         response = self._visible(written.data, account, operation, visibility)
@@ -105,15 +109,15 @@ class PlatformOperations(InstallationOperations):
 
     def _visible(self, answer: object, account: str, operation: str, visibility: Visibility) -> JsonValue:
         plain = msgspec.json.decode(_encode(answer))
-        shown = PLATFORMS[self._kind(account)].shown_names_of(operation)
+        shown = kind_of(self._config(account)).shown_names_of(operation)
         return plain if visibility == "raw" else redact_response(plain, shown)
 
-    def _kind(self, account: str) -> str:
+    def _config(self, account: str) -> PlatformConfig:
         configs = self.installation.config().platforms
         if account not in configs:
             known = ", ".join(configs) or "none is configured"
             raise Rejection(404, "not_found", f"Platform account {account[:64]} not found. Use one of: {known}.")
-        return str(configs[account].__struct_config__.tag)
+        return configs[account]
 
 
 def _operation(operations: Mapping[str, T], account: str, name: str, verb: str) -> T:

@@ -16,13 +16,14 @@ from service.records import EventRecord, Record
 class CallContext(Struct, frozen=True):
     """Event that a call belongs to: sent as `traceparent` and, where the platform supports it, as correlation id.
 
-    The call of an effect fills `exchange`.
+    The call of an effect fills `exchange`. `idempotency_key` is sent by operations that are declared as keyed.
     """
 
     event_id: str
     traceparent: str | None = None
     correlation_id: str | None = None
     exchange: Exchange | None = None
+    idempotency_key: str | None = None
 
 
 class FetchedRecord(Struct, frozen=True):

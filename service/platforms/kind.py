@@ -10,6 +10,7 @@ from service.http_client import HttpClient
 from service.platforms.api.coercion import JsonObject
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
+from service.platforms.writes import WriteOperation
 from service.records import RECORDS, Record, RecordTypes, Timestamp
 from service.secrets import SecretRef
 from service.throttles.throttle import NO_THROTTLE, Throttle
@@ -77,6 +78,7 @@ class PlatformKind(Struct, frozen=True):
         readers: Functions that read a recorded answer, by kind of record.
         sample_event: The event type of a sample delivery; empty if the platform has no envelope of its own.
         sample_delivery: Builds the body of a sample delivery; None if the platform has no envelope of its own.
+        configured_writes: Returns the writes that the configuration of an account declares.
         shown_names: Names that output does not redact, by the noun of an operation, as `redact_response` takes them.
     """
 
@@ -86,6 +88,7 @@ class PlatformKind(Struct, frozen=True):
     readers: Mapping[str, AnswerReader] = {}
     sample_event: str = ""
     sample_delivery: Callable[[SampleRequest, Any], dict[str, Any]] | None = None
+    configured_writes: Callable[[Any], Mapping[str, WriteOperation]] = lambda _config: {}
     shown_names: Mapping[str, frozenset[str]] = {}
 
     def shown_names_of(self, operation: str) -> frozenset[str]:

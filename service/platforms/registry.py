@@ -39,6 +39,19 @@ def kind_of(config: PlatformConfig) -> PlatformKind:
     return PLATFORMS[str(config.__struct_config__.tag)]
 
 
+def writes_of(config: PlatformConfig) -> Mapping[str, WriteOperation]:
+    """Return the writes of an account: those of its kind, and those that its configuration declares.
+
+    Args:
+        config: The configuration of the account.
+
+    Returns:
+        The writes by the names of their operations.
+    """
+    kind = kind_of(config)
+    return {**WRITES[kind.name], **kind.configured_writes(config)}
+
+
 def build_platforms(
     configs: Mapping[str, PlatformConfig],
     environ: Mapping[str, str],

@@ -4,7 +4,14 @@ All modules are pure, except `rule_files`, which reads files, and `publishing`, 
 """
 
 from service.rules.evidence import Evidence
-from service.rules.rule_files import RuleFile, check_destinations, check_sources, find_rule_files, read_rule_files
+from service.rules.rule_files import (
+    RuleFile,
+    check_destinations,
+    check_operations,
+    check_sources,
+    find_rule_files,
+    read_rule_files,
+)
 from service.rules.rulebook import Evaluation, PlannedEffect, Rulebook, RuleResult
 from service.rules.rulebook_document import document_version, parse_document, write_document
 from service.rules.scope import Subject
@@ -24,6 +31,7 @@ __all__ = [
     "Subject",
     "Trace",
     "check_destinations",
+    "check_operations",
     "check_sources",
     "document_version",
     "find_rule_files",

@@ -15,6 +15,7 @@ from service.actions import Action
 from service.config.decoding import decode_config, valid_parts
 from service.config.destinations import DestinationConfig
 from service.config.locations import locate
+from service.config.platforms import PlatformConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.mistakes import Mistakes, is_consequence
@@ -193,6 +194,29 @@ def check_destinations(configs: Mapping[str, DestinationConfig], rule: Rule, at:
         if action.get("latest_only") and not configs[name].ordered:
             fix = f"remove latest_only, or ordered: false of {name}"
             yield ConfigError(f"{at}.actions[{position}].latest_only", f"needs an order, and {name} has none", fix)
+
+
+def check_operations(configs: Mapping[str, PlatformConfig], rule: Rule, at: str) -> Iterator[ConfigError]:
+    """Yield the operations of a rule that its account does not declare, and values that do not fit them."""
+    for position, action in enumerate(rule.actions):
+        name, account, values = action.get("operation"), action.get("account"), action.get("values", {})
+        if action.get("do") != "platform" or not isinstance(name, str) or not isinstance(values, dict):
+            continue
+        path = f"{at}.actions[{position}]"
+        if account is not None and account not in configs:
+            fix = f"use one of {_listed(configs)}"
+            yield ConfigError(f"{path}.account", f"no platform account {str(account)[:64]!r} in waybill.yaml", fix)
+            continue
+        accounts = {account: configs[account]} if account is not None else configs
+        declared = [each.declared_operations() for each in accounts.values()]
+        if not any(name in each for each in declared):
+            known = {key for each in declared for key in each}
+            fix = f"add it to operations: of the account, or use one of {_listed(known)}"
+            yield ConfigError(f"{path}.operation", f"no operation {name[:64]!r} in waybill.yaml", fix)
+        for operations in declared:
+            mistake = operations[name].check_values(cast("dict[str, Any]", values)) if name in operations else ""
+            if mistake:
+                yield ConfigError(f"{path}.values", mistake, "give exactly one value for each parameter")
 
 
 def _listed(names: Iterable[str]) -> str:

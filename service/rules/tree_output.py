@@ -41,10 +41,10 @@ def format_value(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def format_effect(action: str, do: str, inputs: Mapping[str, Any]) -> str:
-    """Format one effect in a line of limited length."""
-    values = msgspec.json.encode(inputs).decode()
-    return f"{do} ({action}) {values[:EFFECT_CHARS_MAX]}{'…' if len(values) > EFFECT_CHARS_MAX else ''}"
+def format_effect(action: str, do: str, inputs: Mapping[str, Any] | None) -> str:
+    """Format one effect in a line of limited length; None for inputs that the role does not see."""
+    values = "" if inputs is None else msgspec.json.encode(inputs).decode()
+    return f"{do} ({action}) {values[:EFFECT_CHARS_MAX]}{'…' if len(values) > EFFECT_CHARS_MAX else ''}".rstrip()
 
 
 def _order(step: Step) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ import msgspec
 from service.mock.catalog import Catalog
 from service.mock.http import Reply, Request, json_reply, plain_reply
 from service.sandbox.chat import check_slack, check_teams
+from service.sandbox.custom_platform import check_custom_platform
 from service.sandbox.faults import Fault, Faults
 from service.sandbox.sink import Sink
 
@@ -17,6 +18,7 @@ TARGETS: Mapping[str, Callable[[Request], Reply | None]] = {
     "sink": lambda _request: None,
     "slack": check_slack,
     "teams": check_teams,
+    "platform": check_custom_platform,
 }
 """Answers of the targets of actions, by their path below the root; None is the answer of the sink."""
 
@@ -42,7 +44,7 @@ class Control:
                     return self._answer_record(request, platform, kind, record_id)
                 case ("changed", record_id):
                     return self._mark_changed(request, record_id)
-                case ("sink" | "slack" | "teams" as target, *path):
+                case (target, *path) if target in TARGETS:
                     return self._answer_target(request, target) if path else self._answer_sink(request)
                 case _:
                     return plain_reply(HTTPStatus.NOT_FOUND)

@@ -36,6 +36,7 @@ from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
+from workers.processing.effect_policy import EffectPolicy
 from workers.processing.exchanges import exchange_limits
 from workers.processing.process import finish_effects, process_lane
 from workers.processing.stale_reads import StaleReadPolicy
@@ -83,7 +84,7 @@ class WorkerHarness:
         }
         resources = cast("dict[str, Any]", self.dependencies.effects.resources)
         resources["destinations"] = made = Destinations(types, msgspec.structs.replace(self._setup, environ=environ))
-        self.dependencies = msgspec.structs.replace(self.dependencies, unordered=made.unordered())
+        self.dependencies = msgspec.structs.replace(self.dependencies, policy=EffectPolicy(made.unordered()))
 
     async def publish(self, rules: str) -> str:
         """Publish rules. `SINK` is replaced with the URL of the sandbox's sink."""

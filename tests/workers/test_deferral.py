@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.cli.explanation_output import format_explanation
 from service.management.event_view import EventView, view_event
-from service.rules.explain import explain
+from service.management.explanation import build_explanation
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from tests.waiting import PATIENCE_SECONDS
@@ -84,7 +85,7 @@ async def test_deferred_event_has_a_reason_and_a_time_until_it_ends(
     assert seen.waiting_for == reason
     assert seen.next_attempt_at is not None
     assert datetime.fromisoformat(seen.next_attempt_at).tzinfo is not None
-    lines = list(explain(stored | {"next_attempt_at": seen.next_attempt_at}, {}, datetime.now(UTC)))
+    lines = list(format_explanation(build_explanation(seen, {}), datetime.now(UTC)))
     waiting = f"  waiting: {reason.replace('_', ' ')}; next attempt {seen.next_attempt_at} ("
     assert any(line.startswith(waiting) for line in lines)
     await working

@@ -1,16 +1,18 @@
 """Explanation of stored decisions: evidence of each rule, formatted as a tree."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 
-from service.management.exchange_view import complete_exchanges
+from service.cli.explanation_output import format_explanation
+from service.management.event_view import view_event
+from service.management.explanation import build_explanation
 from service.rules import Evidence, Trace, parse_document
 from service.rules.evidence import read_evidence
-from service.rules.explain import explain
+from service.rules.rulebook_document import Document
 from service.settings import Settings
 from service.store.management.replay import Replay, plan_replay
 from tests.service.rules.rule_samples import NOW, book, customer, line, order, subject
@@ -47,20 +49,26 @@ def evidence_of(rules: str, *records: Any) -> dict[str, Any]:
     return {rule: msgspec.json.decode(bytes(text)) for rule, text in evidence.by_rule().items()}
 
 
+async def explain(harness: WorkerHarness, event_id: str, documents: Mapping[str, Document] = {}) -> list[str]:
+    """Return the lines of an explanation, with the rulebooks that are still stored."""
+    view = view_event("main", await harness.stored_event(event_id), 0, "raw")
+    return list(format_explanation(build_explanation(view, documents), datetime.now(UTC)))
+
+
 async def test_explain_formats_a_decision_as_a_tree_with_compared_values(harness: WorkerHarness) -> None:
     version = await harness.publish(RULES)
     event_id = await harness.send()
     await harness.run_worker()
     document = parse_document(await harness.store.rulebook.document(version) or b"")
-    stored = await harness.stored_event(event_id)
-    shown = stored | {"history": complete_exchanges(stored["history"])}
-    output = list(explain(shown, {version: document}, datetime.now(UTC)))
+    output = await explain(harness, event_id, {version: document})
     assert output[0] == f"event {event_id}: ended, matched"
     assert output[1] == "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
     assert output[2].endswith(f"by rulebook {version}")
     tree = "\n".join(output[3:])
-    assert "- first unmatched\n    - status = nowhere: was received" in tree
-    assert "+ second matched\n    + quantity_received < quantity_ordered at element 0: was " in tree
+    assert "- first unmatched\n    - all of\n      · reference exists\n      - status = nowhere: was received" in tree
+    assert (
+        "+ second matched\n    + any_of lines\n      + quantity_received < quantity_ordered at element 0: was " in tree
+    )
     assert '    done: http (claim) {"method":"POST"' in tree
     assert "? third unknown: raw.nothing is missing, at when\n    ? raw.nothing = 1: was (missing)" in tree
     assert "\n+ fourth matched\n" in tree
@@ -71,10 +79,11 @@ async def test_explain_formats_a_decision_as_a_tree_with_compared_values(harness
 async def test_explain_works_without_rulebook_or_decision(harness: WorkerHarness) -> None:
     await harness.publish(RULES)
     event_id = await harness.send()
-    output = list(explain(await harness.stored_event(event_id), {}, datetime.now(UTC)))
-    assert output == [f"event {event_id}: queued", "  not decided"]
+    received = "  purchase_order.updated (updated) from shop about pack:purchase_order:po-1"
+    assert await explain(harness, event_id) == [f"event {event_id}: queued", received, "  not decided"]
     await harness.run_worker()
-    output = list(explain(await harness.stored_event(event_id), {}, datetime.now(UTC)))
+    output = await explain(harness, event_id)
+    assert "  this rulebook is no longer stored; only the stored comparisons are shown" in output
     assert any("all[1]: was received" in line for line in output)
 
 
@@ -136,7 +145,10 @@ async def test_explain_shows_both_decisions_of_a_failed_rule(harness: WorkerHarn
     assert isinstance(planned, Replay)
     await harness.store.replays.replay([planned])
     await harness.run_worker()
-    tree = "\n".join(explain(await harness.stored_event(event_id), {}, datetime.now(UTC)))
+    documents = {
+        version: parse_document(await harness.store.rulebook.document(version) or b"") for version in (first, second)
+    }
+    tree = "\n".join(await explain(harness, event_id, documents))
     assert f"by rulebook {first}\n! odd error: raw.nothing is missing, at when\n" in tree
     assert "\n    done: evaluation of the rule" in tree
     assert f"by rulebook {second}\n+ odd matched\n" in tree

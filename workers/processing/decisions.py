@@ -1,7 +1,6 @@
 """Decisions: evaluate the rules on an event and its fetched record, and build the entry to store. Pure."""
 
 import time
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +10,11 @@ from msgspec import UNSET, Struct, structs
 from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
 from service.records import Record
-from service.rules import Evaluation, Evidence, PlannedEffect, Rulebook, Subject
+from service.rules import Evaluation, Evidence, Rulebook, Subject
 from service.rules.stored_decisions import RULE_EVALUATION
 from service.settings import Settings
 from service.store import IngestRequest, LastState
+from workers.processing.effect_policy import NO_POLICY, EffectPolicy
 from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -41,12 +41,12 @@ def decide(
     attempt: int,
     *,
     stale: bool,
-    unordered: Collection[str] = (),
+    policy: EffectPolicy = NO_POLICY,
 ) -> Decision:
     """Evaluate the rules on the fetched state, or return `unchanged` if this change was decided on this state before.
 
     For a deleted record, the rules see its id and its last known state under `previous`. `stale` marks a decision on a
-    stale read. `unordered` are the names of destinations whose effects have no order.
+    stale read. `policy` changes the planned effects.
     """
     # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
@@ -56,7 +56,7 @@ def decide(
     subject = Subject(event, record, fetched.raw, _previous(last))
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence)
-    verdicts, effects = _stored_results(evaluation, evidence, unordered)
+    verdicts, effects = _stored_results(evaluation, evidence, policy)
     matched = failed = 0
     for verdict in verdicts:
         matched += verdict.result == "matched"
@@ -89,7 +89,7 @@ def decide_failed_rules(
     decided: DecisionEntry,
     attempt: int,
     *,
-    unordered: Collection[str] = (),
+    policy: EffectPolicy = NO_POLICY,
 ) -> DecisionEntry:
     """Evaluate the failed rules of a decision again, on the fetched state and the previous state of the decision.
 
@@ -101,7 +101,7 @@ def decide_failed_rules(
     subject = Subject(event, record, fetched.raw, _decode(decided.previous) if decided.previous else None)
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence, only=failed)
-    verdicts, effects = _stored_results(evaluation, evidence, unordered)
+    verdicts, effects = _stored_results(evaluation, evidence, policy)
     removed = failed - {verdict.rule_id for verdict in verdicts}
     reason = "the rulebook has no such rule for the event any more"
     verdicts += [StoredRuleResult(rule_id, "unmatched", reason) for rule_id in sorted(removed)]
@@ -114,7 +114,7 @@ def decide_failed_rules(
 
 
 def _stored_results(
-    evaluation: Evaluation, evidence: Evidence, unordered: Collection[str]
+    evaluation: Evaluation, evidence: Evidence, policy: EffectPolicy
 ) -> tuple[list[StoredRuleResult], list[StoredEffect]]:
     """Return the results and the effects to store. A failed rule has one effect, which stands for its evaluation."""
     evidence_by_rule = evidence.by_rule()
@@ -122,27 +122,13 @@ def _stored_results(
         StoredRuleResult(verdict.rule_id, verdict.result, verdict.reason, evidence_by_rule.get(verdict.rule_id, UNSET))
         for verdict in evaluation.verdicts
     ]
-    effects = [_stored_effect(effect, unordered) for effect in evaluation.effects]
+    effects = list(map(policy.apply, evaluation.effects))
     effects += [
         StoredEffect(verdict.rule_id, "evaluate", RULE_EVALUATION, "idempotent", {}, ordered=False)
         for verdict in evaluation.verdicts
         if verdict.result == "error"
     ]
     return verdicts, effects
-
-
-def _stored_effect(effect: PlannedEffect, unordered: Collection[str]) -> StoredEffect:
-    destination = effect.inputs.get("destination")
-    is_ordered = effect.ordered and not (isinstance(destination, str) and destination in unordered)
-    return StoredEffect(
-        effect.rule_id,
-        effect.action_id,
-        effect.action_type,
-        effect.repeat,
-        effect.inputs,
-        is_ordered,
-        effect.latest_only and is_ordered,
-    )
 
 
 def _previous(last: LastState) -> dict[str, Any] | None:

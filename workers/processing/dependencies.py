@@ -9,6 +9,7 @@ from service.settings import Settings
 from service.store import Shards, Store
 from service.throttles.throttles import SharedThrottles
 from workers.processing.action_calls import EffectDependencies
+from workers.processing.effect_policy import NO_POLICY, EffectPolicy
 from workers.processing.stale_reads import StaleReadPolicy
 from workers.rulebook_watcher import RulebookWatcher
 
@@ -25,5 +26,5 @@ class WorkerDependencies(Struct, frozen=True):
     """Receives derived events: with several shards, each event goes to the shard of its record."""
     stale_reads: StaleReadPolicy
     throttles: SharedThrottles
-    unordered: frozenset[str] = frozenset()
-    """Names of the destinations whose effects have no order."""
+    policy: EffectPolicy = NO_POLICY
+    """Changes the planned effects of a decision."""

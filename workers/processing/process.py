@@ -157,10 +157,10 @@ class LaneRun:
         if stale and stale.kind == "before_last_state":
             # Rules would see a transition back that never happened.
             return await attempt.finish("stale", stale.error(last))
-        unordered = self._dependencies.unordered
+        policy = self._dependencies.policy
         event = self._with_payload(event, attempt.head)
         evaluate = partial(
-            decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, unordered=unordered
+            decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, policy=policy
         )
         body_bytes = fetched.body_bytes + len(event.body)
         decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, body_bytes)
@@ -184,7 +184,7 @@ class LaneRun:
             fetched=fetched,
             decided=decided,
             attempt=attempt.head.attempts,
-            unordered=self._dependencies.unordered,
+            policy=self._dependencies.policy,
         )
         entry = await self._evaluate(evaluate, event, fetched.body_bytes + len(event.body))
         return await attempt.decide_again(decided, entry, event)

@@ -2,8 +2,10 @@
 
 from service.errors import Deferred, TransientError
 
-NOT_SENT_KINDS = frozenset({"connect", "tls", "unknown_action", "unknown_destination", "unknown_platform"})
-"""Errors before the request is sent: no connection, a failed TLS handshake, no action, no destination, no account."""
+NOT_SENT_KINDS = frozenset(
+    {"connect", "tls", "unknown_action", "unknown_destination", "unknown_operation", "unknown_platform"}
+)
+"""Errors before the request is sent: no connection, a failed TLS handshake, or a part that is not configured here."""
 NOT_PERFORMED_STATUSES = frozenset({425, 429})
 """Statuses of requests that the target did not process. 503 is one only with `Retry-After`."""
 

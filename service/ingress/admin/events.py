@@ -105,9 +105,15 @@ class Events(Controller):
         return await operations.get_event(event_id, raw=raw)
 
     @get("/{event_id:str}/explanation", role="viewer")
-    async def explain_event(self, event_id: FromPath[str], operations: Operations) -> Explanation | None:
-        """Return the decision on an event: every rule as a tree with the values seen; null before the decision."""
-        return await operations.explain_event(event_id)
+    async def explain_event(
+        self, event_id: FromPath[str], operations: Operations, raw: RawParameter = False
+    ) -> Explanation:
+        """Explain one event: its decisions with every rule as a tree and the values seen, its effects and attempts.
+
+        An attempt has its request and its answer, as far as the role sees them. `waiting_for` and `next_attempt_at`
+        tell why the event has not ended. `decisions` is empty before the decision.
+        """
+        return await operations.explain_event(event_id, raw=raw)
 
     @post("/{event_id:str}/replay", role="operator", status_code=200)
     async def replay_event(

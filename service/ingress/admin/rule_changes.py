@@ -20,7 +20,7 @@ from service.management.audit_entries import record_change
 from service.management.audit_log import Actor
 from service.management.operations import AdminOperations
 from service.mistakes import Mistakes
-from service.rules import Rule, check_destinations, check_sources
+from service.rules import Rule, check_destinations, check_operations, check_sources
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.enums import account_values, check_enums
 from service.rules.publishing import NO_RULES, change_rules, read_rules
@@ -210,6 +210,8 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
     for mistake in check_sources(installation.sources(), rule, RULE_PATH):
         mistakes.add(mistake)
     for mistake in check_destinations(installation.config().destinations, rule, RULE_PATH):
+        mistakes.add(mistake)
+    for mistake in check_operations(installation.config().platforms, rule, RULE_PATH):
         mistakes.add(mistake)
     for mistake in check_enums(rule, RULE_PATH, account_values(installation.config(), rule)):
         mistakes.add(mistake)

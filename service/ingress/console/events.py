@@ -149,6 +149,7 @@ async def _event_page(
         "event": event,
         "history": [_with_defaults(entry) for entry in event.history],
         "explanation": explanation,
+        "rules": [rule for decision in explanation.decisions for rule in decision.rules],
         "neighbours": neighbours,
         "tab": tab,
         "tabs": TABS,

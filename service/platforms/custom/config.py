@@ -1,18 +1,23 @@
 """Configuration of an account on a custom platform: where its records are, and how calls are authorized."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from service.bodies.pointers import Pointer
 from service.config.auth import Auth
 from service.config.decoding import did_you_mean
+from service.config.operations import OPERATION_NAME, OperationConfig
 from service.config.platforms import BaseUrl, PlatformConfig
 from service.config.record_maps import FieldPointers
 from service.errors import ConfigError
 from service.platforms.api.field_map import FieldMap
 from service.records import KnownRecords
+
+READ_OPERATIONS = frozenset({"record.get", "record.list"})
+"""Names of the operations that every custom account has."""
 
 
 class CustomListConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +59,7 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
     base_url: BaseUrl
     auth: Auth
     records: dict[str, CustomRecordConfig]
+    operations: dict[str, OperationConfig] = field(default_factory=dict[str, OperationConfig])
 
     def known_kinds(self) -> frozenset[str]:
         """Return the configured kinds of record."""
@@ -67,6 +73,10 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
         """Return the fields that have a pointer; `currency` is not a field."""
         mapped = self.records[kind].map if kind in self.records else {}
         return tuple(sorted(mapped.keys() - {"currency"}))
+
+    def declared_operations(self) -> Mapping[str, OperationConfig]:
+        """Return the configured operations."""
+        return self.operations
 
     def map_path(self, kind: str) -> str:
         """Return the path of the pointers of a kind of record."""
@@ -90,6 +100,11 @@ class CustomConfig(PlatformConfig, frozen=True, kw_only=True, tag="custom"):
                 yield from _check_map(known, record.map, f"{at}.records.{kind}.map")
             if record.list is not None:
                 yield from _check_list(f"{at}.records.{kind}.list", record.list)
+        for name, operation in self.operations.items():
+            if not re.match(OPERATION_NAME, name) or name in READ_OPERATIONS:
+                fix = "use two or more words of lower-case letters with a dot between, such as order.hold"
+                yield ConfigError(f"{at}.operations.{name}", "is not a valid name of an operation", fix)
+            yield from operation.check(f"{at}.operations.{name}")
 
 
 def _check_map(record: type[Struct], pointers: FieldPointers, at: str) -> Iterator[ConfigError]:

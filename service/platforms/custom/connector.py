@@ -34,7 +34,6 @@ class Custom:
 
     def __init__(self, account: str, config: CustomConfig, dependencies: ConnectorDependencies) -> None:
         self.account = account
-        self.client = CustomClient(self)
         self._calls = ApiClient(
             account,
             config.base_url,
@@ -49,6 +48,7 @@ class Custom:
             errors=config.errors,
             throttle=dependencies.throttle,
         )
+        self.client = CustomClient(self, self._calls, config.operations)
         self._records = config.records
         self._fields = {
             kind: compile_fields(account, kind, record, dependencies.records) for kind, record in config.records.items()

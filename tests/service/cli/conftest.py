@@ -47,6 +47,7 @@ platforms:
     base_url: "{box}/pack_cloud/v1/organizations/org_1"
     auth: {{type: bearer, token: {{env: API}}}}
     records: {{purchase_order: {{path: "/purchase-orders/{{id}}"}}, customer: {{path: "/customers/{{id}}"}}}}
+    operations: {{order.hold: {{method: POST, path: "/orders/{{order}}/hold", repeat: keyed}}}}
 sources:
   pack-orders: {{platform: pack, verify: {{scheme: hmac, header: X-Signature, secrets: [{{env: HMAC}}]}}}}
   flow-till: {{platform: flow, verify: {{scheme: basic, username: till, password: {{env: TOKEN}}}}}}

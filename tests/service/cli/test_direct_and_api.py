@@ -434,6 +434,34 @@ async def test_an_explanation_contains_the_reason_of_the_wait(installation: Samp
         assert "customer.updated (updated) from pack-orders about pack:customer:77" in plain
 
 
+async def test_an_explanation_has_effects_and_attempts_with_request_and_answer(
+    installation: SampleInstallation, run: Run
+) -> None:
+    (explained,) = rows(await run("explain", installation.ended, "-o", "json", **installation.api_environ()))
+    ((rule,),) = (decision["rules"] for decision in explained["decisions"])
+    assert [(node["text"], node["result"]) for node in rule["nodes"]] == [("id exists", True)]
+    assert [(effect["action_id"], effect["state"]) for effect in rule["effects"]] == [("claim", "done")]
+    effect, whole = explained["attempts"]
+    assert (effect["rule_id"], effect["action_id"], whole["rule_id"]) == ("notify", "claim", None)
+    assert effect["exchange"]["request"]["body"] == '{"order":"po-1"}'
+    assert effect["exchange"]["response"]["status"] == 200
+    plain = (await run("explain", installation.ended)).stdout
+    assert "+ notify matched\n    + id exists: was po-1\n    done: http (claim) " in plain
+    assert '      > {"order":"po-1"}\n' in plain
+
+
+async def test_an_explanation_shows_what_the_role_may_see(installation: SampleInstallation, run: Run) -> None:
+    viewer = installation.api_environ("viewer")
+    (explained,) = rows(await run("explain", installation.ended, "-o", "json", **viewer))
+    assert explained["decisions"][0]["rules"][0]["effects"][0]["inputs"] is None
+    assert "request" not in explained["attempts"][0]["exchange"]
+    plain = await run("explain", installation.ended, **viewer)
+    assert "    done: http (claim)\nattempt 1, " in plain.stdout
+    for role in ("viewer", "operator"):
+        rejected = await run("explain", installation.ended, "--raw", **installation.api_environ(role))
+        assert (rejected.exit_code, "take the role admin" in rejected.stderr) == (1, True)
+
+
 async def test_a_bulk_change_without_a_terminal_requires_yes(installation: SampleInstallation, run: Run) -> None:
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)

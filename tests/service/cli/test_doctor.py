@@ -49,6 +49,9 @@ async def test_all_checks_pass_in_a_complete_installation(run: Run, store: Store
         "pack does not list customer. To check a record: waybill doctor --record pack:customer:ID",
         "purchase_order 1: 18 fields checked, none missing",
     ]
+    (operations,) = [row for row in found if row["check"] == "operations"]
+    assert (operations["part"], operations["result"]) == ("platform erp", "skipped")
+    assert operations["detail"].startswith("order.hold: not called, because they change data.")
     assert any(row["result"] == "warning" and "scheme: none" in row["detail"] for row in found)
     table = await run("doctor")
     assert table.exit_code == 0

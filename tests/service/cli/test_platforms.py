@@ -21,6 +21,13 @@ platforms:
     base_url: "{url}/pack_cloud/v1/organizations/o"
     auth: {{type: bearer, token: {{env: T}}}}
     records: {{customer: {{path: "/customers/{{id}}"}}}}
+  shop:
+    kind: custom
+    base_url: "{url}/_sandbox/platform"
+    auth: {{type: bearer, token: {{env: T}}}}
+    records: {{customer: {{path: "/customers/{{id}}"}}}}
+    operations:
+      order.hold: {{method: POST, path: "/orders/{{order}}", repeat: keyed, body: {{note: "{{note}}", by: "{{user}}"}}}}
 sources:
   pack-poll: {{platform: pack, poll: {{every: 5m, record: purchase_order}}}}
 """
@@ -199,3 +206,16 @@ def test_the_response_of_a_write_is_shown() -> None:
     assert response == {"action": "import"}
     created = ("write", "pack", "integration.create", "--body", '{"name": "Shop", "connector_id": "c"}', "--yes")
     assert json.loads(run(*created).stdout)["response"]["name"] == "Shop"
+
+
+@pytest.mark.usefixtures("configuration")
+def test_a_declared_operation_is_called_by_hand(capfd: pytest.CaptureFixture[str]) -> None:
+    body = '{"note": "damaged", "user": "ann"}'
+    called = run("write", "shop", "order.hold", "po-7", "--body", body, "--yes")
+    assert json.loads(called.stdout) == {"http_status": 200, "id": "po-7", "response": {"id": "po-7"}}
+    assert json.loads(capfd.readouterr().err)["target"] == "shop:order.hold:po-7"
+    mistaken = run("write", "shop", "order.hold", "po-7", "--body", '{"note": "damaged"}', "--yes")
+    assert mistaken.exit_code != 0
+    assert "the value of user is missing" in mistaken.stderr
+    unknown = run("write", "shop", "order.release", "po-7", "--yes")
+    assert "Fix: use one of order.hold" in unknown.stderr

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from service.errors import ConfigError
 from service.rules import Subject
-from service.rules.explain import format_condition
+from service.rules.condition_text import format_condition
 from service.rules.rulebook import Evaluation
 from service.rules.syntax import Condition
 from tests.service.rules.rule_samples import NOW, book, subject

@@ -49,6 +49,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "email": {"destination": "mail", "to": ["ops@example.com"], "subject": "{reference}", "text": "{id}"},
     "webhook": {"destination": "app", "send": "decision", "type": "order.short", "values": {"id": "{id}"}},
     "publish": {"stream": "shortages", "message": {"order": "{id}"}, "length_max": 5},
+    "platform": {"account": "shop", "operation": "order.hold", "values": {"order": "{id}"}, "json": "text"},
     **{name: {"account": sample.account, **sample.fields} for name, sample in WRITE_SAMPLES.items()},
 }  # fmt: skip
 

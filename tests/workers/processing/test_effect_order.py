@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from service.cli.explanation_output import format_explanation
 from service.errors import ConfigError
 from service.management.event_view import view_event
-from service.rules.explain import explain
+from service.management.explanation import build_explanation
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.management.replay import plan_replay
@@ -130,9 +131,10 @@ async def test_waiting_event_has_no_job_and_names_the_event_before_it(harness: W
     assert queued == [f"wb:effects:{ids[0]}".encode()]
     shown = await harness.stored_event(ids[2])
     assert (shown["waiting_for"], shown["attempts"]) == ("earlier_effect", "0")
-    (effect,) = view_event("main", shown, 0, "outline").effects
+    view = view_event("main", shown, 0, "outline")
+    (effect,) = view.effects
     assert effect.waiting_behind == ids[0]
-    lines = list(explain(shown, {}, datetime.now(UTC)))
+    lines = list(format_explanation(build_explanation(view, {}), datetime.now(UTC)))
     assert f"      waiting behind effect r.a of event {ids[0]}" in lines
     swept = await harness.store.sweeper.sweep("w1")
     assert swept is not None

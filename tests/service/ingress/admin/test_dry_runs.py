@@ -1,5 +1,6 @@
 """Dry runs and rulebook versions in the admin API."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -69,6 +70,20 @@ async def test_a_posted_record_is_evaluated_with_every_node(shop: Shop) -> None:
     )  # fmt: skip
 
 
+async def test_a_posted_delivery_is_read_by_rules(shop: Shop) -> None:
+    conditions = [
+        {"field": "delivery.celsius", "op": "gt", "value": "-15", "as": "decimal"},
+        {"field": "delivery.headers.user-agent", "op": "eq", "value": "Guard/1"},
+    ]
+    rule = {"id": "hot", "type": "event", "when": {"all": conditions}}
+    posted = {"kind": "event", "delivery": {"celsius": -11.5}, "headers": {"User-Agent": "Guard/1"}}
+    results = [
+        (await shop.api("POST", RUNS, {"post": each, "rules": [rule]}, role="operator")).body["verdicts"][0]["result"]
+        for each in (posted, posted | {"delivery": {"celsius": -20}}, {"kind": "event"})
+    ]
+    assert results == ["matched", "unmatched", "unknown"]
+
+
 async def test_numbers_of_a_posted_raw_record_are_exact(shop: Shop) -> None:
     rule = {"id": "heavy", "type": "purchase_order", "when": {"field": "raw.weight", "op": "eq", "value": 12.1}}
     posted = {"post": POST | {"raw": {"weight": 12.1}}, "rules": [rule]}
@@ -108,6 +123,7 @@ async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
         ({"fetch": {"platform": "pack", "kind": "order", "id": "1"}}, 422, ["/fetch/kind"]),
         ({"fetch": {"platform": "pack", "kind": "custmer", "id": "1"}}, 422, ["/fetch/kind"]),
         ({"post": POST | {"kind": "order"}}, 422, ["/post/kind"]),
+        ({"fetch": {"platform": "shop", "kind": "event", "id": "e"}}, 422, ["/fetch/kind"]),
     ],
 )
 async def test_an_invalid_dry_run_is_rejected(
@@ -127,7 +143,8 @@ async def test_a_candidate_is_compared_with_the_active_rules(shop: Shop) -> None
     ids = [await shop.send(record) for record in ("po-1", "po-1", "complete-1", "missing-1")]
     hint = await shop.send("1", kind="order")
     gone = RecordRef("nobody", "customer", "1")
-    other = Event(EVENT_VERSION, new_event_id(), "shop", "t", "updated", gone, None, {}, None, b"{}")
+    later = time.time() + 0.01  # lists order by milliseconds: this event is the newest one
+    other = Event(EVENT_VERSION, new_event_id(later), "shop", "t", "updated", gone, None, {}, None, b"{}")
     await shop.store.ingest(other, other.id, 60_000)
     candidate = {"last": 50, "rules": [SHORT | {"when": {"not": SHORT["when"]}}]}
     answer = await shop.api("POST", f"{RUNS}/compare", candidate, role="operator")

@@ -21,7 +21,7 @@ from service.events import Delivery, RecordRef
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.platforms import CallContext, Platform
-from service.platforms.registry import build_platforms
+from service.platforms.registry import build_platforms, writes_of
 from service.records import Customer, Money, PurchaseOrder
 from service.settings import Settings
 
@@ -72,6 +72,7 @@ class Shop:
     def __init__(self) -> None:
         self.orders = {number: order(number) for number in range(1, 251)}
         self.customers = {26: customer(26)}
+        self.notes: list[tuple[int, str, bool]] = []
         self.trouble: list[web.Response] = []
 
     def app(self) -> web.Application:
@@ -79,7 +80,14 @@ class Shop:
         for name, things in (("orders", self.orders), ("customers", self.customers)):
             app.router.add_get(f"/wp-json/wc/v3/{name}", self._list(things))
             app.router.add_get(f"/wp-json/wc/v3/{name}/{{id}}", self._one(things))
+        app.router.add_post("/wp-json/wc/v3/orders/{id}/notes", self._add_note)
         return app
+
+    async def _add_note(self, request: web.Request) -> web.Response:
+        written = await request.json()
+        assert set(written) <= {"note", "customer_note", "added_by_user"}
+        self.notes.append((int(request.match_info["id"]), written["note"], written["customer_note"]))
+        return self._refusal(request) or web.json_response({"id": 281, "author": "system", **written}, status=201)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         if self.trouble:
@@ -184,6 +192,13 @@ async def test_a_custom_status_has_the_configured_meaning(platform: Platform, sh
     with pytest.raises(TransientError) as raised:
         await platform.fetch(RecordRef("shop", "customer", "26"), CONTEXT)
     assert raised.value.http_status == 420
+
+
+async def test_an_operation_adds_a_note(config: Config, platform: Platform, shop: Shop) -> None:
+    write = writes_of(config.platforms["shop"])["order.add_note"]
+    written = await write.run(platform, {"order": "7"}, b'{"note": "4 units are missing"}')
+    assert (written.http_status, written.id) == (201, "281")
+    assert shop.notes == [(7, "4 units are missing", False)]
 
 
 async def test_lists_follow_the_link_header_and_stop_early(platform: Platform) -> None:
