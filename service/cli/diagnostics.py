@@ -158,7 +158,7 @@ async def _find_missing_fields(
         ref = RecordRef(account, kind, items[0].id)
     fetched = await platform.fetch(ref, context)
     if fetched.record is None:
-        return "warning", f"{kind} {ref.id} does not exist"
+        return "warning", f"{kind} {ref.id} does not exist: {fetched.reason}"
     expected = config.expected_fields(kind)
     missing = missing_fields(expected, fetched.record)
     if not missing:
@@ -225,7 +225,7 @@ async def _check_store(settings: Settings) -> AsyncIterator[Check]:
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies):
+        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _found_records, _proxies):
             yield structs.replace(await check(store), part=part)
     finally:
         await store.close()
@@ -283,6 +283,14 @@ async def _rulebook(store: Store) -> Check:
     if version is None:
         return Check("", "rulebook", "failed", "no rulebook is published. Fix: waybill rules apply")
     return Check("", "rulebook", "ok", f"version {version} is active")
+
+
+async def _found_records(store: Store) -> Check:
+    accounts = await store.found_records.accounts_without()
+    if not accounts:
+        return Check("", "records", "ok", "records of every account that was asked were found")
+    fix = "check base_url and the paths of the kinds of record, then run: waybill doctor --record ACCOUNT:KIND:ID"
+    return Check("", "records", "warning", f"no record of {', '.join(accounts)} was ever found. Fix: {fix}")
 
 
 async def _proxies(store: Store) -> Check:

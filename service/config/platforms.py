@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, cast
 
 from msgspec import Meta, Struct
 
+from service.bodies.pointers import Pointer
 from service.config.decoding import did_you_mean
 from service.config.operations import OperationConfig
 from service.config.record_maps import FieldPointer, FieldPointers
@@ -49,11 +50,19 @@ DocumentedValues = Mapping[str, tuple[str, ...]]
 Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
 
 
+class GoneResponse(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Response that means that there is no such record: its status, and the value at a pointer in its body."""
+
+    status: Annotated[int, Meta(ge=200, le=599, description="an HTTP status of 200 to 599")]
+    at: Pointer
+    value: str | int | bool
+
+
 class ErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Statuses with a meaning of their own on this system: transient errors, or a record that is gone."""
+    """Responses with a meaning of their own on this system: transient errors, or a record that is gone."""
 
     transient: tuple[Status, ...] = ()
-    gone: tuple[Status, ...] = ()
+    gone: tuple[Status | GoneResponse, ...] = ()
 
 
 NO_ERRORS_CONFIG = ErrorsConfig()

@@ -53,6 +53,11 @@ FETCHES = Counter(
     "waybill_fetches", "Calls to platforms by outcome.", ("platform", "operation", "outcome", "error_kind")
 )
 FETCH_SECONDS = Histogram("waybill_fetch_seconds", "Response time of a platform.", ("platform",), SLOW)
+RECORDS_EXPECTED = Counter(
+    "waybill_records_expected",
+    "Records of created and updated events: found or missing.",
+    ("platform", "record_kind", "result"),
+)
 EFFECTS = Counter("waybill_effects", "Runs of effects by outcome.", ("rule_id", "action_type", "outcome", "error_kind"))
 EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type",), SLOW)
 RULE_ERRORS = Counter(

@@ -38,6 +38,7 @@ class FetchedRecord(Struct, frozen=True):
         operation: Name of the operation, such as `pack_cloud.customer.get`.
         duration_ms: Duration of the call in milliseconds.
         body_bytes: Size of the response.
+        reason: URL, status and words of the platform, if the record is gone.
     """
 
     record: Record | None
@@ -48,6 +49,7 @@ class FetchedRecord(Struct, frozen=True):
     operation: str
     duration_ms: float
     body_bytes: int = 0
+    reason: str = ""
 
 
 class ListedRecord(Struct, frozen=True):

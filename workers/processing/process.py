@@ -151,6 +151,8 @@ class LaneRun:
             return await attempt.wait("fetch_delay", fetch_delay_seconds - attempt.age_seconds)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = await self._fetch(event, attempt, fetch_delay_seconds)
+        if fetched.http_status:
+            await self._dependencies.store.found_records.add(event.record.platform, found=fetched.record is not None)
         stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
         if stale and stale.wait_seconds:
             return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)
@@ -235,7 +237,7 @@ class LaneRun:
         if error is None and decided.failed_rules:
             return await attempt.dead_letter(rule_error(decided))
         if error is None:
-            return await attempt.finish(decided.outcome)
+            return await attempt.finish(decided.outcome, decided.error)
         # A limit or an open circuit uses up no attempt, but the age of the event still counts.
         exhausted = attempt.is_exhausted(
             counts=not outcome.is_deferred, retry_for_seconds=outcome.retry_for_seconds or None
