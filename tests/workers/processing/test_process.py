@@ -25,7 +25,7 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
 
 
 def count_expected() -> Counter[str]:
-    return Counter({key[2]: int(count) for key, count in RECORDS_EXPECTED.values.items() if key[0] == "pack"})
+    return Counter({str(key[2]): int(count) for key, count in RECORDS_EXPECTED.values.items() if key[0] == "pack"})
 
 
 async def test_matching_order_runs_its_action_once(harness: WorkerHarness) -> None:
