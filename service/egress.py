@@ -16,6 +16,16 @@ NO_PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
 PROXY_FIX = "write http://host:port, with user and password in front of the host if the proxy requires them"
 
 
+PROXY_SETTING = "WAYBILL_OUTBOUND_PROXY_URL"
+
+
+class ProxyRoute(Struct, frozen=True):
+    """Proxy of a call, None for a direct call. `setting` is its place in the configuration, for errors."""
+
+    url: URL | None
+    setting: str = PROXY_SETTING
+
+
 class Proxies(Struct, frozen=True):
     """Proxies by scheme of the target, and the hosts that are called without one. Loopback is called without one."""
 
@@ -46,12 +56,12 @@ def build_proxies(settings: OutboundSettings, environ: Mapping[str, str]) -> Pro
         ConfigError: The URL of a proxy is not valid.
     """
     if settings.outbound_proxy_url:
-        proxy = _proxy_url("WAYBILL_OUTBOUND_PROXY_URL", settings.outbound_proxy_url)
+        proxy = parse_proxy_url(PROXY_SETTING, settings.outbound_proxy_url)
         return Proxies({"https": proxy, "http": proxy}, *_bypass(settings.outbound_no_proxy))
     if not settings.outbound_proxy_variables:
         return Proxies({})
     found = {scheme: _first(environ, names) for scheme, names in VARIABLES.items()}
-    by_scheme = {scheme: _proxy_url(name, value) for scheme, (name, value) in found.items() if value}
+    by_scheme = {scheme: parse_proxy_url(name, value) for scheme, (name, value) in found.items() if value}
     written = (settings.outbound_no_proxy, _first(environ, NO_PROXY_VARIABLES)[1])
     return Proxies(by_scheme, *_bypass(",".join(filter(None, written))))
 
@@ -78,14 +88,18 @@ def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str
     return next(((name, environ[name]) for name in names if environ.get(name)), (names[-1], ""))
 
 
-def _proxy_url(variable: str, text: str) -> URL:
-    """Parse the URL of a proxy. The error does not contain it: it may have a password."""
+def parse_proxy_url(path: str, text: str) -> URL:
+    """Parse the URL of a proxy. `path` is its place in the configuration.
+
+    Raises:
+        ConfigError: The URL is not valid. The error does not contain it: it may have a password.
+    """
     try:
         url = URL(text if "://" in text else f"http://{text}")
     except ValueError:
-        raise ConfigError(variable, "is not a valid URL", PROXY_FIX) from None
+        raise ConfigError(path, "is not a valid URL", PROXY_FIX) from None
     if url.scheme != "http" or not url.raw_host:
-        raise ConfigError(variable, "is not the URL of an HTTP proxy", PROXY_FIX)
+        raise ConfigError(path, "is not the URL of an HTTP proxy", PROXY_FIX)
     return url
 
 

@@ -23,7 +23,7 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from service.egress import build_proxies, tls_context
+from service.egress import ProxyRoute, build_proxies, tls_context
 from service.errors import PermanentError, TransientError
 from service.exchange import Exchange
 from service.http_connections import GuardedResolver, current_exchange, open_session
@@ -47,10 +47,14 @@ class HttpResponse(Struct, frozen=True):
 
 
 class TransportOptions(Struct, frozen=True):
-    """Options of the connection of one call. `tls` replaces the default context, for a client certificate."""
+    """Options of the connection of one call.
+
+    `tls` replaces the default context, for a client certificate, and `proxy` the proxy of the settings.
+    """
 
     connect_seconds_max: float = CONNECT_TIMEOUT_SECONDS
     tls: ssl.SSLContext | None = None
+    proxy: ProxyRoute | None = None
 
 
 DEFAULT_TRANSPORT = TransportOptions()
@@ -69,8 +73,9 @@ class HttpClient:
         connections_max = 2 * settings.concurrency
         self._proxies = build_proxies(settings, os.environ)
         tls = tls_context(settings)
-        self._guarded_resolver = GuardedResolver(self._guard)
-        self._plain = open_session(NameResolver(), connections_max, tls)
+        self.resolver = NameResolver()
+        self._guarded_resolver = GuardedResolver(self._guard, self.resolver)
+        self._plain = open_session(self.resolver, connections_max, tls)
         self._guarded = open_session(self._guarded_resolver, connections_max, tls)
 
     async def request(
@@ -105,7 +110,7 @@ class HttpClient:
             PermanentError: `response_too_large`, `invalid_url`, `invalid_request`, `address_blocked` (only if guarded).
         """
         target = _parse_url(url)
-        session, proxy = await self._route(target, guarded=guarded)
+        session, proxy = await self._route(target, transport.proxy, guarded=guarded)
         timeout = _timeout(seconds_max, transport.connect_seconds_max)
         exchange = exchange or Exchange()
         exchange.begin(method, url, headers, body)
@@ -119,7 +124,7 @@ class HttpClient:
                 data=_payload(body),
                 timeout=timeout,
                 allow_redirects=False,
-                proxy=proxy,
+                proxy=proxy.url,
                 ssl=transport.tls or True,
             )
             await _receive(call, bytes_max, exchange)
@@ -133,7 +138,9 @@ class HttpClient:
             exchange.duration_ms = (time.perf_counter() - started) * 1000
         return HttpResponse(exchange.status, exchange.response_headers, exchange.response_body, exchange.duration_ms)
 
-    async def _route(self, target: URL, *, guarded: bool) -> tuple[aiohttp.ClientSession, URL | None]:
+    async def _route(
+        self, target: URL, proxy: ProxyRoute | None, *, guarded: bool
+    ) -> tuple[aiohttp.ClientSession, ProxyRoute]:
         """Return the connection pool and the proxy of a call.
 
         The pool of guarded calls checks the addresses of names. Through a proxy they are checked here, if the name can
@@ -142,13 +149,13 @@ class HttpClient:
         Raises:
             PermanentError: `address_blocked`.
         """
-        proxy = self._proxies.find(target)
+        proxy = proxy or ProxyRoute(self._proxies.find(target))
         if not guarded:
             return self._plain, proxy
         host = target.raw_host or ""
         self._guard.check_literal(host)
-        if proxy is None:
-            return self._guarded, None
+        if proxy.url is None:
+            return self._guarded, proxy
         with contextlib.suppress(OSError):
             await self._guarded_resolver.resolve(host, target.port or 0, AddressFamily.AF_UNSPEC)
         return self._plain, proxy
@@ -227,13 +234,13 @@ def _status_decides(status: int, *, body_needed: bool) -> bool:
 
 
 def _classify(
-    error: Exception, target: URL, proxy: URL | None, http_status: int | None, bytes_max: int
+    error: Exception, target: URL, proxy: ProxyRoute, http_status: int | None, bytes_max: int
 ) -> TransientError | PermanentError:
     """Return the error for an exception of aiohttp. Its text has host and port only: the URL may contain secrets."""
     error_class, kind, reason = next(
         (error_class, kind, reason) for raised, error_class, kind, reason in _ERRORS if isinstance(error, raised)
     )
-    host, via = _authority(target), _authority(proxy or target)
+    host, via = _authority(target), f"{_authority(proxy.url or target)}: check {proxy.setting}"
     if "decode content-encoding" in str(error.__cause__):  # aiohttp has no class for this error
         return TransientError("protocol", f"the response of {host} cannot be decompressed", http_status=http_status)
     status = getattr(error, "status", "")
@@ -259,13 +266,13 @@ _ERRORS: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError
         aiohttp.ClientProxyConnectionError,
         TransientError,
         "connect",
-        "cannot connect to the proxy {proxy}: check WAYBILL_OUTBOUND_PROXY_URL",
+        "cannot connect to the proxy {proxy}",
     ),
     (
         aiohttp.ClientHttpProxyError,
         TransientError,
         "connect",
-        "the proxy {proxy} answered {status} to CONNECT {host}: check WAYBILL_OUTBOUND_PROXY_URL and its rules",
+        "status {status} to CONNECT {host} from the proxy {proxy} and its rules",
     ),
     (aiohttp.ConnectionTimeoutError, TransientError, "connect", "connecting to {host} timed out"),
     (aiohttp.ClientConnectorError, TransientError, "connect", "cannot connect to {host}"),

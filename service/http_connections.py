@@ -33,9 +33,9 @@ _STATUS_LINE_BYTES = 12
 class GuardedResolver(AbstractResolver):
     """Resolves host names and checks every IP address before a connection is opened."""
 
-    def __init__(self, guard: SsrfGuard) -> None:
+    def __init__(self, guard: SsrfGuard, resolver: NameResolver) -> None:
         self._guard = guard
-        self._inner = NameResolver()
+        self._inner = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET

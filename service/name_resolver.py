@@ -1,4 +1,4 @@
-"""Resolver of host names for the HTTP client. A name server that does not answer delays only its own names.
+"""Resolver of host names for outgoing connections. A name server that does not answer delays only its own names.
 
 asyncio and uvloop look names up on a few threads that all names share, and a cancelled lookup keeps its thread. Here
 each name has at most one lookup, on a thread of its own, and the number of threads is limited.
@@ -12,10 +12,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - of a partly unknown tuple
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 LOOKUPS_MAX = 64
 """Largest number of lookups at the same time, and so of names that may hang without an effect on other names."""
+
+ATTEMPT_DELAY_SECONDS = 0.25
+"""Delay before the next address is tried (RFC 8305, section 5)."""
 
 AddressInfo = tuple[socket.AddressFamily, int, int, str, tuple[Any, ...]]
 Lookup = Callable[..., Sequence[AddressInfo]]
@@ -80,6 +84,17 @@ class NameResolver(AbstractResolver):
             report = functools.partial(_set, future, (), OSError(f"invalid host name: {error}"))
         with contextlib.suppress(RuntimeError):  # the event loop is closed
             loop.call_soon_threadsafe(report)
+
+
+async def open_socket(resolver: NameResolver, host: str, port: int) -> socket.socket:
+    """Connect to a host. Its addresses of both families are tried in parallel (RFC 8305), as the HTTP client does.
+
+    Raises:
+        OSError: The name has no address, or no address accepts the connection.
+    """
+    found = await resolver.resolve(host, port, socket.AF_UNSPEC)
+    infos = [(item["family"], socket.SOCK_STREAM, item["proto"], "", (item["host"], item["port"])) for item in found]
+    return await start_connection(infos, happy_eyeballs_delay=ATTEMPT_DELAY_SECONDS, interleave=1)
 
 
 def _set(future: "asyncio.Future[Sequence[AddressInfo]]", infos: Sequence[AddressInfo], error: OSError | None) -> None:

@@ -20,6 +20,7 @@ INGEST_TIMEOUT_SECONDS = 8.0
 STRICT_SECONDS_MAX = 5.0
 """Time budget from which a sender is strict."""
 PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+PROXY_SETTINGS = ("WAYBILL_OUTBOUND_PROXY_URL", "WAYBILL_OUTBOUND_PROXY_URL_FILE", "WAYBILL_OUTBOUND_PROXY_VARIABLES")
 _PLACEHOLDER = re.compile(
     r"(?i)\A(change[_-]?me|secret|password|todo|x{3,}|your[_-].*|<.*>|\$\{.*\}|.*(\.\.\.|\u2026))\Z"
 )
@@ -93,9 +94,11 @@ def _check_scheme(at: str, source: SourceConfig, environ: Mapping[str, str]) -> 
 
 def environ_warnings(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield the warnings about variables that other programs read and Waybill does not."""
+    if any(environ.get(name, "false").lower() not in {"", "0", "false"} for name in PROXY_SETTINGS):
+        return
     for name in PROXY_VARIABLES:
         if any(environ.get(spelling) for spelling in (name, name.lower())):
-            yield f"{name}: is ignored, all calls to platforms and targets are direct; permit them in the firewall"
+            yield f"{name}: is ignored; for a proxy set WAYBILL_OUTBOUND_PROXY_URL or WAYBILL_OUTBOUND_PROXY_VARIABLES"
 
 
 def platform_warnings(at: str, platform: PlatformConfig) -> Iterator[str]:

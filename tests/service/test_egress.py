@@ -166,7 +166,10 @@ async def test_errors_of_the_proxy_are_not_answers_of_the_target() -> None:
                 with pytest.raises(TransientError) as raised:
                     await get(client, "https://erp.invalid/")
                 assert (raised.value.kind, raised.value.http_status) == ("connect", None)
-                assert f"the proxy 127.0.0.1:{proxy.port} answered {status[:3].decode()}" in str(raised.value)
+                assert (
+                    f"status {status[:3].decode()} to CONNECT erp.invalid from the proxy 127.0.0.1:{proxy.port}"
+                    in str(raised.value)
+                )
                 assert "s3cret" not in str(raised.value)
     async with HttpClient(Settings(outbound_proxy_url=f"http://127.0.0.1:{proxy.port}")) as client:
         with pytest.raises(TransientError, match=r"cannot connect to the proxy 127\.0\.0\.1") as rejected:
@@ -189,6 +192,27 @@ async def test_a_guarded_call_through_a_proxy_blocks_private_addresses(monkeypat
                 assert raised.value.kind == "address_blocked"
             assert proxy.heads == []
             assert (await get(client, "http://inside.test/"))[0].status == 200
+
+
+async def test_connection_goes_to_the_checked_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name server answers with an allowed address first, and with a private one later (DNS rebinding)."""
+    lookups: list[str] = []
+
+    def lookup(host: str, port: int, **_: Any) -> list[Any]:
+        lookups.append(host)
+        address = "127.0.0.1" if len(lookups) == 1 else "127.0.0.2"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr("service.name_resolver.NameResolver.__init__.__defaults__", (lookup,))
+    async with server_of(OK) as (url, _):
+        port = url.rpartition(":")[2]
+        async with HttpClient(Settings(), {"127.0.0.1"}) as client:
+            _, exchange = await get(client, f"http://rebind.test:{port}/", guarded=True)
+        assert (exchange.connection.peer, lookups) == (f"127.0.0.1:{port}", ["rebind.test"])
+        async with HttpClient(Settings(), {"127.0.0.1"}) as client:
+            with pytest.raises(PermanentError) as blocked:
+                await get(client, f"http://rebind.test:{port}/", guarded=True)
+        assert blocked.value.kind == "address_blocked"
 
 
 async def test_a_certificate_authority_of_the_setting_is_trusted_and_its_facts_are_kept() -> None:

@@ -23,7 +23,7 @@ from service.actions import (
 )
 from service.destinations.http import HttpDestination
 from service.destinations.http.config import RESERVED_HEADERS
-from service.destinations.http.request import OutgoingRequest, SendContext
+from service.destinations.http.request import OutgoingRequest, SendContext, encode_json
 from service.destinations.http.secret_names import find_secret_in_header, find_secret_in_url
 from service.destinations.registry import Destinations
 from service.errors import ConfigError
@@ -129,7 +129,7 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         """
         destinations: Destinations = context.resource("destinations")
         destination, path = _find_destination(destinations, inputs)
-        content_type, body = _content(inputs)
+        content_type, body = _content(inputs, destination.config.json)
         request = OutgoingRequest(
             method=inputs["method"],
             path=path,
@@ -224,14 +224,14 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _content(inputs: Mapping[str, Any]) -> tuple[str | None, bytes | None]:
+def _content(inputs: Mapping[str, Any], numbers: JsonNumbers) -> tuple[str | None, bytes | None]:
     """Return content type and content of the request."""
     for name, content_type in FORMS.items():
         if inputs.get(name) is not None:
             value = inputs[name]
             match name:
                 case "body":
-                    return content_type, msgspec.json.encode(value)
+                    return content_type, encode_json(value, numbers)
                 case "form":
                     return content_type, urlencode(list(_query(value))).encode()
                 case _:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-import msgspec
 from msgspec import Meta
 
 from service.actions import (
@@ -22,7 +21,7 @@ from service.actions import (
 )
 from service.destinations.action import DestinationAction
 from service.destinations.http.config import RESERVED_HEADERS
-from service.destinations.http.request import SendContext
+from service.destinations.http.request import SendContext, encode_json
 from service.destinations.registry import Destinations
 from service.destinations.webhook import WebhookDestination
 from service.errors import ConfigError
@@ -86,12 +85,12 @@ class Webhook(DestinationAction, frozen=True, kw_only=True, tag="webhook"):
             headers = {name: value for name, value in event.headers.items() if name not in RESERVED_HEADERS}
             body, content_type = event.body, headers.get("content-type", JSON_TYPE)
         else:
-            body, headers, content_type = _decision(inputs, context), {}, JSON_TYPE
+            body, headers, content_type = encode_json(_decision(inputs, context), subscriber.config.json), {}, JSON_TYPE
         answer = await subscriber.send(body, headers, content_type, SendContext.of(context))
         return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
 
 
-def _decision(inputs: Mapping[str, Any], context: ActionContext) -> bytes:
+def _decision(inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
     event = context.event
     names = ("id", "source", "type", "change", "occurred_at", "sender_id")
     data: dict[str, Any] = {
@@ -104,4 +103,4 @@ def _decision(inputs: Mapping[str, Any], context: ActionContext) -> bytes:
         data["values"] = inputs["values"]
     received = received_at_ms(event.id)  # the same in every attempt; the id of a derived event has no time
     at = datetime.now(UTC) if received is None else datetime.fromtimestamp(received / 1000, UTC)
-    return msgspec.json.encode({"type": inputs["type"], "timestamp": at, "data": data})
+    return {"type": inputs["type"], "timestamp": at, "data": data}

@@ -28,6 +28,7 @@ from service.destinations.kind import DestinationDependencies
 from service.egress import tls_context
 from service.errors import Deferred, PermanentError, TransientError
 from service.exchange import SMTP_METHOD, connection_facts
+from service.name_resolver import open_socket
 from service.platforms.api.error_messages import scrub_secrets
 from service.secrets import SecretReader, SecretRef
 
@@ -133,7 +134,6 @@ class EmailDestination:
         username, password = self._credentials()
         client = SMTP(
             hostname=config.host,
-            port=config.server_port,
             username=username,
             password=password,
             local_hostname=socket.gethostname(),
@@ -145,7 +145,7 @@ class EmailDestination:
         is_connected = False
         try:
             async with asyncio.timeout(seconds_max):
-                await client.connect()
+                await client.connect(sock=await self._open_socket(seconds_max))
                 is_connected = True
                 client.timeout = seconds_max
                 yield client
@@ -154,6 +154,11 @@ class EmailDestination:
             raise self._classify(error, is_connected=is_connected) from error
         finally:
             client.close()
+
+    async def _open_socket(self, seconds_max: float) -> socket.socket:
+        config = self.config
+        async with asyncio.timeout(min(config.timeouts.connect_seconds, seconds_max)):
+            return await open_socket(self._dependencies.http_client.resolver, config.host, config.server_port)
 
     def _context(self) -> ssl.SSLContext:
         return self._tls.context() if self._tls else self._default_tls

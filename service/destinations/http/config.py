@@ -7,15 +7,19 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
+from service.actions import JsonNumbers
 from service.config.auth import Auth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.config.destinations import DestinationConfig
 from service.config.platforms import HeaderName, secrets
 from service.destinations.http.secret_names import find_secret_in_header, find_secret_in_url
 from service.destinations.http.signing import RequestSignature
+from service.egress import parse_proxy_url
 from service.errors import ConfigError
 from service.secrets import REFERENCE_FIX, SecretRef
 
 HIDDEN_URL = "[secret URL]"
+DIRECT = "direct"
+"""Value of `proxy` for calls without a proxy."""
 HEADERS_MAX = 50
 TOTAL_SECONDS_MAX = 300.0
 RESERVED_HEADERS = frozenset(
@@ -62,13 +66,15 @@ class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class TargetConfig(DestinationConfig, frozen=True, kw_only=True):
     """Address and connection of a target that is called over HTTP. A `url` that contains a secret is a reference.
 
-    `allow_private_host` admits a target with a private address.
+    `allow_private_host` admits a target with a private address. `proxy` is the URL of an HTTP proxy, or `direct`; the
+    default is the proxy of WAYBILL_OUTBOUND_PROXY_URL.
     """
 
     url: str | SecretRef
     tls: TlsConfig | None = None
     timeouts: TimeoutsConfig = TimeoutsConfig()
     allow_private_host: bool = False
+    proxy: str | SecretRef | None = None
 
     @property
     def shown_url(self) -> str:
@@ -79,6 +85,7 @@ class TargetConfig(DestinationConfig, frozen=True, kw_only=True):
         """Yield the mistakes; `at` is the destination's path in waybill.yaml."""
         yield from super().check(at, environ)
         yield from _check_url(self.url, f"{at}.url", environ)
+        yield from _check_proxy(self.proxy, f"{at}.proxy", environ)
         if self.tls is not None:
             yield from check_tls(self.tls, f"{at}.tls")
 
@@ -94,12 +101,16 @@ class TargetConfig(DestinationConfig, frozen=True, kw_only=True):
 
 
 class HttpConfig(TargetConfig, frozen=True, kw_only=True, tag="http"):
-    """HTTP destination. `url` is the base of all paths. `headers` are sent with every request."""
+    """HTTP destination. `url` is the base of all paths. `headers` are sent with every request.
+
+    With `json: text`, all numbers of JSON bodies are sent as text.
+    """
 
     auth: Auth = NoAuth()
     signature: RequestSignature | None = None
     headers: dict[HeaderName, str | SecretRef] = field(default_factory=dict[str, str | SecretRef])
     idempotency: IdempotencyConfig = IdempotencyConfig()
+    json: JsonNumbers = "number"
 
     def check(self, at: str, environ: Mapping[str, str]) -> Iterator[ConfigError]:
         """Yield the mistakes; `at` is the destination's path in waybill.yaml."""
@@ -136,6 +147,18 @@ def _check_url(url: str | SecretRef, at: str, environ: Mapping[str, str]) -> Ite
     reason = url_mistake(text)
     if reason:
         yield ConfigError(at, reason, "write a URL such as https://erp.example.com/api")
+
+
+def _check_proxy(proxy: str | SecretRef | None, at: str, environ: Mapping[str, str]) -> Iterator[ConfigError]:
+    if proxy is None or proxy == DIRECT:
+        return
+    try:
+        url = parse_proxy_url(at, proxy if isinstance(proxy, str) else proxy.resolve(environ))
+        if isinstance(proxy, str) and url.password is not None:
+            yield ConfigError(at, "contains a password", f"store the URL as a secret: {REFERENCE_FIX}")
+    except ConfigError as error:
+        if error.path == at:  # a secret that is not set is reported with the other secrets
+            yield error
 
 
 def url_mistake(url: str) -> str:

@@ -20,12 +20,12 @@ from service.destinations.http.request import (
     shown_headers,
 )
 from service.destinations.http.signing import UnsignedRequest
-from service.destinations.http.tls import TlsFiles
+from service.destinations.http.transport import Transport
 from service.destinations.kind import DestinationDependencies
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, TransientError
 from service.events import new_event_id
 from service.exchange import Exchange
-from service.http_client import HttpResponse, TransportOptions
+from service.http_client import HttpResponse
 from service.platforms.api.credentials import build_credentials
 from service.platforms.api.error_messages import scrub_secrets
 from service.platforms.api.responses import CREDENTIAL_STATUSES, describe_failure, is_transient, retry_after_seconds
@@ -51,8 +51,7 @@ class HttpDestination:
         self._dependencies = dependencies
         self._at = f"destinations.{name}"
         self._secrets = SecretReader(dependencies.environ)
-        settings = dependencies.http_client.settings
-        self._tls = TlsFiles(config.tls, settings, f"{self._at}.tls") if config.tls else None
+        self._transport = Transport(config, self._secrets, dependencies.http_client.settings, self._at)
         self._credentials = build_credentials(
             config.auth,
             DESTINATION_PREFIX + name,
@@ -63,6 +62,7 @@ class HttpDestination:
         )
         self._base_url()
         self._fixed_headers()
+        self._transport.options()
 
     async def send(self, request: OutgoingRequest, context: SendContext) -> HttpResponse:
         """Send a request within the limits of the destination.
@@ -181,6 +181,10 @@ class HttpDestination:
     async def _call(
         self, prepared: PreparedRequest, seconds_max: float, *, body_needed: bool, exchange: Exchange | None = None
     ) -> HttpResponse:
+        try:
+            transport = self._transport.options()
+        except ConfigError as error:
+            raise PermanentError("secret_unusable", f"{error.path}: {error.reason}") from None
         return await self._dependencies.http_client.request(
             prepared.method,
             prepared.url,
@@ -191,9 +195,7 @@ class HttpDestination:
             guarded=not self.config.allow_private_host,
             body_needed=body_needed,
             exchange=exchange,
-            transport=TransportOptions(
-                self.config.timeouts.connect_seconds, self._tls.context() if self._tls else None
-            ),
+            transport=transport,
         )
 
     def _check_status(self, answer: HttpResponse, context: SendContext) -> None:

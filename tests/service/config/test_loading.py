@@ -545,6 +545,8 @@ def test_ignored_proxy_is_a_warning(tmp_path: Path, name: str) -> None:
     assert tuple(others) == without
     assert warning.startswith(f"{name.upper()}: is ignored")
     assert "hush" not in warning
+    used = {"WAYBILL_OUTBOUND_PROXY_VARIABLES": "true", name: "http://proxy:3128"}
+    assert load_config(path, {**ENVIRON, **used}).warnings == without
 
 
 def test_allowed_unverified_source_is_a_warning(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from msgspec import Struct
 
 from service.destinations.http import HttpConfig, HttpDestination
-from service.destinations.http.request import OutgoingRequest, SendContext, format_key, join_url
+from service.destinations.http.request import OutgoingRequest, SendContext, encode_json, format_key, join_url
 from service.destinations.kind import DestinationDependencies
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
 from service.events import Delivery
@@ -25,9 +26,10 @@ from service.signatures import Hmac, HttpMessageSignatures
 from service.store import Store
 from service.throttles.throttles import SharedThrottles
 from tests.certificates import write_server_certificate
+from tests.service.test_egress import running_proxy
 
 SECRET = "planted-secret-0815"
-ENVIRON = {"S": SECRET, "ID": "client-7", "URL": "", "BAD": "no url"}
+ENVIRON = {"S": SECRET, "ID": "client-7", "URL": "", "BAD": "no url", "SOCKS": f"socks5://{SECRET}@p.test"}
 NOW = 1_772_366_400.0
 
 
@@ -190,6 +192,46 @@ async def test_mutual_tls(target: Target, client: HttpClient, tmp_path: Path) ->
     await runner.cleanup()
 
 
+async def test_proxy_of_a_destination_replaces_the_proxy_of_the_settings(
+    target: Target, tmp_path: Path, free_port: int
+) -> None:
+    password = tmp_path / "proxy"
+    async with running_proxy() as proxy, HttpClient(Settings(outbound_proxy_url="http://127.0.0.1:9")) as client:
+        password.write_text(f"http://user:{SECRET}@127.0.0.1:{proxy.port}")
+        erp = build(client, "http://erp.invalid", proxy={"file": str(password)})
+        await send(erp)
+        assert proxy.heads[0].startswith(b"PUT http://erp.invalid/a HTTP/1.1\r\n")
+        assert b64encode(f"user:{SECRET}".encode()) in proxy.heads[0]
+        proxy.status = b"403 Forbidden"
+        secure = build(client, "https://erp.invalid", proxy={"file": str(password)})
+        with pytest.raises(TransientError, match=r"status 403 .* check destinations\.erp\.proxy") as rejected:
+            await send(secure)
+        assert (rejected.value.kind, SECRET in str(rejected.value)) == ("connect", False)
+        await send(build(client, target.url, proxy="direct"))
+        assert len(target.got) == 1
+        password.write_text(f"socks5://{SECRET}@p.test")
+        with pytest.raises(ConfigError) as unusable:
+            build(client, "http://erp.invalid", proxy={"file": str(password)})
+        assert (unusable.value.path, SECRET in str(unusable.value)) == ("destinations.erp.proxy", False)
+        with pytest.raises(TransientError, match=f"the proxy 127.0.0.1:{free_port}"):
+            await send(build(client, "http://erp.invalid", proxy=f"http://127.0.0.1:{free_port}"))
+
+
+async def test_idempotency_key_has_the_configured_header_and_form(target: Target, client: HttpClient) -> None:
+    await send(build(client, target.url, idempotency={"header": "X-Request-Id", "form": "hash32"}))
+    ((_, _, headers, _),) = target.got
+    assert headers["x-request-id"] == format_key("e:r:a:0", "hash32")
+    assert "idempotency-key" not in headers
+
+
+def test_numbers_are_all_text_or_all_numbers() -> None:
+    value = {"a": [1, 2.5, True, None, "x", 1e-7], "b": {"c": 10**18, "d": 3.0}}
+    assert encode_json(value, "number") == msgspec.json.encode(value)
+    assert msgspec.json.decode(encode_json(value, "text")) == {
+        "a": ["1", "2.5", True, None, "x", "0.0000001"], "b": {"c": "1000000000000000000", "d": "3.0"},
+    }  # fmt: skip
+
+
 async def test_secret_url_is_sent_and_not_shown(target: Target, client: HttpClient) -> None:
     erp = build(client, {"env": "URL"}, {"URL": f"{target.url}/services/{SECRET}?t={SECRET}"})
     probe = await erp.probe("POST", "/x")
@@ -266,6 +308,10 @@ async def test_rate_and_concurrency_are_shared_by_processes(target: Target, clie
         ({"tls": {"key_file": "/none"}}, "tls.certificate_file"),
         ({"auth": {"type": "header", "name": "Host", "value": {"env": "S"}}}, "auth.name"),
         ({"idempotency": {"header": "Host"}}, "idempotency.header"),
+        ({"proxy": "socks5://p.test"}, "proxy"),
+        ({"proxy": f"http://u:{SECRET}@p.test"}, "proxy"),
+        ({"proxy": {"env": "SOCKS"}}, "proxy"),
+        ({"proxy": {"env": "NONE"}}, "proxy"),
         (
             {"signature": {"scheme": "hmac", "secret": {"env": "S"}, "header": "X", "signed": "{timestamp}"}},
             "signature",

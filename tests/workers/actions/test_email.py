@@ -1,5 +1,7 @@
 """`email` action and destination against a real SMTP server: TLS, credentials, refusals and unknown results."""
 
+import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from email import message_from_bytes
@@ -12,7 +14,7 @@ import msgspec
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.destinations.email import EmailConfig
 from service.errors import ConfigError, Deferred, PermanentError, TransientError
@@ -157,6 +159,37 @@ async def test_message_that_was_not_sent_can_be_sent_again(post: Post, fields: A
     assert failed.value.kind == kind
     assert not failed.value.is_sent
     assert post.mailbox.got == []
+
+
+async def test_host_name_is_resolved_by_the_limited_resolver_and_its_addresses_are_raced(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections to the first address hang: its queue is full."""
+    lookups: list[str] = []
+
+    def lookup(host: str, port: int, **_: Any) -> list[Any]:
+        lookups.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr("service.name_resolver.NameResolver.__init__.__defaults__", (lookup,))
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.2", post.port))
+        full.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003 - the method has no name for it
+            waiting.connect_ex(("127.0.0.2", post.port))
+        async with HttpClient(Settings()) as client:
+            context = structs.replace(post, client=client).context(timeouts={"connect_seconds": 4})
+            assert (await Email.run(rendered(), context))["smtp_code"] == 250
+    assert lookups == ["localhost"]
+    assert context.exchange.connection.peer == f"127.0.0.1:{post.port}"
+
+
+async def test_host_name_without_an_address_is_a_connect_error(post: Post) -> None:
+    with pytest.raises(TransientError, match="cannot connect to mail at smtp://nowhere") as failed:
+        await Email.run(rendered(), post.context(host="nowhere.invalid"))
+    assert (failed.value.kind, failed.value.is_sent) == ("connect", False)
 
 
 @pytest.mark.store

@@ -158,6 +158,15 @@ async def test_webhook_sends_the_decision_with_a_signature_that_verifies(context
     verify(first)
 
 
+async def test_numbers_of_a_decision_are_text_if_the_subscriber_wants_text(context: Context) -> None:
+    config = {"kind": "webhook", "url": context.resources["sandbox"].url + "/_sandbox/sink/app", "json": "text",
+              "secrets": [{"env": "S"}], "allow_private_host": True}  # fmt: skip
+    context.resources["destinations"] = destinations(context.resources["outbound"], app=config)
+    await Webhook.run(inputs("webhook", destination="app", values={"missing": "{quantity_missing}"}), context)
+    (request,) = received(context)
+    assert json.loads(request.body)["data"]["values"] == {"missing": "3"}
+
+
 async def test_webhook_forwards_the_delivery_signed_and_without_the_ids_of_its_sender(context: Context) -> None:
     await Webhook.run(inputs("webhook", destination="app", send="delivery"), context)
     (request,) = received(context)
