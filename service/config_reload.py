@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from service.background import run_forever
 from service.config import Config
+from service.config.config_files import find_config_files
 from service.config.startup import log_config_warnings
 from service.configuration import read_config
 from service.errors import ConfigError, ConfigErrors
@@ -146,8 +147,8 @@ class ReloadableConfiguration(Generic[PartsT]):
 
 
 def watched_files(config: Config) -> Iterator[Path]:
-    """Return waybill.yaml and each secret file that it names."""
-    yield config.path
+    """Return the files of the configuration and each secret file that they name."""
+    yield from find_config_files(config.path)
     parts = (config.platforms, config.sources, config.destinations, config.admin)
     for ref in _secret_refs(parts):
         if ref.file:

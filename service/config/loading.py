@@ -1,7 +1,7 @@
-"""Loading of waybill.yaml: read, decode and check the whole file before a process starts."""
+"""Loading of waybill.yaml, or of its folder: read, decode and check everything before a process starts."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -16,6 +16,14 @@ from service.config.checks import (
     redelivery_hours,
     source_warnings,
 )
+from service.config.config_files import (
+    NAMED_SECTIONS,
+    PATTERNS,
+    ConfigFile,
+    config_folder,
+    merge_files,
+    read_config_files,
+)
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.destinations import DEFAULT_KIND, DestinationConfig
 from service.config.locations import locate
@@ -23,7 +31,6 @@ from service.config.platforms import NO_PLATFORM, PlatformConfig
 from service.config.presets import expand_preset
 from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.config.sources import SOURCE_NAME, SourceConfig
-from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError, ConfigErrors
 from service.events import EVENT_KIND, JsonValue
 from service.records import RECORDS, RecordType, RecordTypes
@@ -55,7 +62,7 @@ class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The checked configuration. `rules` are globs relative to the folder of `path`, the YAML file.
+    """The checked configuration. `path` is the YAML file or the folder; `rules` are globs relative to the folder.
 
     `record_types` are the types of the built-in and the declared record kinds.
     """
@@ -70,6 +77,11 @@ class Config(Struct, frozen=True, kw_only=True):
     admin: AdminConfig
     warnings: tuple[str, ...]
     destinations: dict[str, DestinationConfig] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the rule files."""
+        return config_folder(self.path)
 
     @property
     def dedupe_days(self) -> float:
@@ -101,14 +113,15 @@ class ConfigReport(Struct, frozen=True):
 def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> ConfigReport:
     """Read and check waybill.yaml. Return all mistakes."""
     try:
-        data = _read_sections(path)
+        files = read_config_files(path)
     except ConfigError as error:
         return ConfigReport(None, tuple(error.mistakes))
     mistakes: list[ConfigError] = []
+    data = merge_files(files, mistakes)
     platforms = dict(_table(data, "platforms", types.platform, mistakes))
     sources = dict(_table(data, "sources", SourceConfig, mistakes))
     destinations = dict(_table(data, "destinations", types.destination, mistakes))
-    general = _general(data, mistakes)
+    general = _general(data, files, mistakes)
     kinds = _record_kinds(data, mistakes)
     records, wrong = build_record_types(kinds)
     mistakes.extend(wrong)
@@ -126,9 +139,7 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
-        return ConfigReport(
-            None, tuple(locate(mistakes, [path])), general.rules, tuple(_names(data, "sources")), records
-        )
+        return ConfigReport(None, _locate_in(files, mistakes), general.rules, tuple(_names(data, "sources")), records)
     found = [
         environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
@@ -177,10 +188,15 @@ def load_record_types(path: Path) -> RecordTypes:
     if not path.exists():
         return RECORDS
     mistakes: list[ConfigError] = []
-    types, wrong = build_record_types(_record_kinds(_read_sections(path), mistakes))
+    files = read_config_files(path)
+    types, wrong = build_record_types(_record_kinds(merge_files(files, mistakes), mistakes))
     if found := [*mistakes, *wrong]:
-        raise ConfigErrors(locate(found, [path]))
+        raise ConfigErrors(_locate_in(files, found))
     return types
+
+
+def _locate_in(files: Sequence[ConfigFile], mistakes: Sequence[ConfigError]) -> tuple[ConfigError, ...]:
+    return tuple(locate(mistakes, [file.path for file in files]))
 
 
 def _record_kinds(data: Mapping[str, Any], mistakes: list[ConfigError]) -> dict[str, RecordKindConfig]:
@@ -192,13 +208,6 @@ def _record_kinds(data: Mapping[str, Any], mistakes: list[ConfigError]) -> dict[
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     return kinds
-
-
-def _read_sections(path: Path) -> dict[str, Any]:
-    data = read_yaml(path)
-    if not isinstance(data, dict):
-        raise ConfigError("", "has no sections", "begin with platforms: and sources:", file=str(path))
-    return cast("dict[str, Any]", data)
 
 
 def _table(
@@ -233,17 +242,22 @@ def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | 
     return []
 
 
-def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
-    known = {"platforms", "records", "sources", "destinations", *_General.__struct_fields__}
+def _general(data: Mapping[str, Any], files: Sequence[ConfigFile], mistakes: list[ConfigError]) -> _General:
+    known = {*NAMED_SECTIONS, *_General.__struct_fields__}
     mistakes.extend(unknown_key("", key, known) for key in data if key not in known)
     general = _General()
-    for section in _General.__struct_fields__:
-        try:
-            if section in data:
-                part = decode_config({section: data[section]}, _General, "")
-                general = structs.replace(general, **{section: getattr(part, section)})
-        except ConfigError as error:
-            mistakes += [ConfigError(each.path.lstrip("."), each.reason, each.fix) for each in error.mistakes]
+    for file in files:
+        found: list[ConfigError] = []
+        for section in file.sections.keys() & set(_General.__struct_fields__):
+            try:
+                part = getattr(decode_config({section: file.sections[section]}, _General, ""), section)
+            except ConfigError as error:
+                found += [ConfigError(each.path.lstrip("."), each.reason, each.fix) for each in error.mistakes]
+            else:
+                value = (*general.rules, *part) if section == PATTERNS else part
+                general = structs.replace(general, **{section: value})
+        # In its own file: the position in a list is that of the file.
+        mistakes += locate(found, [file.path])
     return general
 
 
