@@ -391,6 +391,16 @@ PROCESSES = Row(
             "ops",
         ),
         Panel(
+            "Lost spans",
+            "bars",
+            (
+                Metric(
+                    _rate("waybill_spans_total", "pod, outcome", '$scope,outcome!="exported"'), "{{pod}} {{outcome}}"
+                ),
+            ),
+            "ops",
+        ),
+        Panel(
             "Checks without a free file descriptor",
             "bars",
             (Metric(_rate("waybill_files_exhausted_total", "pod"), "{{pod}}"),),
