@@ -20,7 +20,8 @@ VERIFY = "{scheme: bearer, secrets: [{env: TOKEN}]}"
 ENVELOPE = "{kind: custom, id: /id, type: /type, record: {kind: order, id: /order}}"
 SOURCE = f"{{platform: shop, verify: {VERIFY}, envelope: {ENVELOPE}}}"
 FILES = {
-    "10-shop.yaml": f"platforms: {{shop: {SHOP}}}\nrecords: {{order: {{fields: {{total: money}}}}}}\nrules: [rules/a.yaml]",
+    "10-shop.yaml": f"platforms: {{shop: {SHOP}}}\nrecords: {{order: {{fields: {{total: money}}}}}}\n"
+    "rules: [rules/a.yaml]",
     "20-sources.yml": f"sources:\n  one: {SOURCE}\nrules: [rules/b.yaml]\n",
     "30-sources.yaml": f"# of the second team\n\nsources:\n  two: {SOURCE}\noutbound: {{allow_private_hosts: [erp]}}\n",
 }
