@@ -18,13 +18,13 @@ from service.errors import ConfigError, ConfigErrors
 from service.file_watcher import FileWatcher
 from service.log import get_logger
 from service.metrics.families import CONFIG_RELOADS, CONFIG_VALID
+from service.mistakes import format_for_log
 from service.secrets import SecretRef
 
 CHECK_SECONDS = 2.0
 """Interval of the checks whether a file changed."""
 RETRY_SECONDS = 30.0
 """Interval of the reads while the file has mistakes: it may name a secret file that is written later."""
-MISTAKES_LOGGED_MAX = 5
 CLOSE_GRACE_SECONDS = 5.0
 """Added to the longest call before the resources of a replaced configuration are closed."""
 
@@ -137,8 +137,7 @@ class ReloadableConfiguration(Generic[PartsT]):
 
     def _reject(self, mistakes: Sequence[ConfigError]) -> None:
         CONFIG_VALID.set_all({(): 0})
-        shown = "; ".join(str(mistake) for mistake in mistakes[:MISTAKES_LOGGED_MAX])
-        reason = f"{shown}. The previous configuration stays active. Run: waybill check"
+        reason = f"{format_for_log(mistakes)}. The previous configuration stays active. Run: waybill check"
         if reason == self._rejected_reason:
             return
         self._rejected_reason = reason

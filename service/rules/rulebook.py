@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct
 from service.actions import Action, RetrySafety
 from service.errors import PermanentError
 from service.events import ChangeType, Event, RecordRef
+from service.mistakes import Mistakes
 from service.records import RECORDS, Record, RecordTypes
 from service.rules.compiler.conditions import Evaluator
 from service.rules.compiler.rule import CompiledRule, actions_by_name, compile_rule
@@ -102,11 +103,19 @@ class Rulebook:
         """Compile a stored document. `records` are the types of records that rules may be about.
 
         Raises:
-            ConfigError: it is not a rulebook document, or a rule has a mistake; the error contains the path.
+            ConfigErrors: it is not a rulebook document, or all mistakes in its rules, each with the rule and the path.
         """
         parsed = parse_document(document)
         names = actions_by_name(actions)
-        compiled = [compile_rule(rule, names, f"rules[{index}]", records) for index, rule in enumerate(parsed.rules)]
+        compiled: list[CompiledRule] = []
+        mistakes = Mistakes()
+        for index, rule in enumerate(parsed.rules):
+            before = len(mistakes.found)
+            with mistakes.collect():
+                compiled.append(compile_rule(rule, names, f"rules[{index}]", records))
+            for mistake in mistakes.found[before:]:
+                mistake.rule_id = rule.id
+        mistakes.raise_all()
         return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules), records)
 
     def evaluate(

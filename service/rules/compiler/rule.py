@@ -96,13 +96,15 @@ def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:
     """Check that ids are unique. `kind` is the kind of their owners, for errors.
 
     Raises:
-        ConfigError: an id is a duplicate; the path is that of the second one.
+        ConfigErrors: ids are duplicates; each path is that of the later one.
     """
-    known: set[str] = set()
+    known, mistakes = set[str](), Mistakes()
     for index, found in enumerate(ids):
         if found in known:
-            raise ConfigError(f"{at}[{index}].id", f"duplicate {kind} id {found}", f"give each {kind} its own id")
+            fix = f"give each {kind} its own id"
+            mistakes.add(ConfigError(f"{at}[{index}].id", f"duplicate {kind} id {found}", fix))
         known.add(found)
+    mistakes.raise_all()
 
 
 def _compile_action(
