@@ -32,6 +32,9 @@ _NAMES = {"event_state": "state"}
 """Query parameters by the name of the parameter in the code, where the names differ."""
 
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
+CALLER_ERRORS = frozenset({"invalid_argument", "invalid_id", "unknown_kind"})
+"""Errors of calls to platforms that the request caused, without a call."""
+
 _CODES = {
     400: "malformed_payload",
     404: "not_found",
@@ -121,6 +124,8 @@ def handle_store_error(_request: Request[Any, Any, Any], error: WaybillError) ->
     """Return the 5xx response of an error of the store or of a platform."""
     if isinstance(error, StoreUnavailable):
         return respond(503, error.kind, "The store does not answer.", (), _retry_after(error.retry_after_seconds))
+    if isinstance(error, PermanentError) and error.kind in CALLER_ERRORS:
+        return respond(422, error.kind, str(error))
     if isinstance(error, TransientError | PermanentError | Deferred):
         return respond(502, error.kind, str(error))
     return respond(503, error.kind, "The store cannot be used now.", (), _retry_after(5))

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from service.config.platforms import BaseUrl, BuiltInPlatformConfig, DocumentedValues, FieldPlaces, Paths, Uid
+from service.config.platforms import BaseUrl, DocumentedValues, FieldPlaces, Paths, Uid
+from service.platforms.built_in_config import ExtensibleConfig
 from service.platforms.flow_retail.records import COMBINED, ENUMS, PLACES
 from service.secrets import SecretRef
 
 
-class FlowRetailConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="flow_retail"):
+class FlowRetailConfig(ExtensibleConfig, frozen=True, kw_only=True, tag="flow_retail"):
     """Tenant of Flow Retail. Webhooks have no id, and two updates can have identical bodies.
 
     A webhook is tried ten times with growing intervals; the total time is not documented.

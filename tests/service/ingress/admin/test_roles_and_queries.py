@@ -11,7 +11,8 @@ from service.config import Role, SecretRef
 from service.config.auth import BearerAuth
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.platforms.custom.config import CustomConfig, CustomRecordConfig
+from service.platforms.api.record_config import CustomRecordConfig
+from service.platforms.custom.config import CustomConfig
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
