@@ -58,6 +58,10 @@ RECORDS_EXPECTED = Counter(
     "Records of created and updated events: found or missing.",
     ("platform", "record_kind", "result"),
 )
+LOOKUPS = Counter("waybill_lookups", "Look-ups of records by outcome: ok, missing, error.", ("platform", "outcome"))
+LOOKUP_SECONDS = Histogram(
+    "waybill_lookup_seconds", "Duration of a look-up, including waits for a limit.", ("platform",), SLOW
+)
 EFFECTS = Counter("waybill_effects", "Runs of effects by outcome.", ("rule_id", "action_type", "outcome", "error_kind"))
 EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type",), SLOW)
 RULE_ERRORS = Counter(

@@ -95,6 +95,18 @@ def test_field_that_an_event_alone_does_not_have_is_rejected(path: str, message:
         compile_rule(rule, ACTIONS, "rule")
 
 
+def test_look_up_names_its_account() -> None:
+    text = "- {id: r, type: event, with: {order: {kind: %s, id: '{delivery.order}'%s}}, actions: [ACTION]}"
+    text = text.replace("ACTION", "{id: a, do: log, message: '{order.id}'}")
+    for kind, more, path in (("purchase_order", "", "platform"), ("event", ", platform: pack", "kind")):
+        (rule,) = rules_of(text % (kind, more))
+        with pytest.raises(ConfigError) as caught:
+            compile_rule(rule, ACTIONS, "rule")
+        assert caught.value.path == f"rule.with.order.{path}"
+    (rule,) = rules_of(text % ("purchase_order", ", platform: pack"))
+    compile_rule(rule, ACTIONS, "rule")
+
+
 def test_write_on_a_platform_names_its_account() -> None:
     text = "- {id: r, type: event, actions: [{id: a, do: pack_cloud_delete_integration, integration: x%s}]}"
     (rule,) = rules_of(text % "")
