@@ -126,7 +126,7 @@ async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
         ({"record": "pack:purchase_order:"}, 422, ["/record"]),
         ({"record": {"platform": "pack", "kind": "customer", "id": "1"}}, 422, ["/record"]),
         ({"post": POST | {"kind": "order"}}, 422, ["/post/kind"]),
-        ({"fetch": {"platform": "shop", "kind": "event", "id": "e"}}, 422, ["/fetch/kind"]),
+        ({"record": "shop:event:e"}, 422, ["/record"]),
     ],
 )
 async def test_an_invalid_dry_run_is_rejected(
