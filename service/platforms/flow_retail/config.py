@@ -31,4 +31,5 @@ class FlowRetailConfig(ExtensibleConfig, frozen=True, kw_only=True, tag="flow_re
 
     def listed_kinds(self) -> frozenset[str]:
         """Return the kinds that can be polled: purchase orders belong to a store, so they need `store_uid`."""
-        return self.listed if self.store_uid is not None else self.listed - {"purchase_order"}
+        kinds = super().listed_kinds()
+        return kinds if self.store_uid is not None else kinds - {"purchase_order"}
