@@ -51,11 +51,9 @@ async def api() -> AsyncIterator[Api]:
         opened.requests.append(request)
         found = {"/shipments/s-1": SHIPMENT, "/shipments": [SHIPMENT] if request.query.get("page") == "1" else []}
         data = found.get(request.path)
-        return (
-            web.json_response({"message": "no such shipment"}, status=404)
-            if data is None
-            else web.json_response({"data": data})
-        )
+        if data is None:
+            return web.json_response({"message": "no such shipment"}, status=404)
+        return web.json_response({"data": data})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -71,10 +69,8 @@ def write_config(folder: Path, kind: str, url: str, records: Any) -> Path:
     account = sample_account(kind, url) | {"records": records}
     if kind == "pexip_engage":
         account["token_url"] = f"{url}/token"
-    alarms = {
-        "verify": {"scheme": "bearer", "secrets": [{"env": "TOKEN"}]},
-        "envelope": {"kind": "custom", "type": "x"},
-    }
+    verify = {"scheme": "bearer", "secrets": [{"env": "TOKEN"}]}
+    alarms = {"verify": verify, "envelope": {"kind": "custom", "type": "x"}}
     written = {"platforms": {"it": account}, "records": DECLARED, "sources": {"alarms": alarms}}
     path = folder / "waybill.yaml"
     path.write_text(yaml.safe_dump(written))
@@ -92,7 +88,7 @@ def test_mistakes_in_records_have_their_path(tmp_path: Path, kind: str) -> None:
     assert {(each.path, each.reason) for each in mistakes} == {
         ("platforms.it.records.customer", "is read by the connector itself"),
         ("platforms.it.records.shipmnt", "there is no kind shipmnt"),
-        ("platforms.it.records.shipment.map.stats", "is not a field of the record"),
+        ("platforms.it.records.shipment.map.stats", "there is no such field"),
         ("platforms.it.records.shipment.list.path", "has no {page}, so every request would return the first page"),
     }
     assert all(each.line for each in mistakes)
