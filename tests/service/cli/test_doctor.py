@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import redis
 
-from service.cli.diagnostics import check_clock_skew
+from service.cli.store_diagnostics import check_clock_skew
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.store import Store
