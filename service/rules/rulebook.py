@@ -243,8 +243,8 @@ def _evaluate(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:
     """Evaluate one rule. `on_unknown` of the rule determines the result of an unknown condition."""
     compiled = entry.compiled
     rule = compiled.rule
-    if trace is not None:
-        trace.rule = rule.id
+    if trace is not None and not trace.begin(rule.id):
+        trace = None
     try:
         truth = True if compiled.when is None else compiled.when(scope, scope, trace)
     except LookupPending:

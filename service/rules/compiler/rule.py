@@ -17,8 +17,9 @@ from service.rules.compiler.lookups import check_used, compile_lookups
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template
 from service.rules.delivery_fields import DELIVERY
-from service.rules.fields import Field, FieldScope, record_type
+from service.rules.fields import Field, FieldScope
 from service.rules.limits import ACTIONS_MAX
+from service.rules.rule_records import record_type
 from service.rules.syntax import Rule
 
 MISSING_TEXT = "https://unknown.invalid/"
