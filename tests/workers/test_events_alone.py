@@ -95,7 +95,7 @@ def test_field_that_an_event_alone_does_not_have_is_rejected(path: str, message:
         compile_rule(rule, ACTIONS, "rule")
 
 
-def test_look_up_names_its_account() -> None:
+def test_lookup_of_an_event_names_its_account() -> None:
     text = "- {id: r, type: event, with: {order: {kind: %s, id: '{delivery.order}'%s}}, actions: [ACTION]}"
     text = text.replace("ACTION", "{id: a, do: log, message: '{order.id}'}")
     for kind, more, path in (("purchase_order", "", "platform"), ("event", ", platform: pack", "kind")):
