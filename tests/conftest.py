@@ -14,7 +14,7 @@ from service.settings import PREFIX, Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles
 from tests.free_ports import find_free_ports
-from tests.packages import unload_modules, refresh_packages
+from tests.packages import refresh_packages, unload_modules
 from tests.server_folder import server_folder
 
 PATIENT = dict.fromkeys(
