@@ -174,17 +174,23 @@ class ApiClient:
         body_needed: bool,
     ) -> HttpResponse:
         settings = self._outbound.settings
-        return await self._outbound.request(
-            method,
-            self._base_url + target,
-            headers=headers,
-            body=body,
-            seconds_max=settings.fetch_timeout_seconds,
-            bytes_max=settings.fetch_bytes_max,
-            guarded=False,
-            body_needed=body_needed,
-            exchange=exchange,
-        )
+        try:
+            return await self._outbound.request(
+                method,
+                self._base_url + target,
+                headers=headers,
+                body=body,
+                seconds_max=settings.fetch_timeout_seconds,
+                bytes_max=settings.fetch_bytes_max,
+                guarded=False,
+                body_needed=body_needed,
+                exchange=exchange,
+            )
+        except PermanentError as error:
+            if error.kind != "response_too_large":
+                raise
+            reason = f"{error}. Increase WAYBILL_FETCH_BYTES_MAX, or request fewer fields by the path"
+            raise PermanentError(error.kind, reason, http_status=error.http_status) from error
 
 
 def _headers(context: CallContext, headers: Mapping[str, str], body: bytes | None) -> Mapping[str, str]:

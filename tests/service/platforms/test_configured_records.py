@@ -123,3 +123,17 @@ def test_recorded_answer_of_a_declared_kind_is_read(tmp_path: Path) -> None:
     record, raw = read_recorded_answer(answer, config.platforms, config.record_types, "tests[0]")
     status: Any = getattr(record, "status", None)
     assert (status, raw) == ("sent", SHIPMENT)
+
+
+async def test_record_above_the_size_limit_names_the_setting(tmp_path: Path, api: Api) -> None:
+    config = load_config(write_config(tmp_path, "pack_cloud", api.url, RECORDS), ENVIRON)
+    size = len(json.dumps({"data": SHIPMENT}))
+    for bytes_max in (size - 1, size):
+        async with HttpClient(Settings(fetch_bytes_max=bytes_max), {"127.0.0.1"}) as outbound:
+            platform = build_platforms(config.platforms, ENVIRON, outbound, records=config.record_types)["it"]
+            if bytes_max == size:
+                assert (await platform.fetch(RecordRef("it", "shipment", "s-1"), CONTEXT)).record
+                continue
+            with pytest.raises(PermanentError, match="Increase WAYBILL_FETCH_BYTES_MAX") as caught:
+                await platform.fetch(RecordRef("it", "shipment", "s-1"), CONTEXT)
+            assert (caught.value.kind, caught.value.http_status) == ("response_too_large", 200)
