@@ -160,25 +160,22 @@ class LaneRun:
         kept = self._dependencies.undecided.take(event.id)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = kept.fetched if kept else await self._fetch(event, attempt, fetch_delay_seconds)
-        if fetched.http_status:
-            await self._dependencies.store.found_records.add(event.record.platform, found=fetched.record is not None)
+        await self._dependencies.store.found_records.add(event.record.platform, found=fetched.record is not None)
         stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
         if stale and stale.wait_seconds:
             return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)
         if stale and stale.kind == "before_last_state":
             # Rules would see a transition back that never happened.
             return await attempt.finish("stale", stale.error(last))
-        policy = self._dependencies.policy
+        policy, attempts = self._dependencies.policy, attempt.head.attempts
         event = self._with_payload(event, attempt.head)
-        evaluate = partial(
-            decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, policy=policy
-        )
+        evaluate = partial(decide, event=event, fetched=fetched, last=last, attempt=attempts, policy=policy)
         lookups = AttemptLookups(self._dependencies, event, attempt, kept)
         with start_span("decision") as span:
             decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, fetched, lookups)
             decision.entry.describe_rules(span)
-            del evaluate, kept, lookups
-            del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
+            # Releases thousands of objects while they are in the CPU cache; no later step needs them.
+            del evaluate, kept, lookups, fetched
             next_event = await attempt.decide(decision, event)
         if not decision.entry.effects:
             return next_event
