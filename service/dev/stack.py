@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from service.config.config_files import find_config_files
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.dev.processes import ChildProcess, LogLine, SubprocessFailed, start_child
 from service.dev.workspace import Workspace, write_config, write_service_config
@@ -148,8 +149,8 @@ def open_stack(
 
 
 def reload_after(path: Path) -> Callable[[LogLine], bool]:
-    """Return a function that finds the log line of the first reload of a file after its last change."""
-    changed_at = path.stat().st_mtime
+    """Return a function that finds the log line of the first reload after the last change of a file or a folder."""
+    changed_at = max(file.stat().st_mtime for file in (path, *find_config_files(path)))
 
     def is_reload(line: LogLine) -> bool:
         is_result = line.get("message") in {RELOADED, REJECTED}
