@@ -27,6 +27,7 @@ from service.platforms.base import CallContext, FetchedRecord, is_hint, state_wi
 from service.records import RecordType, RecordTypes
 from service.rules import Evaluation, PlannedEffect, Rule, Rulebook, RuleResult, Step, Subject, Trace, write_document
 from service.rules.lookups import Lookups, LookupSummary
+from service.rules.rule_test_writer import write_rule_test
 from service.store import Store
 
 LAST_EVENTS_MAX = 200
@@ -39,7 +40,10 @@ StoreForLane = Callable[[str], Store]
 
 
 class DryRun(Struct, frozen=True):
-    """Result of the rules for one record: results, every node with its value, and the rendered effects."""
+    """Result of the rules for one record: results, every node with its value, and the rendered effects.
+
+    `rule_test` is the text of a rule test with this record and these results; null for a deleted record.
+    """
 
     rulebook: str
     record: str
@@ -49,6 +53,7 @@ class DryRun(Struct, frozen=True):
     complete: bool
     effects: Sequence[PlannedEffect]
     event_id: str | None = None
+    rule_test: str | None = None
     lookups: Sequence[LookupSummary] = ()
 
 
@@ -93,7 +98,8 @@ async def load_rulebook(document: bytes, actions: Sequence[type[Action]], record
 def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
     """Evaluate the rules on a subject, with the result of every node."""
     trace = Trace(STEPS_MAX)
-    evaluation = rulebook.evaluate(subject, datetime.now(UTC), trace)
+    now = datetime.now(UTC)
+    evaluation = rulebook.evaluate(subject, now, trace)
     return DryRun(
         rulebook=rulebook.version,
         record=subject.event.record.lane,
@@ -103,6 +109,7 @@ def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None =
         complete=trace.complete,
         effects=evaluation.effects,
         event_id=event_id,
+        rule_test=None if subject.raw == {} else write_rule_test(rulebook, subject, evaluation, now),
         lookups=subject.lookups.summarize(),
     )
 
