@@ -206,10 +206,10 @@ def test_the_demo_shows_the_expected_outcomes_and_ends_with_0(environ: dict[str,
     steps = done.stdout.partition("Next steps:\n")[2].splitlines()
     assert [step.split("  ")[1].rpartition("/")[2] for step in steps] == [
         "waybill dev",
-        "custom-platform.md",
-        "rules.md",
+        "waybill open",
+        "first-event.md",
     ]
-    assert all((ROOT / "docs" / name).is_file() for name in ("custom-platform.md", "rules.md"))
+    assert (ROOT / "docs/tutorials/first-event.md").is_file()
     lines = [line for line in done.stdout.splitlines() if str(ROOT) not in line]
     assert max(len(line.rstrip()) for line in lines) <= 80
 

@@ -19,8 +19,8 @@ SHOWN = frozenset({"delivery.received", "record.fetched", "action.finished", "at
 
 NEXT_STEPS = (
     ("{program} dev", "run the same installation until Ctrl-C"),
-    ("docs/custom-platform.md", "tutorial: connect your own platform"),
-    ("docs/rules.md", "write your own rules"),
+    ("{program} open", "open its console, from a second terminal"),
+    ("docs/tutorials/first-event.md", "tutorial: write and run your own files"),
 )
 
 
