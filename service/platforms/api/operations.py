@@ -77,7 +77,7 @@ class ResultPage(Struct, frozen=True):
     total: int | None = None
 
 
-def read_items(reply: PlatformResponse, key: str) -> tuple[JsonObject, tuple[JsonObject, ...]]:
+def read_listed(reply: PlatformResponse, key: str) -> tuple[JsonObject, tuple[JsonObject, ...]]:
     """Read a response with a list.
 
     Args:

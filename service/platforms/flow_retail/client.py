@@ -26,7 +26,7 @@ from service.platforms.api.operations import (
     ResultPage,
     WriteResult,
     build_page,
-    read_items,
+    read_listed,
 )
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
@@ -241,9 +241,9 @@ def read_page(reply: PlatformResponse, paging: Paging) -> ResultPage:
         The page.
 
     Raises:
-        PermanentError: As `read_items`.
+        PermanentError: As `read_listed`.
     """
-    node, items = read_items(reply, "items")
+    node, items = read_listed(reply, "items")
     total = nested(node, "paging").get("totalCount")
     seen = (paging.page_number - 1) * paging.page_size + len(items)
     # Without a count, a page that is not full is the last.

@@ -18,7 +18,7 @@ from service.platforms.api.coercion import JsonObject, as_tags, child, nested, n
 from service.platforms.api.declared_operations import RuleActionOptions, operation
 from service.platforms.api.decoding import record_id, unwrap
 from service.platforms.api.operation_methods import OperationTable
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_items
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_listed
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -174,9 +174,9 @@ def read_page(reply: PlatformResponse, page: int) -> ResultPage:
         The page.
 
     Raises:
-        PermanentError: As `read_items`.
+        PermanentError: As `read_listed`.
     """
-    node, items = read_items(reply, "data")
+    node, items = read_listed(reply, "data")
     counts = nested(node, "meta", "pagination")
     pages, total = counts.get("pages"), counts.get("results")
     more = page < pages if isinstance(pages, int) else bool(nested(node, "links").get("next"))

@@ -17,7 +17,7 @@ from service.platforms.api.coercion import JsonObject, child, children, nested, 
 from service.platforms.api.declared_operations import operation
 from service.platforms.api.decoding import record_id, unwrap
 from service.platforms.api.operation_methods import OperationTable
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_items
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_listed
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -105,9 +105,9 @@ def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
         The page.
 
     Raises:
-        PermanentError: As `read_items`.
+        PermanentError: As `read_listed`.
     """
-    node, items = read_items(reply, "data")
+    node, items = read_listed(reply, "data")
     total = nested(node, "meta").get("totalCount")
     onward = offset + len(items)
     # Without a count, only an empty page marks the end.
