@@ -6,10 +6,10 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv --without-pip /opt/waybill && python3 -m venv /opt/build
 WORKDIR /src
-COPY requirements/runtime.txt requirements/build.txt requirements/
+COPY requirements/runtime.txt requirements/traces.txt requirements/build.txt requirements/
 RUN /opt/build/bin/pip install --quiet --no-deps --require-hashes -r requirements/build.txt \
  && /opt/build/bin/pip --python /opt/waybill/bin/python install --quiet --no-deps --require-hashes \
-      --only-binary :all: -r requirements/runtime.txt
+      --only-binary :all: -r requirements/runtime.txt -r requirements/traces.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 COPY workers workers

@@ -82,7 +82,7 @@ screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs 
 
 lock: $(VENV)/.installed-dev ## resolve and lock the requirements
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
-	cd requirements && for name in local build dev chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in local build traces dev chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
 senders: $(VENV)/.installed-dev ## install the npm libraries of senders; the tests run this too
 	$(BIN)/python tests/senders/npm.py

@@ -30,6 +30,7 @@ from service.errors import WaybillError
 from service.log_processors import LogFields, load_log_processors
 from service.log_writer import ATOMIC_WRITE_BYTES_MAX, BufferedLineWriter, DirectLineWriter
 from service.redaction import mask_values, redact, scrub, to_plain
+from service.tracing.spans import current_ids
 
 Component = Literal["service", "workers"]
 LineWriter = DirectLineWriter | BufferedLineWriter
@@ -42,6 +43,7 @@ LINE_BYTES_MAX = ATOMIC_WRITE_BYTES_MAX
 
 LIBRARY_LEVELS = {
     "arq.worker": logging.WARNING,  # two lines per job take longer than the job
+    "opentelemetry.exporter": logging.ERROR,  # one line per batch that is lost, not per try
     "uvicorn": logging.WARNING,  # reported by process.started
     "uvicorn.access": logging.WARNING,  # reported by delivery.received
     "uvicorn.error": logging.ERROR,  # its warnings about malformed HTTP would let every client fill the log
@@ -142,6 +144,8 @@ def _finisher(component: str, render: LogRenderer) -> Finisher:
             "timestamp": stamp(time.time()), "level": level, "component": component, "version": release,
             "instance": instance, "message": name, **fields,
         }  # fmt: skip
+        if (ids := current_ids()) is not None:
+            line["trace_id"], line["span_id"] = ids
         redact(line)
         return render(line)
 

@@ -32,6 +32,7 @@ from service.settings import Settings, load_settings
 from service.store import Shards, Store
 from service.store.shards import shards_with
 from service.throttles.throttles import SharedThrottles
+from service.tracing.startup import send_traces
 from workers.functions import load_functions
 from workers.health import health_server
 from workers.housekeeping import run_sweeps, send_heartbeats
@@ -85,16 +86,17 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
     settings = extend_retention_to_dedupe_windows(settings, config)
-    async with open_resources(settings, config) as resources:
-        worker = LeaseWorker(load_functions(), resources.store, name, burst=burst)
-        configuration = build_configuration(resources, config, environ, worker.ctx)
-        async with configuration.open():
-            await run_jobs(worker, resources, configuration)
-            await worker.close()
-        with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-            await resources.store.queue_stats.remove_worker(name)
-        jobs = worker.jobs_complete + worker.jobs_retried + worker.jobs_failed
-        log.info("process.stopped", worker=name, jobs=jobs, leases_lost=worker.leases_lost)
+    with send_traces("workers", environ, enabled=settings.traces):
+        async with open_resources(settings, config) as resources:
+            worker = LeaseWorker(load_functions(), resources.store, name, burst=burst)
+            configuration = build_configuration(resources, config, environ, worker.ctx)
+            async with configuration.open():
+                await run_jobs(worker, resources, configuration)
+                await worker.close()
+            with contextlib.suppress(StoreUnavailable, StoreNotDurable):
+                await resources.store.queue_stats.remove_worker(name)
+            jobs = worker.jobs_complete + worker.jobs_retried + worker.jobs_failed
+            log.info("process.stopped", worker=name, jobs=jobs, leases_lost=worker.leases_lost)
 
 
 def build_configuration(

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from service.errors import WaybillError
 from service.listening_socket import bind
-from service.metrics.page import CONTENT_TYPE, MetricsPage
+from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import Store
 
@@ -36,8 +36,9 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
 
     page = MetricsPage("workers", store.sample, settings.backlog_events_max)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=await page.render(), headers={"Content-Type": CONTENT_TYPE})
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = await page.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

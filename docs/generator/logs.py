@@ -23,7 +23,8 @@ buffer 4 MiB, then drop lines and report their number in `log.lines_dropped`.
 
 Each unit of work has one line, written at its end even on failure: `delivery.received`, `record.fetched`,
 `action.finished`, `attempt.finished`. `queue.sampled` is written periodically. All lines of an event have the same
-`event_id`. `trace_id` (W3C Trace Context) connects them with the systems of the sender and of the targets.
+`event_id`. `trace_id` (W3C Trace Context) connects them with the systems of the sender and of the targets. With
+[traces](how-to/trace-events.md), `span_id` is the span of the line.
 
 No line contains a body, a header, a secret, an e-mail address, a phone number, a name or a postal address. Fields are
 redacted by name at any depth, and texts are searched. Values of other types are replaced by the name of their type.
@@ -41,6 +42,7 @@ The names are flat for all log stores, and map to OpenTelemetry:
 | `message` | `event.name` |
 | `component` | `service.name` (as `waybill-<component>`) |
 | `trace_id` | `TraceId` |
+| `span_id` | `SpanId` |
 | `http_status` | `http.response.status_code` |
 | `error_kind` | `error.type` |
 | `error_type` | `exception.type` |

@@ -104,6 +104,29 @@
 {{- end }}
 {{- end -}}
 
+{{/* The variables of traces, for the processes that send spans. */}}
+{{- define "waybill.traces" -}}
+{{- with .Values.monitoring.traces }}
+{{- if .endpoint }}
+- name: WAYBILL_TRACES
+  value: "true"
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .sampleRatio | quote }}
+{{- if .headersSecret.name }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .headersSecret.name }}
+      key: {{ .headersSecret.key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "waybill.envFrom" -}}
 {{- $names := concat .Values.secrets.existingSecrets (keys .Values.secrets.external | sortAlpha) }}
 {{- if or $names .Values.extraEnvFrom }}
@@ -294,6 +317,9 @@ spec:
         {{- toYaml $root.Values.containerSecurityContext | nindent 8 }}
       env:
         {{- include "waybill.env" (dict "root" $root "index" .index "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings $defaults)) | trim | nindent 8 }}
+        {{- with include "waybill.traces" $root }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- with $values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

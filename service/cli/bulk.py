@@ -10,6 +10,7 @@ from typing import Any
 import click
 from msgspec import Struct, structs
 
+from service.cli.completion import events_in
 from service.cli.connection import EXIT_USAGE, CommandError
 from service.cli.filters import AFTER_OPTION, filter_options
 from service.cli.output import JSON, print_json, print_table, print_text
@@ -52,7 +53,7 @@ def bulk_options(result_field: str, help_text: str, *, state: State, verb: str) 
     """Add the options of a bulk change to a command. The command receives `ids` and `bulk`, a BulkOptions."""
 
     def decorate(command: Command) -> Command:
-        @click.argument("ids", nargs=-1)
+        @click.argument("ids", nargs=-1, shell_complete=events_in(state))
         @filter_options(result_field, help_text)
         @ALL_OPTION
         @DRY_RUN_OPTION

@@ -114,7 +114,7 @@ def run_with_client(connection: ConnectionOptions, call: Callable[[AdminClient],
     Raises:
         CommandError: The call was rejected, the store or API does not answer, or the configuration is not valid.
     """
-    return run_with(_open_client(connection), call)
+    return run_with(open_client(connection), call)
 
 
 def run_with_stores(call: Callable[["AdminOperations"], Awaitable[T]]) -> T:
@@ -145,5 +145,6 @@ def run_with(client: AbstractAsyncContextManager[AnyClient], call: Callable[[Any
         raise CommandError(f"{error.kind}: {error}") from error
 
 
-def _open_client(connection: ConnectionOptions) -> AbstractAsyncContextManager[AdminClient]:
+def open_client(connection: ConnectionOptions) -> AbstractAsyncContextManager[AdminClient]:
+    """Return a client of the admin API at the URL of `connection`, or without a URL of the stores."""
     return resolve_name(OPEN_STORE_CLIENT)() if connection.url is None else resolve_name(OPEN_API_CLIENT)(connection)

@@ -4,6 +4,7 @@ import click
 from msgspec import structs
 
 from service.cli.bulk import BulkOptions, bulk_options, run_bulk
+from service.cli.completion import events_in
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.event_output import DEAD_LETTERS, EventListRequest, list_events, print_event
 from service.cli.events import RAW_OPTION, RERUN_OPTION, print_and_exit, replay_ids
@@ -50,7 +51,7 @@ def list_dead_letters(
 
 
 @dead_letters.command(epilog="\b\nExample:\n  waybill dead-letters show 01a227c8660d7854b3a0704388149c9e")
-@click.argument("event_id", metavar="ID")
+@click.argument("event_id", metavar="ID", shell_complete=events_in("dead"))
 @RAW_OPTION
 @JSON
 @connection_options

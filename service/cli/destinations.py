@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from service.cli.completion import complete_destination
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
 from service.cli.output import JSON, columns_of, print_json, print_rows, print_text
@@ -40,7 +41,7 @@ def list_(*, options: ListOptions, connection: ConnectionOptions) -> None:
 
 
 @destinations.command("show", epilog="\b\nExample:\n  waybill destinations show erp")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_destination)
 @connection_options
 def show(name: str, *, connection: ConnectionOptions) -> None:
     """Print one destination with its circuit and its configuration as JSON. Secrets are references."""
@@ -48,7 +49,7 @@ def show(name: str, *, connection: ConnectionOptions) -> None:
 
 
 @destinations.command("pause", epilog="\b\nExample:\n  waybill destinations pause erp")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_destination)
 @JSON
 @connection_options
 def pause(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
@@ -60,7 +61,7 @@ def pause(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
 
 
 @destinations.command("resume", epilog="\b\nExample:\n  waybill destinations resume erp")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_destination)
 @JSON
 @connection_options
 def resume(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
@@ -73,7 +74,7 @@ def resume(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
     epilog="\b\nExamples:\n  waybill destinations test erp\n"
     "  waybill destinations test erp --method HEAD --path /health",
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_destination)
 @click.option("--method", type=click.Choice(TEST_METHODS), default="GET", show_default=True, help="HTTP method.")
 @click.option("--path", default="", help="Path below the URL of the destination, such as /health.")
 @JSON

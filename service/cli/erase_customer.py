@@ -4,6 +4,7 @@ import click
 from msgspec import structs
 
 from service.cli.bulk import DRY_RUN_OPTION, YES_OPTION, confirm
+from service.cli.completion import complete_account
 from service.cli.connection import AdminClient, CommandError, ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, print_fields, print_json, print_text
 from service.management.erasure import ErasureReport
@@ -13,7 +14,7 @@ from service.plurals import count_noun
 @click.command(
     epilog="\b\nExamples:\n  waybill erase-customer pack 4711 --dry-run\n  waybill erase-customer pack 4711 --yes"
 )
-@click.argument("platform")
+@click.argument("platform", shell_complete=complete_account)
 @click.argument("customer_id")
 @DRY_RUN_OPTION
 @YES_OPTION

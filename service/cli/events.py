@@ -8,6 +8,7 @@ import click
 from msgspec import structs
 
 from service.cli.bulk import SUCCESSFUL_RESULTS, BulkOptions, bulk_options, print_results, run_bulk
+from service.cli.completion import events_in
 from service.cli.connection import EXIT_FAILED, AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.event_output import EVENTS, EventListRequest, list_events, print_curl, print_event
 from service.cli.explanation_output import NOT_EVALUATED, format_explanation
@@ -56,7 +57,7 @@ def list_(
 
 
 @events.command(epilog="\b\nExample:\n  waybill events search po-4711")
-@click.argument("text")
+@click.argument("text", shell_complete=events_in())
 @LIMIT_OPTION
 @JSON
 @connection_options
@@ -83,7 +84,7 @@ def search(text: str, limit: int, *, as_json: bool, connection: ConnectionOption
     epilog="\b\nExamples:\n  waybill events show 01a227c8660d7854b3a0704388149c9e\n"
     "  waybill events show 01a227c8660d7854b3a0704388149c9e --curl --raw"
 )
-@click.argument("event_id", metavar="ID")
+@click.argument("event_id", metavar="ID", shell_complete=events_in())
 @RAW_OPTION
 @click.option(
     "--curl",
@@ -140,7 +141,7 @@ def print_and_exit(changes: Sequence[EventChange], *, as_json: bool) -> None:
 
 
 @click.command(epilog="\b\nExample:\n  waybill explain 01a227c8660d7854b3a0704388149c9e")
-@click.argument("event_id", metavar="EVENT")
+@click.argument("event_id", metavar="EVENT", shell_complete=events_in())
 @RAW_OPTION
 @JSON
 @connection_options

@@ -7,6 +7,7 @@ from typing import Any, cast, get_args
 
 import click
 
+from service.cli.completion import complete_rule, complete_source
 from service.management.event_filter import EVENT_OUTCOMES, EventFilter, State, Verdict, parse_time_filter
 
 
@@ -38,12 +39,14 @@ def filter_options(
     values = click.Choice(EVENT_OUTCOMES) if result_field == "outcome" else None
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @click.option("--source", help="Filter by source.")
+        @click.option("--source", shell_complete=complete_source, help="Filter by source.")
         @click.option("--type", help="Filter by event type, as the sender names it.")
         @click.option(f"--{result_field.removesuffix('_kind')}", result_field, type=values, help=help_text)
         @click.option("--record", help="Filter by record: an id, or a lane such as pack:customer:1.")
         @click.option(
-            "--rule", help="Filter by rule: events with actions of this rule (for dead letters: unfinished actions)."
+            "--rule",
+            shell_complete=complete_rule,
+            help="Filter by rule: events with actions of this rule (for dead letters: unfinished actions).",
         )
         @click.option(
             "--verdict",

@@ -4,6 +4,7 @@ A command is an entry point of the group `waybill.commands`. Only the command th
 done; 1 failed, with one `process.failed` line in the log; 2 a configuration or usage error, with its text on stderr.
 """
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import click
 import structlog
+from click.shell_completion import CompletionItem
 
 from service.cli.output import print_text
 from service.errors import ConfigError, WaybillError
@@ -25,6 +27,7 @@ LONG_RUNNING_COMMANDS: Mapping[str, Component] = {"serve": "service", "worker": 
 
 SUMMARIES = {
     "check": "Check settings, waybill.yaml, secrets, rule files and extensions.",
+    "completion": "Print a script for a shell that completes commands, options, names and ids.",
     "dead-letters": "List, show, replay and discard dead letters.",
     "demo": "Send example deliveries, kill a worker, and show each result.",
     "dev": "Run a store, a sandbox, a service and a worker on this machine.",
@@ -50,6 +53,9 @@ SUMMARIES = {
     "workers": "List the workers and their heartbeats.",
 }
 """First help line of each command of this package. `waybill --help` prints it without importing the commands."""
+
+COMPLETION_VARIABLE = "_WAYBILL_COMPLETE"
+"""Variable by which the script of a shell asks for completions."""
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
@@ -97,6 +103,12 @@ class CommandGroup(click.Group):
         found = tuple(installed_entry_points().select(group=ENTRY_POINT_GROUP, name=cmd_name))
         return _load(found[0]) if found else None
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Complete the name of a command or an option, without importing the commands."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=SUMMARIES.get(name)) for name in names]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries. Only commands of other packages are imported for it."""
         rows = [(name, SUMMARIES.get(name) or _summary(self, ctx, name)) for name in self.list_commands(ctx)]
@@ -135,6 +147,7 @@ def waybill() -> None:
 def main() -> None:
     """Run the command line and end the process with an exit code."""
     collect_less_often()
+    _silence_completion()
     if hasattr(sys.stdout, "reconfigure"):
         # A locale other than UTF-8 lacks some characters.
         cast("TextIOWrapper[Any]", sys.stdout).reconfigure(errors="backslashreplace")
@@ -148,6 +161,12 @@ def main() -> None:
     except WaybillError as error:
         _log_error(error, only_if_configured=False)
         sys.exit(EXIT_FAILED)
+
+
+def _silence_completion() -> None:
+    """Write no error to the terminal if this process completes a word."""
+    if COMPLETION_VARIABLE in os.environ:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _log_error(error: WaybillError, *, only_if_configured: bool) -> None:

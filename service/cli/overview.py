@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 
+from service.cli.completion import events_in
 from service.cli.connection import EXIT_FAILED, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.lists import short_age
@@ -38,7 +39,7 @@ def status(*, as_json: bool, connection: ConnectionOptions) -> None:
 
 
 @click.command(name="open", epilog="\b\nExamples:\n  waybill open\n  waybill open 01a227c8660d")
-@click.argument("event_id", metavar="[EVENT]", default="")
+@click.argument("event_id", metavar="[EVENT]", default="", shell_complete=events_in())
 @click.option("--url", envvar="WAYBILL_ADMIN_URL", help="URL of the admin port. [WAYBILL_ADMIN_URL]")
 def open_console(event_id: str, url: str | None) -> None:
     """Open the console, or the page of an event in it, in a browser.

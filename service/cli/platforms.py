@@ -15,6 +15,7 @@ import msgspec
 from service.cli.api_client import AdminApiClient
 from service.cli.api_connection import open_api_client
 from service.cli.bulk import YES_OPTION, confirm
+from service.cli.completion import complete_account
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.connection import ConnectionOptions, connection_options, run_with, run_with_client
 from service.cli.lists import ListOptions, ListTable, list_options, print_list, run_list
@@ -61,7 +62,7 @@ def platforms() -> None:
 
 
 @platforms.command("list", epilog="\b\nExamples:\n  waybill platforms list\n  waybill platforms list pack")
-@click.argument("account", required=False)
+@click.argument("account", required=False, shell_complete=complete_account)
 @list_options
 @connection_options
 def list_(account: str | None, *, options: ListOptions, connection: ConnectionOptions) -> None:
@@ -75,7 +76,7 @@ def list_(account: str | None, *, options: ListOptions, connection: ConnectionOp
 
 
 @platforms.command("pause", epilog="\b\nExample:\n  waybill platforms pause pack")
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @JSON
 @connection_options
 def pause(account: str, *, as_json: bool, connection: ConnectionOptions) -> None:
@@ -84,7 +85,7 @@ def pause(account: str, *, as_json: bool, connection: ConnectionOptions) -> None
 
 
 @platforms.command("resume", epilog="\b\nExample:\n  waybill platforms resume pack")
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @JSON
 @connection_options
 def resume(account: str, *, as_json: bool, connection: ConnectionOptions) -> None:
@@ -101,7 +102,7 @@ def _print_circuit(view: CircuitView, *, as_json: bool) -> None:
     epilog="\b\nExamples:\n  waybill platforms get pack purchase_order.get 5a7d2f90\n"
     "  waybill platforms get pack purchase_order.list per_page=2 statuses=received",
 )
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.argument("operation")
 @click.argument("values", nargs=-1)
 @RAW
@@ -127,7 +128,7 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, con
     epilog="\b\nExamples:\n  waybill platforms write pack rule.update 17 --body '{\"enabled\": false}'\n"
     "  waybill platforms write pack rule.create --body @rule.json --yes",
 )
-@click.argument("account")
+@click.argument("account", shell_complete=complete_account)
 @click.argument("operation")
 @click.argument("ids", nargs=-1)
 @click.option("--body", help="Request body: a JSON object, @FILE, or @- for standard input.")

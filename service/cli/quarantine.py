@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from service.cli.bulk import YES_OPTION, confirm
+from service.cli.completion import complete_quarantined, complete_source
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.lists import ListOptions, ListTable, age, list_options, run_list
 from service.cli.output import JSON, columns_of, print_json, print_text
@@ -22,7 +23,7 @@ EXIT_REJECTED = 1
 EMPTY_MESSAGE = "The quarantine is empty."
 PAGE_DELIVERIES_MAX = 200
 
-SOURCE = click.option("--source", help="Select the deliveries of this source.")
+SOURCE = click.option("--source", shell_complete=complete_source, help="Select the deliveries of this source.")
 RAW = click.option("--raw", is_flag=True, help="Show body and headers without redaction. Requires the role admin.")
 
 QUARANTINED = ListTable[QuarantineRow](
@@ -56,7 +57,7 @@ class Selection(Struct, frozen=True):
 def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that select deliveries to a command. The command receives a `selection`."""
 
-    @click.argument("ids", nargs=-1)
+    @click.argument("ids", nargs=-1, shell_complete=complete_quarantined)
     @SOURCE
     @click.option("--all", "every", is_flag=True, help="Select all.")
     @functools.wraps(command)
@@ -92,7 +93,7 @@ def list_quarantine(source: str | None, *, options: ListOptions, connection: Con
 
 
 @quarantine.command(epilog="\b\nExample:\n  waybill quarantine show 01a227c8660d7854b3a0704388149c9e")
-@click.argument("quarantined_id", metavar="ID")
+@click.argument("quarantined_id", metavar="ID", shell_complete=complete_quarantined)
 @RAW
 @connection_options
 def show(quarantined_id: str, *, raw: bool, connection: ConnectionOptions) -> None:
@@ -119,7 +120,7 @@ def reverify(selection: Selection, *, as_json: bool, connection: ConnectionOptio
 
 
 @quarantine.command(epilog="\b\nExample:\n  waybill quarantine diagnose 01a227c8660d7854b3a0704388149c9e")
-@click.argument("quarantined_id", metavar="ID")
+@click.argument("quarantined_id", metavar="ID", shell_complete=complete_quarantined)
 @JSON
 @connection_options
 def diagnose(quarantined_id: str, *, as_json: bool, connection: ConnectionOptions) -> None:

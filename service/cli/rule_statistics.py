@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import click
 from msgspec import Struct
 
+from service.cli.completion import complete_rule
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, columns_of, print_json, print_rows, print_text
 from service.errors import ConfigError
@@ -30,7 +31,7 @@ class _Row(Struct, frozen=True):
 @click.command(
     name="stats", epilog="\b\nExamples:\n  waybill rules stats\n  waybill rules stats short-receipt --events 5000"
 )
-@click.argument("rule_id", required=False)
+@click.argument("rule_id", required=False, shell_complete=complete_rule)
 @click.option(
     "--events",
     "events_max",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from service.cli.completion import complete_rule, complete_version
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
@@ -36,7 +37,13 @@ PUBLICATIONS = ListTable[Publication](
     name=lambda entry: entry.version,
     empty_message="No rulebook is published. Publish one with: waybill rules apply",
 )
-VERSION = click.option("--version", "version", default=None, help="Rulebook version. Default: the active version.")
+VERSION = click.option(
+    "--version",
+    "version",
+    default=None,
+    shell_complete=complete_version,
+    help="Rulebook version. Default: the active version.",
+)
 
 
 @click.command(
@@ -82,7 +89,7 @@ def apply(
 
 
 @click.command(epilog="\b\nExamples:\n  waybill rules show\n  waybill rules show short-receipt")
-@click.argument("rule_id", required=False)
+@click.argument("rule_id", required=False, shell_complete=complete_rule)
 @JSON
 @VERSION
 @connection_options
@@ -125,8 +132,8 @@ def history(*, options: ListOptions, connection: ConnectionOptions) -> None:
     epilog="\b\nExamples:\n  waybill rules diff 6424128019dec481\n"
     "  waybill rules diff 6424128019dec481 b6bccbb8e529bbc9"
 )
-@click.argument("before")
-@click.argument("after", required=False)
+@click.argument("before", shell_complete=complete_version)
+@click.argument("after", required=False, shell_complete=complete_version)
 @JSON
 @connection_options
 def diff(before: str, after: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
@@ -148,7 +155,7 @@ def diff(before: str, after: str | None, *, as_json: bool, connection: Connectio
 
 
 @click.command(epilog='\b\nExample:\n  waybill rules rollback 6424128019dec481 --note "wrong limit"')
-@click.argument("version")
+@click.argument("version", shell_complete=complete_version)
 @AUTHOR
 @NOTE
 @JSON

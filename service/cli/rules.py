@@ -11,6 +11,7 @@ import click
 from msgspec import Struct
 
 from service.actions import load_actions
+from service.cli.completion import complete_version, events_in
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
 from service.cli.output import JSON, print_json, print_text
@@ -41,7 +42,9 @@ class RuleSelection(Struct, frozen=True):
     epilog="\b\nExamples:\n  waybill rules dry-run --record pack:purchase_order:1\n"
     "  waybill rules dry-run --last 200 --rules rules/orders.yaml",
 )
-@click.option("--event", default=None, help="Id of a stored event. Its record is fetched now.")
+@click.option(
+    "--event", default=None, shell_complete=events_in(), help="Id of a stored event. Its record is fetched now."
+)
 @click.option("--record", default=None, help="Record to fetch: ACCOUNT:KIND:ID, such as pack:purchase_order:1.")
 @click.option(
     "--last",
@@ -51,7 +54,12 @@ class RuleSelection(Struct, frozen=True):
 @click.option(
     "--rules", "files", multiple=True, type=click.Path(path_type=Path, dir_okay=False), help="Rule files to evaluate."
 )
-@click.option("--version", default=None, help="Rulebook version to evaluate. Default: the active version.")
+@click.option(
+    "--version",
+    default=None,
+    shell_complete=complete_version,
+    help="Rulebook version to evaluate. Default: the active version.",
+)
 @JSON
 @connection_options
 def dry_run(

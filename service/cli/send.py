@@ -12,6 +12,7 @@ import click
 import msgspec
 from msgspec import Struct, structs
 
+from service.cli.completion import complete_source, events_in
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.dev_instance import DevInstance, adopt_dev_instance
 from service.cli.output import print_text
@@ -53,10 +54,12 @@ class SendRequest(Struct, frozen=True):
     "  waybill send pack-orders --file delivery.json --count 100 --rate 10\n"
     "  waybill send --like 01a227c8660d7854b3a0704388149c9e"
 )
-@click.argument("source", default="")
+@click.argument("source", default="", shell_complete=complete_source)
 @click.option("--file", help="File with the body, or - for standard input.")
 @click.option("--event", help="Generate the body for this event type, such as purchase_order.updated.")
-@click.option("--like", metavar="EVENT", help="Repeat the delivery of this event with a new event id.")
+@click.option(
+    "--like", metavar="EVENT", shell_complete=events_in(), help="Repeat the delivery of this event with a new event id."
+)
 @click.option("--keep-id", is_flag=True, help="With --like: keep the event id, so that the delivery is a duplicate.")
 @click.option("--id", "record_id", default="1", show_default=True, help="With --event: id of the record.")
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Number of deliveries.")

@@ -5,6 +5,7 @@ from typing import Any
 import click
 import msgspec
 
+from service.cli.completion import complete_preset
 from service.cli.connection import ConnectionOptions, connection_options
 from service.cli.lists import ListOptions, ListTable, list_options, print_list, run_list
 from service.cli.output import JSON, columns_of, print_json, print_text
@@ -60,7 +61,7 @@ def presets(*, as_json: bool) -> None:
 
 
 @sources.command(epilog="\b\nExample:\n  waybill sources show shopify")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_preset)
 @JSON
 def show(name: str, *, as_json: bool) -> None:
     """Show a preset: its parameters, the configuration it stands for, and the facts about the sender."""

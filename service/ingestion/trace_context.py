@@ -1,7 +1,7 @@
 """Trace context of a delivery (W3C Trace Context, levels 1 and 2). Pure.
 
-A valid `traceparent` header is stored unchanged, since Waybill creates no spans. Otherwise the trace id is the id of
-the delivery, so that one id finds the event and its trace.
+Without traces (`service.tracing`), a valid `traceparent` header is stored unchanged. Otherwise the trace id is the id
+of the delivery, so that one id finds the event and its trace.
 """
 
 import re

@@ -22,7 +22,7 @@ from service.ingress.http.problems import handle_delivery_crash, handle_http_err
 from service.ingress.http.responses import SECURITY_HEADERS
 from service.ingress.http.routing import WebhookMount, cache_routing
 from service.ingress.webhooks import WebhookHandler
-from service.metrics.page import CONTENT_TYPE, MetricsPage
+from service.metrics.page import MetricsPage
 from service.settings import Settings
 
 WEBHOOKS_PATH = "/webhooks"
@@ -72,9 +72,9 @@ def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
     page = MetricsPage("service", store.sample, settings.backlog_events_max)
 
     @get("/metrics")
-    async def metrics() -> Response[bytes]:
-        # Litestar adds the charset.
-        return Response(await page.render(), media_type=CONTENT_TYPE.removesuffix("; charset=utf-8"))
+    async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        body, content_type = await page.render(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
 
     return metrics
 

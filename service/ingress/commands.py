@@ -32,6 +32,7 @@ from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with
 from service.throttles.throttles import SharedThrottles
+from service.tracing.startup import send_traces
 
 
 @click.command(epilog="\b\nExample:\n  WAYBILL_REDIS_URL=redis://127.0.0.1:6379/0 waybill serve")
@@ -47,7 +48,8 @@ def serve() -> None:
     config = load_config(Path(settings.config), os.environ)
     settings = extend_retention_to_dedupe_windows(settings, config)
     log_config_warnings(config)
-    uvloop.run(_serve(settings, config))
+    with send_traces("service", os.environ, enabled=settings.traces):
+        uvloop.run(_serve(settings, config))
 
 
 class ServiceParts(Struct, frozen=True):

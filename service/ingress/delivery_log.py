@@ -10,7 +10,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from service.events import Delivery, Fact, new_event_id
+from service.events import Delivery, Fact, new_event_id, trace_id
 from service.ingestion.arrivals import FactOutcome
 from service.ingestion.headers import correlation_id_of
 from service.ingress.http.responses import primary_outcome
@@ -18,6 +18,7 @@ from service.log import get_logger, log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS, DIFFERING_DUPLICATES
 from service.redaction import loggable_id
 from service.store import IngestResult
+from service.tracing.spans import NO_SPAN, Attributes, start_span
 
 UNKNOWN_SOURCE = "unknown"
 CHARACTERS_MAX = 128
@@ -35,13 +36,14 @@ class DeliveryLog:
 
     __slots__ = (
         "_began", "address", "body_bytes", "correlation_id", "delivery", "differing", "event_type", "id", "outcomes",
-        "reason", "repaired", "sender_event_id", "source", "trace_id", "verified", "whole",
+        "reason", "repaired", "sender_event_id", "source", "span", "trace_id", "verified", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._began = perf_counter()
         self.id = new_event_id()
         self.trace_id = self.id
+        self.span = NO_SPAN
         self.source = UNKNOWN_SOURCE
         self.address = ""
         self.delivery: Delivery | None = None
@@ -55,6 +57,27 @@ class DeliveryLog:
         self.repaired = False
         self.outcomes: Sequence[FactOutcome] = ()
         self.differing: Sequence[str] = ()
+
+    def set_verified(self, traceparent: str) -> str:
+        """Note that the signature is valid, and start the span of the delivery.
+
+        Unverified requests have no span: they must not fill the queue of the collector.
+
+        Returns:
+            The traceparent for the events: that of the span, or `traceparent` without traces.
+        """
+        self.verified = True
+        self.span = start_span(
+            "delivery",
+            "server",
+            parent=None if self.trace_id == self.id else traceparent,
+            age_ms=(perf_counter() - self._began) * 1000,
+            attributes={"waybill.source": self.source},
+        )
+        if self.span.traceparent is None:
+            return traceparent
+        self.trace_id = trace_id(self.span.traceparent) or self.id
+        return self.span.traceparent
 
     def set_facts(self, facts: Sequence[Fact]) -> None:
         """Set the event type and the correlation id from the facts. Several facts share those of the first."""
@@ -73,6 +96,7 @@ class DeliveryLog:
         """Log and count an acknowledged delivery."""
         outcome = primary_outcome(self.outcomes)
         duration_ms = self._duration_ms()
+        self._set_result(outcome.status, http_status, outcome.event_id)
         DELIVERIES.inc((self.source, outcome.status, None))
         DELIVERY_ACK_SECONDS.observe((self.source,), duration_ms / 1000)
         fields: dict[str, Any] = {
@@ -110,6 +134,8 @@ class DeliveryLog:
     def log_rejected(self, log: FilteringBoundLogger, http_status: int, reason: str, *, quarantined: bool) -> None:
         """Log and count a rejected delivery; `quarantined` is true if it was queued for quarantine."""
         self.count_rejected(reason)
+        self._set_result("rejected", http_status)
+        self.span.fail(reason)
         log.warning(
             "delivery.received",
             source_name=self.source,
@@ -122,6 +148,16 @@ class DeliveryLog:
             trace_id=self.trace_id,
             quarantined=quarantined,
         )
+
+    def _set_result(self, status: str, http_status: int, event_id: str | None = None) -> None:
+        if self.span is not NO_SPAN:
+            result: Attributes = {
+                "waybill.delivery_status": status,
+                "waybill.event_id": event_id,
+                "waybill.event_type": self.event_type,
+                "http.response.status_code": http_status,
+            }
+            self.span.set(result)
 
     def _duration_ms(self) -> float:
         return round((perf_counter() - self._began) * 1000, 3)

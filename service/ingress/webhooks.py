@@ -103,6 +103,7 @@ class WebhookHandler:
         except (Exception, asyncio.CancelledError) as error:
             rejection = self._rejection_for(error)
             if rejection is None:
+                delivery_log.span.fail(INTERNAL.code)
                 scope["state"][TRACE_ID] = delivery_log.trace_id
                 scope["state"][ON_SENT] = partial(self._record_rejection, delivery_log, INTERNAL)
                 raise
@@ -118,6 +119,7 @@ class WebhookHandler:
                 if delivery_log.outcomes:  # the events are stored, whether or not the sender reads the response
                     delivery_log.log_accepted(_sent_status(scope, response.status))
         finally:
+            delivery_log.span.end()
             reservation.release()
 
     def handle_http_error(self, request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -178,7 +180,7 @@ class WebhookHandler:
         verified = self._verify(delivery_log, source, delivery)
         if isinstance(verified, AsgiResponse):
             return verified
-        delivery_log.verified = True
+        traceparent = delivery_log.set_verified(traceparent)
         if self._rate_limits.warn_of_untrusted_proxy(peer, headers):
             await self._store.record_untrusted_proxy(peer)
         # After verification, or unauthenticated requests could use up the rate limit of a source.

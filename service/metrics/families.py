@@ -106,6 +106,11 @@ LOG_LINES_DROPPED = Counter(
     "waybill_log_lines_dropped", "Log lines that were lost: the output is blocked or closed, and the buffer is full."
 )
 
+# both: counted if WAYBILL_TRACES is set
+SPANS = Counter(
+    "waybill_spans", "Ended spans: exported, failed (by the collector), dropped (full queue).", ("outcome",)
+)
+
 # both: read from the store at each scrape; all pods report the same values, so use the maximum
 STORE_UP = Gauge("waybill_store_up", "1 if the store answered this scrape.")
 QUEUE_JOBS = Gauge("waybill_queue_jobs", "Jobs in the queue: due, deferred, running.", ("state",))

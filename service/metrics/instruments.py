@@ -4,8 +4,11 @@ The instruments of prometheus_client lock on every event, which takes longer tha
 loop, so no lock is required. Label cardinality is limited: after `SERIES_MAX` combinations values count under `other`.
 """
 
+import time
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
 
 SERIES_MAX = 2_000
 OTHER = "other"
@@ -13,6 +16,26 @@ OTHER = "other"
 Label = str | int | None
 Key = tuple[Label, ...]
 """Label values, in the order of the label names. None is an empty value."""
+
+
+class Exemplar(Struct, frozen=True):
+    """Last duration in a bucket that was measured within a trace. `at` is in seconds since the epoch."""
+
+    trace_id: str
+    seconds: float
+    at: float
+
+
+class _Traces(Struct):
+    current_id: Callable[[], str | None] | None = None
+
+
+_traces = _Traces()
+
+
+def read_trace_id_by(current_id: Callable[[], str | None] | None) -> None:
+    """Add the id of the current trace to durations, as exemplars. None stops it."""
+    _traces.current_id = current_id
 
 
 class Counter:
@@ -59,12 +82,17 @@ class Histogram:
         self.bounds = bounds
         self.series: dict[Key, list[float]] = {}
         """For each key the counts of all buckets, then the sum in seconds."""
+        self.exemplars: dict[Key, dict[int, Exemplar]] = {}
+        """For each key the exemplars by the index of their bucket."""
 
     def observe(self, key: Key, seconds: float) -> None:
         """Count a duration."""
         counts = self.series.get(key) or self._open(key)
-        counts[bisect_left(self.bounds, seconds)] += 1
+        bucket = bisect_left(self.bounds, seconds)
+        counts[bucket] += 1
         counts[-1] += seconds
+        if _traces.current_id is not None and key in self.series and (trace_id := _traces.current_id()):
+            self.exemplars.setdefault(key, {})[bucket] = Exemplar(trace_id, seconds, time.time())
 
     def _open(self, key: Key) -> list[float]:
         key = limit_cardinality(key, len(self.series))

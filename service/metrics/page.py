@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import version
 
 from msgspec import Struct, structs
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from service.errors import WaybillError
@@ -32,7 +32,6 @@ from service.metrics.families import (
 )  # fmt: skip
 from service.metrics.samples import collect
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 CACHE_SECONDS = 1.0
 SAMPLE_TIMEOUT_SECONDS = 2.0
 
@@ -51,14 +50,18 @@ class MetricsPage:
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
-    async def render(self) -> bytes:
-        """Return the page. If the store does not answer, `waybill_store_up` is 0 and its statistics are missing."""
+    async def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the page and its content type: OpenMetrics, which has exemplars, if `accept` names it.
+
+        If the store does not answer, `waybill_store_up` is 0 and its statistics are missing.
+        """
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now >= self._cached_until:
                 set_queue_gauges(await self._read_statistics())
                 self._cached_until = now + CACHE_SECONDS
-        return generate_latest(self._registry)
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
 
     async def _read_statistics(self) -> Struct | None:
         try:

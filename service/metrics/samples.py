@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from prometheus_client import samples
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from service.metrics.instruments import Counter, Histogram, Instrument, Key
+from service.metrics.instruments import Counter, Exemplar, Histogram, Instrument, Key
 
 
 def collect(instrument: Instrument) -> Metric:
@@ -12,7 +13,8 @@ def collect(instrument: Instrument) -> Metric:
     if isinstance(instrument, Histogram):
         family = HistogramMetricFamily(instrument.name, instrument.meaning, labels=instrument.labels)
         for key, counts in instrument.series.items():
-            family.add_metric(_label_values(key), _buckets(instrument.bounds, counts), counts[-1])
+            exemplars = instrument.exemplars.get(key, {})
+            family.add_metric(_label_values(key), _buckets(instrument.bounds, counts, exemplars), counts[-1])
         return family
     kind = CounterMetricFamily if isinstance(instrument, Counter) else GaugeMetricFamily
     family = kind(instrument.name, instrument.meaning, labels=instrument.labels)
@@ -21,11 +23,18 @@ def collect(instrument: Instrument) -> Metric:
     return family
 
 
-def _buckets(bounds: Sequence[float], counts: Sequence[float]) -> list[tuple[str, float]]:
-    total, buckets = 0.0, list[tuple[str, float]]()
-    for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=False):
+def _buckets(
+    bounds: Sequence[float], counts: Sequence[float], exemplars: Mapping[int, Exemplar]
+) -> list[tuple[str, float] | tuple[str, float, samples.Exemplar]]:
+    total, buckets = 0.0, list[tuple[str, float] | tuple[str, float, samples.Exemplar]]()
+    for index, (bound, count) in enumerate(zip([*map(str, bounds), "+Inf"], counts, strict=False)):
         total += count
-        buckets.append((bound, total))
+        found = exemplars.get(index)
+        if found is None:
+            buckets.append((bound, total))
+        else:
+            exemplar = samples.Exemplar({"trace_id": found.trace_id}, found.seconds, found.at)
+            buckets.append((bound, total, exemplar))
     return buckets
 
 

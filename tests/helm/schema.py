@@ -33,7 +33,7 @@ CHART = Path(__file__).parents[2] / "helm"
 DERIVED = frozenset(
     {"redis_url", "redis_username", "redis_password", "shard_urls", "redis_sentinel", "redis_sentinel_primary",
      "redis_sentinel_password", "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_timeout_seconds",
-     "drain_timeout_seconds", "shutdown_timeout_seconds"}
+     "drain_timeout_seconds", "shutdown_timeout_seconds", "traces"}
 )  # fmt: skip
 """Settings that the chart derives, and rejects under `settings`."""
 
@@ -169,6 +169,8 @@ EXACT: dict[str, Schema] = {
     "monitoring.podMonitor.labels": LABELS,
     "monitoring.podMonitor.interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
     "monitoring.podMonitor.scrapeTimeout": {"type": "string", "pattern": "^([0-9]+(ms|s|m))?$"},
+    "monitoring.traces.endpoint": {"type": "string", "pattern": "^(https?://[^/ ]+(/.*)?)?$"},
+    "monitoring.traces.sampleRatio": {"type": "number", "minimum": 0, "maximum": 1},
     "monitoring.runbookUrl": {"type": "string", "pattern": "^(https?://.*/)?$"},
     "monitoring.prometheusRule.labels": LABELS,
     "monitoring.prometheusRule.alertLabels": LABELS,

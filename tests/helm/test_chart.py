@@ -289,10 +289,10 @@ def test_service_egress_allows_only_the_store() -> None:
 def test_service_egress_allows_platforms_with_admin_tokens() -> None:
     """The dry runs of the admin API fetch records."""
     objects = render("full")
-    assert ports_out(objects, "service") == [[53, 53], [6380], [443]]
-    assert ports_out(objects, "workers") == [[53, 53], [6380], [443], [8443]], "those of extraEgress.workers"
+    assert ports_out(objects, "service") == [[53, 53], [6380], [443], [4318]]
+    assert ports_out(objects, "workers") == [[53, 53], [6380], [443], [4318], [8443]], "those of extraEgress.workers"
     never = render("full", {"networkPolicy": {"serviceOutbound": "never"}})
-    assert ports_out(never, "service") == [[53, 53], [6380]]
+    assert ports_out(never, "service") == [[53, 53], [6380], [4318]]
     always = render("no-ingress", {"networkPolicy": {"serviceOutbound": "always"}})
     assert ports_out(always, "service")[-1] == [443]
 

@@ -336,3 +336,34 @@ def test_keda_keeps_the_current_number_while_its_trigger_fails() -> None:
     assert changed["ScaledObject/rel-waybill-workers"]["spec"]["fallback"] == fallback
     default = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["fallback"]
     assert default["failureThreshold"] == 4
+
+
+# traces
+
+
+def test_traces_are_off_by_default() -> None:
+    text = template("trial")
+    assert "WAYBILL_TRACES" not in text
+    assert "OTEL_" not in text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector.monitoring:4318", 4318),
+        ("https://otlp.example.com", 443),
+        ("http://collector/otlp", 80),
+        ("http://[fd00::1]:4318", 4318),
+        ("https://[fd00::1]", 443),
+    ],
+)
+def test_collector_of_traces_is_configured_and_may_be_reached(endpoint: str, port: int) -> None:
+    objects = render("trial", {"monitoring": {"traces": {"endpoint": endpoint}}})
+    for component in ("service", "workers"):
+        environ = {each["name"]: each.get("value") for each in pod(objects, component)["containers"][0]["env"]}
+        assert (environ["WAYBILL_TRACES"], environ["OTEL_EXPORTER_OTLP_ENDPOINT"]) == ("true", endpoint)
+        assert (environ["OTEL_TRACES_SAMPLER"], environ["OTEL_TRACES_SAMPLER_ARG"]) == ("parentbased_traceidratio", "1")
+        rules = objects[f"NetworkPolicy/rel-waybill-{component}"]["spec"]["egress"]
+        assert {"ports": [{"port": port, "protocol": "TCP"}]} in rules
+    job = dict(pods(objects))["Job/rel-waybill-rules"]["containers"][0]["env"]
+    assert "WAYBILL_TRACES" not in {each["name"] for each in job}

@@ -16,6 +16,7 @@ from service.platforms.base import ListedRecord
 from service.settings import Settings
 from service.store import IngestRequest
 from service.store.platforms.polls import RecordFingerprint, RecordStatus
+from service.tracing.spans import current_traceparent
 
 HALF = 8
 """Hex digits of half a digest."""
@@ -127,7 +128,7 @@ def ingest_request(poll: PollSource, detected: DetectedChange) -> IngestRequest:
         record,
         listed.version,
         {},
-        None,
+        current_traceparent(None),
         body,
         identified=False,
     )

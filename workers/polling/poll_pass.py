@@ -27,6 +27,7 @@ from service.platforms.base import CallContext, FetchedRecord, ListedRecord, Pla
 from service.settings import Settings
 from service.store import Shards, Store
 from service.store.platforms.polls import PollLease, Polls, RecordFingerprint, RecordStatus
+from service.tracing.spans import start_span
 from workers.polling.changes import (
     DetectedChange,
     PollSource,
@@ -182,7 +183,9 @@ class PollPass:
         if self._poll.has_deliveries:  # which of two states of one version was delivered is unknown
             missed = sum(not status.queued and not change.same_version for change, status in undecided)
         if undecided:
-            await self._dependencies.intake.ingest_all([ingest_request(self._poll, change) for change, _ in undecided])
+            with start_span("poll", "producer", attributes={"waybill.source": self._poll.source}):
+                requests = [ingest_request(self._poll, change) for change, _ in undecided]
+                await self._dependencies.intake.ingest_all(requests)
         self._lease = structs.replace(
             self._lease, changed=self._lease.changed + len(changes), missed=self._lease.missed + missed
         )

@@ -9,6 +9,7 @@ from service.events import Event
 from service.exchange import Exchange
 from service.store import IngestRequest
 from service.store.queue.outputs import EmittedEvent, Output, StreamEntry
+from service.tracing.spans import current_traceparent
 from workers.processing.history import StoredEffect
 
 
@@ -56,7 +57,7 @@ class RunningAction:
         self.source = context.source
         self.rule = effect.rule_id
         self.action = effect.action_id
-        self.traceparent = context.traceparent
+        self.traceparent = current_traceparent(context.traceparent)
         self.exchange = Exchange()
         self.outputs: list[Output] = []
 

@@ -68,6 +68,7 @@ class Attempt:
         """
         self._event = load_event(self._keys, self.head)
         self.log.set_event(self._event)
+        self.log.start_span(self._event)
         if self._event.correlation_id is not None:
             bind_contextvars(correlation_id=self._event.correlation_id)  # on every line of the attempt
         return self._event

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from service.errors import WaybillError
-from service.events import Event, trace_id
+from service.events import Event, trace_id, traceparent_from_id
 from service.log import current_logger, log_info
 from service.metrics.families import (
     ATTEMPT_ERRORS,
@@ -18,6 +18,7 @@ from service.metrics.families import (
 )
 from service.redaction import loggable_id
 from service.store import Job, LaneHead
+from service.tracing.spans import NO_SPAN, Attributes, start_span
 from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry, DecisionEntry
 
 FINAL_OUTCOMES = frozenset({"matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered"})
@@ -29,6 +30,10 @@ UNKNOWN_SOURCE = "unknown"
 
 RULE_FIELDS = ("event_id", "trace_id", "source_name", "platform", "record_kind", "attempt")
 """Fields of an attempt in the line of a failed rule."""
+
+
+SAMPLED = "01"
+"""Flags of a traceparent whose trace is recorded."""
 
 
 class AttemptLog:
@@ -47,6 +52,7 @@ class AttemptLog:
             "attempts_max": attempts_max,
             "queue_wait_ms": max(started_at_ms - max(job.due_ms, head.received_ms), 0),
         }
+        self.span = NO_SPAN
 
     def set_event(self, event: Event) -> None:
         """Add the fields of the event."""
@@ -58,6 +64,24 @@ class AttemptLog:
             "record_id": loggable_id(event.record.id),
             "trace_id": trace_id(event.traceparent),
         }
+
+    def start_span(self, event: Event) -> None:
+        """Start the span of the attempt, after one of its wait in the queue. Both are children of the delivery's."""
+        parent = event.traceparent
+        # Without a span of a delivery, as for events of polls: the attempts of one event then have one trace.
+        if parent is None or parent == traceparent_from_id(event.id):
+            parent = traceparent_from_id(event.id)[:-2] + SAMPLED
+        waited_ms = self.fields["queue_wait_ms"]
+        attributes: Attributes = {
+            "waybill.event_id": event.id,
+            "waybill.source": event.source,
+            "waybill.event_type": event.type,
+            "waybill.platform": event.record.platform,
+            "waybill.record_kind": event.record.kind,
+            "waybill.attempt": self._head.attempts,
+        }
+        start_span("queue wait", "consumer", parent=parent, age_ms=waited_ms, attributes=attributes).end()
+        self.span = start_span("attempt", "consumer", parent=parent, age_ms=self.duration_ms, attributes=attributes)
 
     @property
     def duration_ms(self) -> float:
@@ -101,6 +125,8 @@ class AttemptLog:
         level = "error" if outcome == "dead_lettered" else "warning" if error and outcome != "deferred" else "info"
         duration_ms = self.duration_ms
         e2e_ms = round(self._started_at_ms - self._head.received_ms + duration_ms, 2)
+        self.span.set({"waybill.outcome": outcome})
+        self.span.set_error(error)
         self._count(outcome, error.kind if error else None, duration_ms, e2e_ms)
         fields = self.fields | {
             "outcome": outcome,

@@ -17,6 +17,7 @@ from service.log import log_info
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Job, SettlementWrite
 from service.store.queue.outputs import Output
+from service.tracing.spans import Span, start_span
 from workers.processing.action_calls import EffectDependencies, call_action
 from workers.processing.action_context import EffectContext, RunningAction
 from workers.processing.exchanges import store_exchange, stored_answer
@@ -158,23 +159,21 @@ class EffectsRun:
             if letter == STARTED and not fresh and not self._may_repeat(index):
                 break
             if place == BEFORE and self._effects[index].latest_only:
-                self._supersede(index)
+                self._ledger[index] = SUPERSEDED
+                self._log_action(index, 0.0, outcome="superseded")
                 continue
             # Written before the call: after a crash in the call, the ledger shows that the effect may have happened.
             if letter != STARTED:
                 self._ledger[index] = STARTED
                 await self._write_ledger()
-            await self._run_effect(index, is_repeated=letter == DEFERRED or (letter == STARTED and not fresh))
+            with start_span("effect", "client", attributes=self._effects[index].span_attributes) as span:
+                await self._run_effect(index, span, is_repeated=letter == DEFERRED or (letter == STARTED and not fresh))
             if self._ledger[index] != DONE:
                 break
         self._active -= 1
         # The write that ends the attempt includes the results of the last chain.
         if self._active and self._entries:
             await self._write_ledger()
-
-    def _supersede(self, index: int) -> None:
-        self._ledger[index] = SUPERSEDED
-        self._log_action(index, 0.0, outcome="superseded")
 
     def _may_repeat(self, index: int) -> bool:
         if self._effects[index].repeat != "unsafe":
@@ -189,7 +188,7 @@ class EffectsRun:
         kind = "outcome_unknown" if letter == UNKNOWN else "effect_failed"
         self.outcome.error = self.outcome.error or PermanentError(kind, "an effect failed in an earlier attempt")
 
-    async def _run_effect(self, index: int, *, is_repeated: bool) -> None:
+    async def _run_effect(self, index: int, span: Span, *, is_repeated: bool) -> None:
         started = time.perf_counter()
         self.outcome.run += 1
         effect, dependencies = self._effects[index], self._dependencies
@@ -214,6 +213,7 @@ class EffectsRun:
         except PermanentError as failure:
             error = failure
             self._fail(index, FAILED, failure)
+        span.set_error(error)
         exchange = store_exchange(running.exchange, effect.inputs, dependencies.exchange_limits)
         self._log_action(index, (time.perf_counter() - started) * 1000, error, answer, exchange)
 
@@ -278,8 +278,8 @@ class EffectsRun:
 
     def _has_enough(self, effect: StoredEffect) -> bool:
         """Return whether the history has as many exchanges of the effect as the limit allows."""
-        stored = count_exchanges(self._history)[effect.rule_id, effect.action_id]
-        return stored >= self._dependencies.exchange_limits.exchanges_max
+        exchanges_max = self._dependencies.exchange_limits.exchanges_max
+        return count_exchanges(self._history)[effect.rule_id, effect.action_id] >= exchanges_max
 
     async def _write_ledger(self) -> None:
         # One write at a time: of two concurrent writes the older could arrive last and undo the newer.

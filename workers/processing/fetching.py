@@ -9,6 +9,7 @@ from service.events import Event, RecordRef, trace_id
 from service.log import log_info
 from service.metrics.families import FETCH_SECONDS, FETCHES
 from service.platforms.base import CallContext, FetchedRecord, Platform
+from service.tracing.spans import Span, current_traceparent, start_span
 
 THROTTLED_KINDS = frozenset({"account_throttled", "circuit_open"})
 
@@ -23,14 +24,16 @@ async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt:
         Deferred: a limit of the account is reached, or its circuit breaker is open.
     """
     started = time.perf_counter()
-    try:
-        fetched = await _platform(platforms, event).fetch(event.record, _context(event))
-    except (TransientError, PermanentError, Deferred) as error:
-        _log_fetch_error(event, attempt, started, error)
-        raise
-    result = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
-    _log_fetch(event, attempt, started, result, fetched.operation)
-    return fetched
+    with _start_span(event) as span:
+        try:
+            fetched = await _platform(platforms, event).fetch(event.record, _context(event))
+        except (TransientError, PermanentError, Deferred) as error:
+            _log_fetch_error(event, attempt, started, error)
+            raise
+        result = {"outcome": "ok", "http_status": fetched.http_status, "gone": fetched.record is None}
+        span.set({"waybill.operation": fetched.operation, "http.response.status_code": fetched.http_status})
+        _log_fetch(event, attempt, started, result, fetched.operation)
+        return fetched
 
 
 async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: int) -> tuple[RecordRef, ...]:
@@ -40,13 +43,14 @@ async def follow_hint(platforms: Mapping[str, Platform], event: Event, attempt: 
         TransientError, PermanentError, Deferred: as `fetch_record`.
     """
     started = time.perf_counter()
-    try:
-        refs = await _platform(platforms, event).resolve(event.record, _context(event))
-    except (TransientError, PermanentError, Deferred) as error:
-        _log_fetch_error(event, attempt, started, error)
-        raise
-    _log_fetch(event, attempt, started, {"outcome": "ok", "records": len(refs)}, "resolve")
-    return refs
+    with _start_span(event):
+        try:
+            refs = await _platform(platforms, event).resolve(event.record, _context(event))
+        except (TransientError, PermanentError, Deferred) as error:
+            _log_fetch_error(event, attempt, started, error)
+            raise
+        _log_fetch(event, attempt, started, {"outcome": "ok", "records": len(refs)}, "resolve")
+        return refs
 
 
 def _log_fetch_error(
@@ -66,8 +70,12 @@ def _platform(platforms: Mapping[str, Platform], event: Event) -> Platform:
     return platform
 
 
+def _start_span(event: Event) -> Span:
+    return start_span("fetch", "client", attributes={"waybill.platform": event.record.platform})
+
+
 def _context(event: Event) -> CallContext:
-    return CallContext(event.id, event.traceparent, event.correlation_id)
+    return CallContext(event.id, current_traceparent(event.traceparent), event.correlation_id)
 
 
 def _log_fetch(event: Event, attempt: int, started: float, result: dict[str, Any], operation: str = "fetch") -> None:

@@ -17,6 +17,7 @@ from service.events import ChangeType, Event
 from service.exchange import TlsFacts
 from service.rules.stored_decisions import RULE_EVALUATION
 from service.store import encode_order
+from service.tracing.spans import NO_SPAN, Attributes, Span
 
 
 class StoredEffect(Struct, frozen=True, omit_defaults=True):
@@ -33,6 +34,17 @@ class StoredEffect(Struct, frozen=True, omit_defaults=True):
     def idempotency_key(self, event_id: str, generation: int) -> str:
         """Return the idempotency key of the effect. Only a rerun increments `generation`."""
         return f"{event_id}:{self.rule_id}:{self.action_id}:{generation}"
+
+    @property
+    def span_attributes(self) -> Attributes:
+        """Attributes of a span of the effect."""
+        destination = self.inputs.get("destination")
+        return {
+            "waybill.rule_id": self.rule_id,
+            "waybill.action_id": self.action_id,
+            "waybill.action_type": self.action_type,
+            "waybill.destination": destination if isinstance(destination, str) else None,
+        }
 
     @property
     def is_rule(self) -> bool:
@@ -74,6 +86,14 @@ class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_on
     def outcome(self) -> str:
         """Outcome of the event if every effect is done."""
         return "matched" if any(verdict.result == "matched" for verdict in self.verdicts) else "unmatched"
+
+    def describe_rules(self, span: Span) -> None:
+        """Add the ids of the rules with each result to the span of the decision."""
+        if span is not NO_SPAN:
+            for result in ("matched", "unknown", "error"):
+                rule_ids = [verdict.rule_id for verdict in self.verdicts if verdict.result == result]
+                span.set({f"waybill.rules.{result}": rule_ids})
+            span.set({"waybill.rulebook": self.rulebook, "waybill.rules.evaluated": len(self.verdicts)})
 
     @property
     def failed_rules(self) -> Sequence[StoredRuleResult]:

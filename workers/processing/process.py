@@ -29,6 +29,7 @@ from service.platforms.base import FetchedRecord, is_hint
 from service.rules import Rulebook
 from service.store import Job, LaneHead, NextEvent
 from service.store.queue.last_state import EncodedLastState
+from service.tracing.spans import start_span
 from workers.late_writes import LateWrites
 from workers.processing.attempt import Attempt
 from workers.processing.decisions import decide, decide_failed_rules, derived_event
@@ -124,6 +125,8 @@ class LaneRun:
                     "unexpected", f"{type(error).__name__} in Waybill's own code; see the log line attempt.crashed"
                 ),
             )
+        finally:
+            attempt.log.span.end()
 
     async def _process(self, attempt: Attempt, last: EncodedLastState) -> NextEvent:
         head = attempt.head
@@ -163,10 +166,12 @@ class LaneRun:
             decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, policy=policy
         )
         body_bytes = fetched.body_bytes + len(event.body)
-        decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, body_bytes)
-        del evaluate
-        del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
-        next_event = await attempt.decide(decision, event)
+        with start_span("decision") as span:
+            decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, body_bytes)
+            decision.entry.describe_rules(span)
+            del evaluate
+            del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
+            next_event = await attempt.decide(decision, event)
         if not decision.entry.effects:
             return next_event
         return await self._run_effects(
@@ -186,8 +191,10 @@ class LaneRun:
             attempt=attempt.head.attempts,
             policy=self._dependencies.policy,
         )
-        entry = await self._evaluate(evaluate, event, fetched.body_bytes + len(event.body))
-        return await attempt.decide_again(decided, entry, event)
+        with start_span("decision") as span:
+            entry = await self._evaluate(evaluate, event, fetched.body_bytes + len(event.body))
+            entry.describe_rules(span)
+            return await attempt.decide_again(decided, entry, event)
 
     def _with_payload(self, event: Event, head: LaneHead) -> Event:
         """Return the event with its body if a rule reads it. Decompressing it is the costliest part of decoding."""

@@ -303,6 +303,11 @@ PROCESSES = Row(
         ),
         _bars("Lost log lines", "ops", Metric(_rate("waybill_log_lines_dropped_total", "pod"), "{{pod}}")),
         _bars(
+            "Lost spans",
+            "ops",
+            Metric(_rate("waybill_spans_total", "pod, outcome", '$scope,outcome!="exported"'), "{{pod}} {{outcome}}"),
+        ),
+        _bars(
             "Checks without a free file descriptor",
             "ops",
             Metric(_rate("waybill_files_exhausted_total", "pod"), "{{pod}}"),

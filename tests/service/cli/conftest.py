@@ -2,25 +2,36 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import Struct, structs
 
+from service.actions import load_actions
 from service.cli.main import waybill
+from service.config import AdminConfig, AdminToken, Role
 from service.configuration import load_config
+from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
+from service.ingestion.dedupe_keys import dedupe_key_of_id
 from service.ingestion.sources import build_sources
-from service.ingress.app import build_app
+from service.ingress.admin import admin_router
+from service.ingress.app import build_admin_app, build_app
 from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.log import configure
+from service.management.installation import Installation
 from service.platforms.registry import build_platforms
+from service.secrets import SecretRef
 from service.settings import Settings, load_settings
-from service.store import Store, open_store
+from service.store import QuarantinedDelivery, Store, open_store
+from tests.workers.harness import WorkerHarness, open_harness
 
 PRIVATE = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
 PUBLIC = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="  # the key pair of RFC 8032, 7.1, test 1
@@ -137,9 +148,89 @@ async def serve(environ: dict[str, str]) -> AsyncIterator[Callable[..., Awaitabl
         yield start
 
 
+TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
+BODY = b'{"event_code": "customer.updated", "id": "e1", "data": {"id": "77", "email": "ada@example.com"}}'
+RULES = """
+- id: notify
+  type: purchase_order
+  when: {field: id, op: exists}
+  actions: [{id: claim, do: http, url: "SINK/claims", body: {order: "{id}"}}]
+"""
+
+
+class SampleInstallation(Struct):
+    """Installation with a dead letter, an ended event, a queued event, a quarantined delivery and a worker."""
+
+    url: str
+    harness: WorkerHarness
+    dead: str
+    ended: str
+    queued: str
+    quarantined: str
+    first: str
+
+    def api_environ(self, role: Role = "admin") -> dict[str, str]:
+        """Return the variables for the admin API."""
+        return {"WAYBILL_ADMIN_URL": self.url, "WAYBILL_ADMIN_TOKEN": TOKENS[role]}
+
+
+@pytest.fixture
+async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(make_settings(attempts_max=1, lease_seconds=20)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
+    """Serve the admin API of the configuration on the store of the test, and return its URL."""
+    digests = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
+    tokens = [AdminToken(name=f"ann-{role}", role=role, sha256=SecretRef(env=role.upper())) for role in TOKENS]
+    settings = load_settings(environ)
+    config = structs.replace(load_config(Path(settings.config), environ), admin=AdminConfig(tokens=tuple(tokens)))
+    async with contextlib.AsyncExitStack() as stack:
+        http_client = await stack.enter_async_context(HttpClient(settings))
+        platforms = build_platforms(config.platforms, environ, http_client)
+        sources = build_sources(config, environ, platforms, settings)
+        installation = Installation(
+            open_store=lambda: store,
+            config=lambda: config,
+            platforms=lambda: platforms,
+            sources=lambda: sources,
+            actions=load_actions,
+            records=lambda: config.record_types,
+        )
+        port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
+        listener = Listener(build_admin_app(settings, store, admin=admin_router(installation, digests)), port, settings)
+        await listener.start()
+        stack.push_async_callback(listener.stop)
+        yield f"http://127.0.0.1:{listener.port}"
+
+
+@pytest.fixture
+async def installation(harness: WorkerHarness, url: str) -> SampleInstallation:
+    first = await harness.publish(RULES)
+    ended = await harness.send("po-1")
+    await harness.run_worker()
+    await harness.publish(RULES.replace("SINK", "http://127.0.0.1:9"))
+    dead = await harness.send("po-2")
+    await harness.run_worker()
+    record = RecordRef("pack", "customer", "77")
+    queued = Event(
+        EVENT_VERSION, new_event_id(), "pack-orders", "customer.updated", "updated", record, None, {}, None, BODY
+    )
+    await harness.store.ingest(queued, dedupe_key_of_id("pack-orders", "e1"), 60_000)
+    headers = {"content-type": "application/json", "x-signature": "0" * 64}
+    quarantined = QuarantinedDelivery(
+        1, new_event_id(), "pack-orders", "not_verified", 401, time.time(), headers, BODY, None, whole=True
+    )
+    await harness.store.quarantine_deliveries([quarantined])
+    await harness.store.queue_stats.heartbeat("w-1", 3, time.time(), 600)
+    return SampleInstallation(url, harness, dead, ended, queued.id, quarantined.id, first)
+
+
 def rows(result: Result) -> list[dict[str, Any]]:
     """Return the JSON objects that a command printed."""
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
-__all__ = ["PRIVATE", "Run", "Settings", "Store", "rows"]
+__all__ = ["PRIVATE", "TOKENS", "Run", "SampleInstallation", "Settings", "Store", "rows"]

@@ -13,8 +13,8 @@ from service.cli.main import waybill
 ROOT = Path(__file__).parents[3]
 
 NEEDS_NO_INSTALLATION = {
-    "check", "demo", "dev", "doctor", "init", "rules check", "rules schema", "rules test", "sandbox", "sources presets",
-    "sources show",
+    "check", "completion", "demo", "dev", "doctor", "init", "rules check", "rules schema", "rules test", "sandbox",
+    "sources presets", "sources show",
     "serve",
     "store accept",
     "worker",
@@ -24,6 +24,7 @@ The admin API cannot accept a lost store: it answers 503 until then."""
 
 WITHOUT_JSON = {
     "check": "exit code and error messages",
+    "completion": "prints a script",
     "demo": "interactive", "dev": "interactive", "init": "interactive",
     "sandbox": "long-running", "serve": "long-running",
     "worker": "long-running",

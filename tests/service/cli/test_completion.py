@@ -1,0 +1,135 @@
+"""Shell completion in a real bash: commands, options, names of waybill.yaml, and rules and ids of the stores."""
+
+import asyncio
+import os
+import shlex
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.cli.completion import HELP_CHARACTERS_MAX
+from service.cli.main import COMPLETION_VARIABLE
+from tests.service.cli.conftest import Run, SampleInstallation
+from tests.waiting import PATIENCE_SECONDS, until
+from tests.workers.harness import WorkerHarness
+
+pytestmark = [pytest.mark.store, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[3]
+WAYBILL = Path(sys.executable).parent / "waybill"
+SCRIPT = """
+eval "$({waybill} completion bash)"
+complete -p waybill >/dev/null || exit 1
+COMP_WORDS=({words})
+COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+_waybill_completion {waybill}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+async def complete(environ: dict[str, str], *words: str) -> list[str]:
+    """Return what bash offers for the last word, without a word on stderr."""
+    script = SCRIPT.format(waybill=WAYBILL, words=shlex.join(("waybill", *words)))
+    process = await asyncio.create_subprocess_exec(
+        "bash", "--norc", "-c", script, env={"PATH": os.environ["PATH"], **environ}, cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert (stderr, process.returncode) == (b"", 0), words
+    return stdout.decode().split()
+
+
+async def complete_until(expected: set[str], environ: dict[str, str], *words: str) -> None:
+    """Complete until the words are offered: a busy machine may exceed the deadline of a completion."""
+
+    async def offers() -> bool:
+        return set(await complete(environ, *words)) == expected
+
+    await until(offers)
+
+
+async def test_commands_and_options_are_completed_without_an_installation(tmp_path: Path) -> None:
+    nowhere = {"WAYBILL_CONFIG": str(tmp_path / "none.yaml")}
+    assert await complete(nowhere, "dead") == ["dead-letters"]
+    assert {"events", "explain", "completion"} <= set(await complete(nowhere, "e") + await complete(nowhere, "c"))
+    assert await complete(nowhere, "events", "re") == ["replay"]
+    assert await complete(nowhere, "events", "list", "--sou") == ["--source"]
+    assert await complete(nowhere, "events", "list", "--state", "de") == ["decided", "dead"]
+    assert await complete(nowhere, "sources", "show", "shopi") == ["shopify"]
+    assert await complete(nowhere, "send", "") == []
+
+
+@pytest.fixture
+def wrong_path(tmp_path: Path) -> Path:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("- not a mapping: [")
+    return path
+
+
+@pytest.fixture
+def config_with_destination(config_path: Path) -> Path:
+    config_path.write_text(config_path.read_text() + "destinations: {erp-target: {url: {env: NOT_SET}}}\n")
+    return config_path
+
+
+async def test_names_of_the_configuration_are_completed_without_its_secrets(
+    config_with_destination: Path, wrong_path: Path
+) -> None:
+    environ = {"WAYBILL_CONFIG": str(config_with_destination)}
+    assert await complete(environ, "send", "erp-c") == ["erp-cloud", "erp-custom"]
+    assert await complete(environ, "events", "list", "--source", "pack") == ["pack-orders"]
+    assert await complete(environ, "platforms", "pause", "") == ["pack", "flow", "ofn", "engage", "erp"]
+    assert await complete(environ, "destinations", "test", "") == ["erp-target"]
+    assert await complete({"WAYBILL_CONFIG": str(wrong_path)}, "send", "") == []
+
+
+@pytest.mark.parametrize("access", ["stores", "api"])
+async def test_rules_and_ids_are_completed(
+    access: str, installation: SampleInstallation, environ: dict[str, str]
+) -> None:
+    known = environ if access == "stores" else installation.api_environ("viewer")
+    events = {installation.dead, installation.ended, installation.queued}
+    await complete_until(events, known, "explain", "0")
+    await complete_until({installation.dead}, known, "events", "show", installation.dead[:-1])
+    await complete_until({installation.dead}, known, "dead-letters", "replay", "")
+    await complete_until({installation.ended}, known, "events", "replay", "")
+    await complete_until({"notify"}, known, "events", "list", "--rule", "")
+    await complete_until({"notify"}, known, "rules", "show", "no")
+    await complete_until({installation.first}, known, "rules", "rollback", installation.first[:6])
+    await complete_until({installation.quarantined}, known, "quarantine", "show", "")
+    await complete_until({"pack-orders"}, known, "quarantine", "list", "--source", "pack-o")
+    await complete_until({"pack"}, known, "platforms", "list", "p")
+
+
+async def test_text_of_senders_does_not_reach_the_terminal(harness: WorkerHarness, environ: dict[str, str]) -> None:
+    event_id = await harness.send("po-1\n\x1b[31m\u202e" + "x" * 200)
+    variables = environ | {COMPLETION_VARIABLE: "zsh_complete", "COMP_WORDS": "waybill explain ", "COMP_CWORD": "2"}
+    process = await asyncio.create_subprocess_exec(WAYBILL, env=variables, stdout=asyncio.subprocess.PIPE)
+    stdout, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    kind, value, description = stdout.decode().splitlines()
+    assert (kind, value) == ("plain", event_id)
+    assert description.isprintable()
+    assert len(description) == HELP_CHARACTERS_MAX
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_the_script_of_each_shell_calls_the_command(shell: str, run: Run) -> None:
+    printed = await run("completion", shell)
+    assert (printed.exit_code, f"{COMPLETION_VARIABLE}={shell}_complete" in printed.stdout) == (0, True)
+    assert (await run("completion", "tcsh")).exit_code == 2
+
+
+async def test_a_completion_is_silent_and_fast_if_nothing_answers(free_port: int, tmp_path: Path) -> None:
+    """One port is closed; the other accepts connections and never answers."""
+    server = socket.create_server(("127.0.0.1", 0))
+    for port in (free_port, server.getsockname()[1]):
+        for environ in (
+            {"WAYBILL_REDIS_URL": f"redis://127.0.0.1:{port}"},
+            {"WAYBILL_ADMIN_URL": f"http://127.0.0.1:{port}", "WAYBILL_ADMIN_TOKEN": "x"},
+            {"WAYBILL_ADMIN_URL": f"http://127.0.0.1:{port}"},
+            {"WAYBILL_REDIS_URL": "nonsense"},
+        ):
+            assert await complete({"WAYBILL_CONFIG": str(tmp_path / "none.yaml"), **environ}, "explain", "") == []
+    server.close()
