@@ -113,6 +113,7 @@ class HttpClient:
         session, proxy = await self._route(target, transport.proxy, guarded=guarded)
         timeout = _timeout(seconds_max, transport.connect_seconds_max)
         exchange = exchange or Exchange()
+        exchange.secrets.extend(proxy.secrets)
         exchange.begin(method, url, headers, body)
         current_exchange.set(exchange)
         started = time.perf_counter()

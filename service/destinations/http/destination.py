@@ -129,12 +129,13 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
 
     async def probe_request(self, request: OutgoingRequest) -> Probe:
         """As `probe`, with any request."""
-        prepared = await self.prepare(request, SendContext(idempotency_key=f"test:{new_event_id()}"))
+        context = SendContext(idempotency_key=f"test:{new_event_id()}")
+        prepared, seconds_max = await self.prepare(request, context), self.config.timeouts.total_seconds
         try:
-            answer = await self._call(prepared, self.config.timeouts.total_seconds, body_needed=True)
+            answer = await self._call(prepared, seconds_max, body_needed=True, exchange=context.exchange)
         except (TransientError, PermanentError) as error:
             return Probe(request=self.show(prepared), status=error.http_status, error=f"{error.kind}: {error}")
-        secrets = self._known_secrets(prepared)
+        secrets = (*self._known_secrets(prepared), *context.exchange.secrets)
         return Probe(
             request=self.show(prepared),
             status=answer.status,
