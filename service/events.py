@@ -8,9 +8,11 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from msgspec import Struct
+
+from service.errors import ConfigError
 
 ChangeType = Literal["created", "updated", "deleted", "changed"]
 """Change of a record. `changed`: the sender does not specify the change."""
@@ -45,6 +47,19 @@ class RecordRef(Struct, frozen=True, array_like=True):
     def lane(self) -> str:
         """Name of the record's lane, such as `pack:purchase_order:5a7d2f90`."""
         return f"{self.platform}:{self.kind}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str, path: str) -> Self:
+        """Parse ACCOUNT:KIND:ID, the name of a record in commands, the admin API and the console.
+
+        Raises:
+            ConfigError: the text is not of this form; `path` is the place of the error.
+        """
+        parts = text.split(":", 2)
+        if len(parts) != 3 or not all(parts):
+            fix = "write ACCOUNT:KIND:ID, such as pack:purchase_order:1"
+            raise ConfigError(path, f"{text[:100]!r} is not a record", fix)
+        return cls(*parts)
 
 
 class Delivery(Struct, frozen=True):

@@ -207,6 +207,18 @@ PLATFORMS = Row(
                 "{{platform}} {{error_kind}}",
             ),
         ),
+        Panel(
+            "Look-ups by outcome",
+            "bars",
+            (Metric(_rate("waybill_lookups_total", "platform, outcome", _PLATFORM), "{{platform}} {{outcome}}"),),
+            "reqps",
+            description="Records that rules look up. Error: also look-ups that a limit or an open circuit deferred.",
+        ),
+        _lines(
+            "Duration of a look-up p95",
+            "s",
+            Metric(_quantile(0.95, "waybill_lookup_seconds", "platform", _PLATFORM), "{{platform}}"),
+        ),
         _bars(
             "Changes found by polls",
             "ops",

@@ -96,10 +96,13 @@ explain ENDED
 explain DEAD
 explain QUEUED --raw
 explain nobody
-erase-customer pack 77 --dry-run
-erase-customer pack 77
-erase-customer pakc 77 --dry-run
-erase-customer pakc 77 --yes
+erase-customer pack:customer:77 --dry-run
+erase-customer pack:customer:77
+erase-customer pakc:customer:77 --dry-run
+erase-customer pakc:customer:77 --yes
+erase-customer pack:purchase_order:77 --dry-run
+erase-customer 77 --yes
+rules dry-run --record 77
 """.strip().splitlines()
 
 
@@ -223,14 +226,14 @@ async def test_a_customer_is_erased(
 ) -> None:
     more = installation.api_environ() if access == "api" else {}
     capfd.readouterr()
-    done = await run("erase-customer", "pack", "77", "--yes", "-o", "json", **more)
+    done = await run("erase-customer", "pack:customer:77", "--yes", "-o", "json", **more)
     assert done.exit_code == 0, done.output
     (report,) = rows(done)
     assert (report["events"], report["quarantined_deliveries"], report["in_progress"]) == (1, 1, 0)
     assert [(line["audit_action"], line["target"]) for line in _audited(capfd)] == [
         ("customer.erased", "pack:customer:77")
     ]
-    (left,) = rows(await run("erase-customer", "pack", "77", "--dry-run", "-o", "json", **more))
+    (left,) = rows(await run("erase-customer", "pack:customer:77", "--dry-run", "-o", "json", **more))
     assert {
         name: left[name] for name in ("events", "quarantined_deliveries", "hints", "stream_entries")
     } == dict.fromkeys(("events", "quarantined_deliveries", "hints", "stream_entries"), 0)
@@ -241,7 +244,7 @@ async def test_a_customer_is_erased(
     [
         ("viewer", ("events", "list"), 0),
         ("viewer", ("events", "replay", "ENDED"), 1),
-        ("operator", ("erase-customer", "pack", "77", "--yes"), 1),
+        ("operator", ("erase-customer", "pack:customer:77", "--yes"), 1),
         ("operator", ("events", "show", "QUEUED", "--raw"), 1),
     ],
 )
@@ -366,7 +369,7 @@ async def test_a_bulk_change_without_a_terminal_requires_yes(installation: Sampl
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)
         assert (done.exit_code, "1 event would be" in done.output, "Add --yes" in done.output) == (2, True, True)
-    assert (await run("erase-customer", "pack", "77")).exit_code == 2
+    assert (await run("erase-customer", "pack:customer:77")).exit_code == 2
     assert (await installation.harness.stored_event(installation.dead))["state"] == "dead"
 
 
