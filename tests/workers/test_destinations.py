@@ -44,8 +44,8 @@ class Target:
             return web.Response(status=502)
         if self.statuses and (status := self.statuses.pop(0)) >= 300:
             self.refused[request.path] += 1
-            told = f"{dict(request.headers)} {request.path_qs} {await request.text()}"
-            return web.Response(status=status, text=f"wrong credentials: {told}")
+            repeated = f"{dict(request.headers)} {request.path_qs} {await request.text()}"
+            return web.Response(status=status, text=f"wrong credentials: {repeated}")
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(0.002)
