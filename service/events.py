@@ -7,7 +7,7 @@ stores each fact as an *event* with its own id, and workers process the events.
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ ChangeType = Literal["created", "updated", "deleted", "changed"]
 
 EVENT_VERSION = 1
 EVENT_ID_CHARACTERS = 32
+SHORT_ID_CHARACTERS = 16
 
 CORRELATION_HEADER = "x-correlation-id"
 CORRELATION_ID_CHARACTERS_MAX = 128
@@ -138,6 +139,17 @@ def new_event_id(now: float | None = None) -> str:
     # Cryptographic randomness: senders see ids, and must not be able to guess the next one.
     digits = os.urandom(10).hex()
     return f"{milliseconds:012x}7{digits[1:4]}{_VARIANTS[digits[4]]}{digits[5:]}"
+
+
+def short_id_characters(ids: Iterable[str]) -> int:
+    """Return the number of first characters by which lists show these ids: at least 16, more to distinguish them.
+
+    12 digits are the time in milliseconds, and 4 distinguish most events of one millisecond.
+    """
+    distinct = set(ids)
+    longest = max(map(len, distinct), default=0)
+    lengths = range(SHORT_ID_CHARACTERS, longest)
+    return next((length for length in lengths if len({each[:length] for each in distinct}) == len(distinct)), longest)
 
 
 def received_at_ms(event_id: str) -> int | None:

@@ -110,6 +110,8 @@ class LaneRun:
             late = attempt.lose(error)
             if late is not None:
                 self._late_writes.add_result(late)
+            if isinstance(error, LeaseLost):
+                raise LeaseLost(head.id) from error
             raise
         except Deferred as error:
             return await _defer(attempt, error)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ import pytest
 from service.config import Role
 from service.errors import ConfigError
 from service.settings import CALLER_NAMES, Settings, load_settings
-from tests.service.cli.conftest import TOKENS, Run, SampleInstallation, rows
+from service.store import QuarantinedDelivery
+from tests.service.cli.conftest import BODY, TOKENS, Run, SampleInstallation, rows
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
@@ -171,6 +173,23 @@ async def test_a_quarantined_delivery_is_released_or_deleted(
     assert (await run("quarantine", "delete", "--all", "--yes", **more)).stdout == "1 delivery deleted\n"
     assert [line["audit_action"] for line in _audited(capfd)] == ["delivery.deleted"]
     assert (await run("quarantine", "list", "-o", "json", **more)).stdout == ""
+
+
+@pytest.mark.parametrize("access", ["stores", "api"])
+async def test_a_quarantined_delivery_is_named_by_a_unique_prefix(
+    access: str, installation: SampleInstallation, run: Run
+) -> None:
+    more = installation.api_environ() if access == "api" else {}
+    prefix = installation.quarantined[:16]
+    shown = await run("quarantine", "show", prefix, **more)
+    assert json.loads(shown.stdout)["id"] == installation.quarantined
+    other = QuarantinedDelivery(
+        1, prefix + "0" * 16, "shop", "not_verified", 401, time.time(), {}, BODY, None, whole=True
+    )
+    await installation.harness.store.quarantine_deliveries([other])
+    ambiguous = await run("quarantine", "delete", prefix, **more)
+    assert (ambiguous.exit_code, f"Several ids begin with {prefix}: " in ambiguous.stderr) == (2, True)
+    assert (await run("quarantine", "delete", prefix + "00", **more)).stdout == "1 delivery deleted\n"
 
 
 @pytest.mark.parametrize("access", ["stores", "api"])
