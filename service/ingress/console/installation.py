@@ -149,6 +149,7 @@ async def _platform_page(
         active="platforms",
         circuit=circuit,
         reads=await accounts.list_reads(account),
+        writes=await accounts.list_writes(account),
         answer=answer,
         fields=form.fields if form else {},
         errors=errors,
