@@ -24,7 +24,6 @@ from typing import Any, TypeVar
 import structlog
 
 from service.compute_thread import run_in_thread
-from service.config.destinations import RETRY_SECONDS_MAX
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.events import Event
 from service.platforms.base import FetchedRecord, is_hint
@@ -260,10 +259,9 @@ class LaneRun:
         if error is None:
             return await attempt.finish(decided.outcome)
         # A limit or an open circuit uses up no attempt, but the age of the event still counts.
-        retry_for_seconds = outcome.retry_for_seconds or None
-        if outcome.is_deferred and retry_for_seconds:
-            retry_for_seconds = RETRY_SECONDS_MAX  # a failed probe is a matter of the destination, not of the event
-        exhausted = attempt.is_exhausted(counts=not outcome.is_deferred, retry_for_seconds=retry_for_seconds)
+        exhausted = attempt.is_exhausted(
+            counts=not outcome.is_deferred, retry_for_seconds=outcome.retry_for_seconds or None
+        )
         if not outcome.has_deferred or exhausted:
             return await attempt.dead_letter(error)
         if isinstance(error, Deferred):
