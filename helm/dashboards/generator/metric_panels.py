@@ -195,6 +195,16 @@ PLATFORMS = Row(
             ),
         ),
         _lines(
+            "Records missing, share",
+            "percentunit",
+            Metric(
+                _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM + ', result="missing"')
+                + " / "
+                + _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM),
+                "{{platform}} {{record_kind}}",
+            ),
+        ),
+        _lines(
             "Response time p95",
             "s",
             Metric(_quantile(0.95, "waybill_fetch_seconds", "platform", _PLATFORM), "{{platform}}"),
