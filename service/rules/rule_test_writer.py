@@ -14,8 +14,7 @@ from service.errors import ConfigError
 from service.redaction import IS_SECRET_OR_PERSONAL, scrub
 from service.rules.rule_records import read_record
 from service.rules.rule_test_differences import Expectation, result_differences
-from service.rules.rule_test_events import build_event
-from service.rules.rule_tests import PreparedRuleTest, RuleTest, read_raw, run_test
+from service.rules.rule_tests import RuleTest, prepare_test, read_raw, run_test
 from service.rules.rulebook import Evaluation, Rulebook
 from service.rules.scope import Subject
 
@@ -56,9 +55,7 @@ def write_rule_test(rulebook: Rulebook, subject: Subject, evaluation: Evaluation
     try:
         found = decode_config({**test, "expect": {}}, RuleTest, "test")
         record = read_record(rulebook.records, found.type, test["record"], "record")
-        prepared = PreparedRuleTest(
-            found, build_event(found.event, None, event.record, "event"), record, read_raw(found.raw)
-        )
+        prepared = prepare_test(found, None, (record, read_raw(found.raw)), rulebook.records, "test")
         result = run_test(rulebook, prepared)
     except ConfigError:
         return None
