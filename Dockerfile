@@ -45,7 +45,7 @@ USER 10001:10001
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 # For Docker. Kubernetes uses the probes of the chart.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=1s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["python3", "-c", "import os, urllib.request as r; r.urlopen('http://localhost:' + os.environ.get('WAYBILL_ADMIN_PORT', '8081') + '/healthz', timeout=4)"]
 ENTRYPOINT ["waybill"]
 CMD ["--help"]
