@@ -14,7 +14,7 @@ RUN /opt/build/bin/pip install --quiet --no-deps --require-hashes -r /src/requir
  && /opt/build/bin/pip --python /opt/waybill/bin/python install --quiet --no-compile --no-deps --require-hashes \
       --only-binary :all: -r /src/requirements/runtime.txt -r /src/requirements/traces.txt \
  && /opt/build/bin/pip --python /opt/waybill/bin/python uninstall --quiet --yes faker polyfactory pygments \
- && /opt/waybill/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/waybill/lib \
+ && /opt/waybill/bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash /opt/waybill/lib \
  && find /opt/waybill/bin -type f -delete
 
 FROM packages AS build
@@ -26,7 +26,7 @@ COPY workers workers
 RUN /opt/build/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir /wheels . \
  && /opt/build/bin/pip --python /opt/waybill/bin/python install --quiet --no-compile --no-deps --no-index /wheels/*.whl \
  && cd /opt/waybill \
- && bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash lib/python3.*/site-packages/service \
+ && bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash lib/python3.*/site-packages/service \
       lib/python3.*/site-packages/workers \
  && mkdir /app \
  && cp -a --parents lib/python3.*/site-packages/service lib/python3.*/site-packages/workers \

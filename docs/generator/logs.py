@@ -33,24 +33,31 @@ Packages add or remove fields by structlog processors in the entry point group `
 sees every line before its redaction, in the order of the entry points' names. `structlog.DropEvent` drops a line.
 [CONTRIBUTING.md](../.github/CONTRIBUTING.md#add-a-part) shows one.
 
-The names are flat for all log stores, and map to OpenTelemetry:
+`WAYBILL_LOG_SAMPLE_ONE_IN=10` writes the lines about successful work of one event in ten: all lines of the event, in every
+process. Errors, waits and all other lines are always written. `weight` is the number of lines that a line stands for,
+so that the sum of `weight` counts units of work. The dashboards and alerts use the sum.
 
-| Waybill | OpenTelemetry |
-|---|---|
-| `timestamp` | `Timestamp` |
-| `level` | `SeverityText` |
-| `message` | `event.name` |
-| `component` | `service.name` (as `waybill-<component>`) |
-| `trace_id` | `TraceId` |
-| `span_id` | `SpanId` |
-| `http_status` | `http.response.status_code` |
-| `error_kind` | `error.type` |
-| `error_type` | `exception.type` |
-| `error_message` | `exception.message` |
-| `error_stack` | `exception.stacktrace` |
-| `client_host` | `client.address` |
-| `body_bytes` | `http.request.body.size` |
-| others | `waybill.<name>` |
+The names are flat and reserved by no log store: Elastic Common Schema (ECS), OpenTelemetry, Datadog or Google Cloud. A
+collector can rename them:
+
+| Waybill | OpenTelemetry | ECS | Datadog | Google Cloud |
+|---|---|---|---|---|
+| `timestamp` | `Timestamp` | `@timestamp` | `timestamp` | `timestamp` |
+| `level` | `SeverityText` | `log.level` | `status` | `severity` |
+| `message` | `event.name` | `event.action`, `message` | `message` | `message` |
+| `component` | `service.name` (as `waybill-<component>`) | `service.name` | `service` | `labels.component` |
+| `version` | `service.version` | `service.version` | `version` | `labels.version` |
+| `instance` | `service.instance.id` | `service.node.name` | `host` | `labels.instance` |
+| `trace_id` | `TraceId` | `trace.id` | `trace_id` | `logging.googleapis.com/trace` |
+| `span_id` | `SpanId` | `span.id` | `span_id` | `logging.googleapis.com/spanId` |
+| `http_status` | `http.response.status_code` | `http.response.status_code` | `http.status_code` | `jsonPayload` |
+| `error_kind` | `error.type` | `error.code` | `error.kind` | `jsonPayload` |
+| `error_type` | `exception.type` | `error.type` | `error.type` | `jsonPayload` |
+| `error_message` | `exception.message` | `error.message` | `error.message` | `jsonPayload` |
+| `error_stack` | `exception.stacktrace` | `error.stack_trace` | `error.stack` | `jsonPayload` |
+| `client_host` | `client.address` | `client.address` | `network.client.ip` | `jsonPayload` |
+| `body_bytes` | `http.request.body.size` | `http.request.body.bytes` | `network.bytes_read` | `jsonPayload` |
+| others | `waybill.<name>` | `waybill.<name>` | `<name>` | `jsonPayload.<name>` |
 """
 
 

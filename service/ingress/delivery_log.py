@@ -108,6 +108,7 @@ class DeliveryLog:
             "body_bytes": self.body_bytes,
             "event_id": outcome.event_id,
             "trace_id": self.trace_id,
+            "weight": 1,
         }
         if self.sender_event_id is not None:
             fields["sender_event_id"] = loggable_id(self.sender_event_id)
@@ -147,6 +148,7 @@ class DeliveryLog:
             body_bytes=self.body_bytes,
             trace_id=self.trace_id,
             quarantined=quarantined,
+            weight=1,
         )
 
     def _set_result(self, status: str, http_status: int, event_id: str | None = None) -> None:

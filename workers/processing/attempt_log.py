@@ -134,6 +134,7 @@ class AttemptLog:
             "e2e_ms": e2e_ms,
             "error_kind": error.kind if error else None,
             "http_status": getattr(error, "http_status", None),
+            "weight": 1,
         }
         if level == "info":
             log_info("attempt.finished", fields)
