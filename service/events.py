@@ -7,16 +7,19 @@ stores each fact as an *event* with its own id, and workers process the events.
 import hashlib
 import os
 import time
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
 
 from msgspec import Struct
+
+from service.errors import ConfigError
 
 ChangeType = Literal["created", "updated", "deleted", "changed"]
 """Change of a record. `changed`: the sender does not specify the change."""
 
 EVENT_VERSION = 1
 EVENT_ID_CHARACTERS = 32
+SHORT_ID_CHARACTERS = 16
 
 CORRELATION_HEADER = "x-correlation-id"
 CORRELATION_ID_CHARACTERS_MAX = 128
@@ -45,6 +48,19 @@ class RecordRef(Struct, frozen=True, array_like=True):
     def lane(self) -> str:
         """Name of the record's lane, such as `pack:purchase_order:5a7d2f90`."""
         return f"{self.platform}:{self.kind}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str, path: str) -> Self:
+        """Parse ACCOUNT:KIND:ID, the name of a record in commands, the admin API and the console.
+
+        Raises:
+            ConfigError: the text is not of this form; `path` is the place of the error.
+        """
+        parts = text.split(":", 2)
+        if len(parts) != 3 or not all(parts):
+            fix = "write ACCOUNT:KIND:ID, such as pack:purchase_order:1"
+            raise ConfigError(path, f"{text[:100]!r} is not a record", fix)
+        return cls(*parts)
 
 
 class Delivery(Struct, frozen=True):
@@ -123,6 +139,17 @@ def new_event_id(now: float | None = None) -> str:
     # Cryptographic randomness: senders see ids, and must not be able to guess the next one.
     digits = os.urandom(10).hex()
     return f"{milliseconds:012x}7{digits[1:4]}{_VARIANTS[digits[4]]}{digits[5:]}"
+
+
+def short_id_characters(ids: Iterable[str]) -> int:
+    """Return the number of first characters by which lists show these ids: at least 16, more to distinguish them.
+
+    12 digits are the time in milliseconds, and 4 distinguish most events of one millisecond.
+    """
+    distinct = set(ids)
+    longest = max(map(len, distinct), default=0)
+    lengths = range(SHORT_ID_CHARACTERS, longest)
+    return next((length for length in lengths if len({each[:length] for each in distinct}) == len(distinct)), longest)
 
 
 def received_at_ms(event_id: str) -> int | None:

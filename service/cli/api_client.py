@@ -127,9 +127,9 @@ class AdminApiClient(AdminApiTransport):
         """List the polls."""
         return await self._get("/polls", list[PollView])
 
-    async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
+    async def erase_customer(self, record: str, *, dry_run: bool) -> ErasureReport:
         """Erase a customer, or count the items in a dry run."""
-        request = {"platform": platform, "customer_id": customer_id, "dry_run": dry_run}
+        request = {"record": record, "dry_run": dry_run}
         return await self._post("/erasures", ErasureReport, request)
 
     async def list_circuits(self) -> Sequence[CircuitView]:
@@ -236,7 +236,7 @@ class AdminApiClient(AdminApiTransport):
 
     async def dry_run_record(self, candidate: Candidate, ref: RecordRef) -> DryRun:
         """Evaluate rules on a record as if `source` had sent an event about it, without effects."""
-        return await self._post("/dry-runs", DryRun, _candidate_fields(candidate) | {"fetch": structs.asdict(ref)})
+        return await self._post("/dry-runs", DryRun, _candidate_fields(candidate) | {"record": ref.lane})
 
     async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:
         """Evaluate the newest stored events by a candidate and by the active rules."""

@@ -10,7 +10,6 @@ import click
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.diagnostics import Check, run_diagnostics
 from service.cli.output import JSON, print_json, print_table
-from service.cli.record_option import parse_record
 from service.events import RecordRef
 
 EXIT_FAILED = 1
@@ -33,7 +32,7 @@ def doctor(*, records: tuple[str, ...], as_json: bool) -> None:
     that exists, and lists documented fields that the latter does not contain. Sends HEAD without credentials to each
     destination, and logs in to mail servers. Exit code 1 if a check fails.
     """
-    checks = asyncio.run(_run_checks([parse_record(text) for text in records]))
+    checks = asyncio.run(_run_checks([RecordRef.parse(text, "--record") for text in records]))
     if as_json:
         for check in checks:
             print_json(check)

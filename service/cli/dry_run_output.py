@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from service.management.dry_run import Difference, DryRun, RulebookComparison
 from service.plurals import count_noun
-from service.rules.tree_output import format_effect, format_steps
+from service.rules.tree_output import format_effect, format_lookup, format_steps
 
 NOT_EVALUATED = "not evaluated"
 NO_RULES = (
@@ -16,6 +16,7 @@ NO_RULES = (
 def format_dry_run(found: DryRun) -> Iterator[str]:
     """Yield each rule with its result, its nodes as a tree with their values, and its rendered effects."""
     yield f"{found.record}, rulebook {found.rulebook}{', record deleted' if found.gone else ''}"
+    yield from map(format_lookup, found.lookups)
     if not found.verdicts:
         yield NO_RULES
     for verdict in found.verdicts:

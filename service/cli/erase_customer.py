@@ -4,45 +4,43 @@ import click
 from msgspec import structs
 
 from service.cli.bulk import DRY_RUN_OPTION, YES_OPTION, confirm
-from service.cli.completion import complete_account
 from service.cli.connection import AdminClient, CommandError, ConnectionOptions, connection_options, run_with_client
 from service.cli.output import JSON, print_fields, print_json, print_text
-from service.management.erasure import ErasureReport
+from service.management.erasure import ErasureReport, parse_customer
 from service.plurals import count_noun
 
 
 @click.command(
-    epilog="\b\nExamples:\n  waybill erase-customer pack 4711 --dry-run\n  waybill erase-customer pack 4711 --yes"
+    epilog="\b\nExamples:\n  waybill erase-customer pack:customer:4711 --dry-run\n"
+    "  waybill erase-customer pack:customer:4711 --yes"
 )
-@click.argument("platform", shell_complete=complete_account)
-@click.argument("customer_id")
+@click.argument("record")
 @DRY_RUN_OPTION
 @YES_OPTION
 @JSON
 @connection_options
-def erase_customer(
-    platform: str, customer_id: str, *, dry_run: bool, yes: bool, as_json: bool, connection: ConnectionOptions
-) -> None:
+def erase_customer(record: str, *, dry_run: bool, yes: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Erase all stored data of a customer.
 
-    Erase the customer at the platform first, so that no new event brings the data back. PLATFORM is the name of an
-    account in waybill.yaml. Exit code 1 if events of the customer are being processed: run the command again later.
+    RECORD is the customer as ACCOUNT:customer:ID. Erase the customer at the platform first, so that no new event brings
+    the data back. Exit code 1 if events of the customer are being processed: run the command again later.
     """
+    parse_customer(record, "RECORD")
 
     async def erase(client: AdminClient) -> ErasureReport:
         if not yes or dry_run:
-            found = await client.erase_customer(platform, customer_id, dry_run=True)
+            found = await client.erase_customer(record, dry_run=True)
             if dry_run:
                 return found
             _print_report(found, as_json=False)
-            confirm(f"This cannot be undone. Erase customer {customer_id} of {platform}?")
-        return await client.erase_customer(platform, customer_id, dry_run=False)
+            confirm(f"This cannot be undone. Erase {record}?")
+        return await client.erase_customer(record, dry_run=False)
 
     report = run_with_client(connection, erase)
     _print_report(report, as_json=as_json)
     if report.in_progress:
         events = count_noun(report.in_progress, "event")
-        raise CommandError(f"{events} of customer {customer_id} in progress. Run the command again in a minute.")
+        raise CommandError(f"{events} of {record} in progress. Run the command again in a minute.")
 
 
 def _print_report(report: ErasureReport, *, as_json: bool) -> None:

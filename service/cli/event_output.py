@@ -45,6 +45,7 @@ EVENTS = ListTable[EventRow](
     columns=_columns({"outcome": lambda row: row.outcome or row.state}),
     wide=_WIDE_COLUMNS,
     name=lambda row: row.id,
+    has_event_ids=True,
     empty_message="No events match the filter.",
 )
 DEAD_LETTERS = structs.replace(

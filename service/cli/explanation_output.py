@@ -16,7 +16,7 @@ from service.management.explanation import (
     Explanation,
 )
 from service.rules.stored_decisions import RULE_EVALUATION
-from service.rules.tree_output import MARKS, format_effect, format_value
+from service.rules.tree_output import MARKS, format_effect, format_lookup, format_value
 
 _UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 """Units of a wait in seconds, largest first. A unit is used from two of it on."""
@@ -70,6 +70,7 @@ def _format_decision(decision: ExplainedDecision) -> Iterator[str]:
     yield f"decided {decision.at} on {state}{stale} by rulebook {decision.rulebook}"
     if not decision.complete:
         yield "  this rulebook is no longer stored; only the stored comparisons are shown"
+    yield from map(format_lookup, decision.lookups)
     for rule in decision.rules:
         yield from _format_rule(rule)
 

@@ -18,15 +18,13 @@ from msgspec import Struct
 
 from service.cli.connection import AdminClient, ConnectionOptions, run_with_client
 from service.cli.output import Columns, cells_of, print_json, print_table, print_text
+from service.events import short_id_characters
 from service.timestamps import parse_iso_time
 
 RowT = TypeVar("RowT")
 
 ListFormat = Literal["wide", "json", "yaml", "name"]
 WATCH_SECONDS = 2.0
-SHORT_ID_CHARACTERS_MIN = 12
-"""The first 12 digits of an id are its time in milliseconds."""
-
 _AGE_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 
 Command = Callable[..., None]
@@ -43,13 +41,14 @@ class ListTable(Struct, Generic[RowT], frozen=True, kw_only=True):
     """Columns of a list.
 
     `columns` are those of a terminal; `wide` those of `-o wide` and of pipes, None for the same ones. `name` returns
-    the text that other commands take for a row.
+    the text that other commands take for a row. `has_event_ids`: the column `id` is shortened on a terminal.
     """
 
     columns: Columns[RowT]
     name: Callable[[RowT], str]
     empty_message: str
     wide: Columns[RowT] | None = None
+    has_event_ids: bool = False
 
 
 def list_options(command: Command) -> Command:
@@ -122,7 +121,7 @@ def print_list(
         columns = table.wide if is_wide and table.wide is not None else table.columns
         columns = _without_single_store(columns, rows)
         cells = cells_of(rows, columns)
-        if "id" in columns and not is_wide:
+        if table.has_event_ids and not is_wide:
             _shorten_ids(cells, list(columns).index("id"))
         print_table(list(columns), cells, headings=is_first, shortened=not is_wide)
 
@@ -142,15 +141,6 @@ def short_age(at: str | None, now: datetime) -> str:
         if seconds >= 2 * unit or unit == 1:
             return f"{seconds // unit}{letter}"
     return ""
-
-
-def short_id_characters(ids: Sequence[str]) -> int:
-    """Return the length at which the prefixes of ids differ from each other."""
-    different, longest = len(set(ids)), max(map(len, ids), default=0)
-    for length in range(SHORT_ID_CHARACTERS_MIN, longest):
-        if len({each[:length] for each in ids}) == different:
-            return length
-    return longest
 
 
 def _shorten_ids(cells: Sequence[list[str]], at: int) -> None:

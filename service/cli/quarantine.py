@@ -34,6 +34,7 @@ QUARANTINED = ListTable[QuarantineRow](
         **columns_of("id", "store"),
     },
     name=lambda row: row.id,
+    has_event_ids=True,
     empty_message=EMPTY_MESSAGE,
 )
 

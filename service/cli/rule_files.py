@@ -21,6 +21,7 @@ from service.plurals import count_noun
 from service.records import RecordTypes
 from service.rules.enums import PlatformValues, account_values, check_enums
 from service.rules.json_schema import write_schema
+from service.rules.lookup_checks import check_lookups
 from service.rules.rule_files import (
     RuleCheck,
     RuleFile,
@@ -136,6 +137,7 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
         partial(check_destinations, config.destinations),
         partial(check_operations, config.platforms),
         _enum_check(partial(account_values, config)),
+        partial(check_lookups, config),
     ]
     return read_rule_files(
         find_rule_files(config.rules, config.path.parent), load_actions(), checks, config.record_types

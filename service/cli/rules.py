@@ -15,12 +15,12 @@ from service.cli.completion import complete_version, events_in
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
 from service.cli.output import JSON, print_json, print_text
-from service.cli.record_option import parse_record
 from service.cli.rule_files import configured_records, rules
 from service.cli.rule_statistics import stats
 from service.cli.rulebook import apply, diff, export, history, list_rules, rollback, show
 from service.cli.rules_plan import plan, status
 from service.cli.rules_test import rules_test
+from service.events import RecordRef
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
 from service.rules import read_rule_files
 
@@ -103,7 +103,7 @@ async def _run(client: AdminClient, candidate: Candidate, selection: RuleSelecti
         return await client.compare_rules(candidate, selection.last)
     if selection.event is not None:
         return await client.dry_run_event(candidate, selection.event)
-    return await client.dry_run_record(candidate, parse_record(selection.record or ""))
+    return await client.dry_run_record(candidate, RecordRef.parse(selection.record or "", "--record"))
 
 
 for command in (rules_test, plan, apply, status, show, list_rules, history, diff, rollback, export, dry_run, stats):

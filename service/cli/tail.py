@@ -9,9 +9,9 @@ import click
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.event_output import format_effects
 from service.cli.filters import STATE_OPTION, filter_options
-from service.cli.lists import SHORT_ID_CHARACTERS_MIN, short_age
+from service.cli.lists import short_age
 from service.cli.output import JSON, print_json, print_row, print_text
-from service.events import received_at_ms
+from service.events import SHORT_ID_CHARACTERS, received_at_ms
 from service.management.event_filter import EventFilter, format_timestamp
 from service.management.event_search import EventRow
 from service.plurals import count_noun
@@ -68,5 +68,5 @@ def _cells(row: EventRow) -> list[str]:
         row.record,
         row.outcome or row.state,
         format_effects(row),
-        row.id[:SHORT_ID_CHARACTERS_MIN] if is_short else row.id,
+        row.id[:SHORT_ID_CHARACTERS] if is_short else row.id,
     ]

@@ -6,15 +6,15 @@ They are built from the log lines of the service and of the worker. Events have 
 import sys
 from datetime import datetime
 
-from service.cli.lists import SHORT_ID_CHARACTERS_MIN
 from service.cli.output import print_row, print_text
 from service.cli.tail import WIDTHS as TAIL_WIDTHS
 from service.dev.processes import LogLine
+from service.events import SHORT_ID_CHARACTERS
 
 WIDTHS = {
     "time": 8,
     **{name: width for name, width in TAIL_WIDTHS.items() if name not in {"age", "id"}},
-    "id": SHORT_ID_CHARACTERS_MIN,
+    "id": SHORT_ID_CHARACTERS,
     "detail": 0,
 }
 
@@ -66,7 +66,7 @@ def event_cells(line: LogLine) -> list[str] | None:
         ":".join(str(line.get(name, "")) for name in ("platform", "record_kind", "record_id")) if is_attempt else "",
         str(line["outcome"] if is_attempt else line["delivery_status"]),
         str(line.get("actions_run") or ""),
-        event_id[:SHORT_ID_CHARACTERS_MIN] if sys.stdout.isatty() else event_id,
+        event_id[:SHORT_ID_CHARACTERS] if sys.stdout.isatty() else event_id,
         "  ".join(filter(None, details)),
     ]
 

@@ -8,16 +8,17 @@ limited in number, concurrency and time.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.actions import Action
 from service.compute_thread import run_in_thread
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, StoreUnavailable, TransientError
 from service.events import ChangeType, Event, RecordRef
+from service.lookups import RecordLookups
 from service.management.event_ids import find_event_id
 from service.management.rulebook import RulebookOperations
 from service.management.stored_events import recent_events, stored_event, synthetic_event
@@ -25,6 +26,7 @@ from service.platforms import Platform
 from service.platforms.base import CallContext, FetchedRecord, is_hint
 from service.records import RecordType, RecordTypes
 from service.rules import Evaluation, PlannedEffect, Rule, Rulebook, RuleResult, Step, Subject, Trace, write_document
+from service.rules.lookups import Lookups, LookupSummary
 from service.store import Store
 
 LAST_EVENTS_MAX = 200
@@ -47,6 +49,7 @@ class DryRun(Struct, frozen=True):
     complete: bool
     effects: Sequence[PlannedEffect]
     event_id: str | None = None
+    lookups: Sequence[LookupSummary] = ()
 
 
 class Difference(Struct, frozen=True):
@@ -100,6 +103,7 @@ def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None =
         complete=trace.complete,
         effects=evaluation.effects,
         event_id=event_id,
+        lookups=subject.lookups.summarize(),
     )
 
 
@@ -128,6 +132,8 @@ async def compare_on_recent_events(
         except (ConfigError, TransientError, PermanentError, Deferred, StoreUnavailable, TimeoutError) as error:
             return SkippedEvent(event.id, str(error) or f"no response within {RUN_SECONDS_MAX:g} seconds")
         now = datetime.now(UTC)
+        async with slots, asyncio.timeout_at(deadline):
+            subject = await fetch_lookups(subject, (live, candidate), platforms)
         # In a thread: records may be large, and deliveries arrive meanwhile.
         results = [await run_in_thread(rulebook.evaluate, subject, now) for rulebook in (live, candidate)]
         return differences(event, *results)
@@ -176,12 +182,27 @@ async def _subject(
     return Subject(event, fetched.record or rulebook.gone_record(event.record), fetched.raw, previous)
 
 
-async def _fetch(event: Event, platforms: Mapping[str, Platform]) -> FetchedRecord:
-    platform = platforms.get(event.record.platform)
+async def fetch_lookups(subject: Subject, rulebooks: Sequence[Rulebook], platforms: Mapping[str, Platform]) -> Subject:
+    """Return the subject with all records that results of the rulebooks depend on. Failed look-ups are not retried."""
+    lookups = RecordLookups(partial(_fetch, subject.event, platforms))
+    for rulebook in rulebooks:
+        while True:
+            seen = structs.replace(subject, lookups=Lookups(lookups.found))
+            evaluation = await run_in_thread(rulebook.evaluate, seen, datetime.now(UTC))
+            if not evaluation.pending:
+                break
+            await lookups.run(evaluation.pending)
+    return structs.replace(subject, lookups=Lookups(lookups.found, is_complete=True))
+
+
+async def _fetch(event: Event, platforms: Mapping[str, Platform], ref: RecordRef | None = None) -> FetchedRecord:
+    """Fetch the record of an event, or another one."""
+    ref = ref or event.record
+    platform = platforms.get(ref.platform)
     if platform is None:
         known = ", ".join(sorted(platforms)) or "none is configured"
-        raise ConfigError("platform", f"platform account {event.record.platform!r} not found", f"use one of: {known}")
-    return await platform.fetch(event.record, CallContext(event.id, event.traceparent))
+        raise ConfigError("platform", f"platform account {ref.platform!r} not found", f"use one of: {known}")
+    return await platform.fetch(ref, CallContext(event.id, event.traceparent))
 
 
 @lru_cache(maxsize=4)
@@ -230,7 +251,9 @@ class DryRunOperations(RulebookOperations):
         for named in self.stores if event_id.isalnum() else ():
             event = await stored_event(named.store, event_id)
             if event is not None:
-                subject = await _subject(rulebook, event, named.store, self.installation.platforms())
+                platforms = self.installation.platforms()
+                subject = await _subject(rulebook, event, named.store, platforms)
+                subject = await fetch_lookups(subject, [rulebook], platforms)
                 return await run_in_thread(dry_run_subject, rulebook, subject, event.id)
         whole_id = await find_event_id(self.stores, event_id)
         if whole_id is not None:
@@ -246,7 +269,9 @@ class DryRunOperations(RulebookOperations):
             Rejection, ConfigError, StoreUnavailable, TransientError, PermanentError, Deferred: As `dry_run_event`.
         """
         rulebook, event = await self.load_candidate(candidate), synthetic_event(ref, change, source)
-        subject = await _subject(rulebook, event, self.installation.store_of(ref.lane), self.installation.platforms())
+        platforms = self.installation.platforms()
+        subject = await _subject(rulebook, event, self.installation.store_of(ref.lane), platforms)
+        subject = await fetch_lookups(subject, [rulebook], platforms)
         return await run_in_thread(dry_run_subject, rulebook, subject)
 
     async def compare_rules(self, candidate: Candidate, events: int) -> RulebookComparison:

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from service.config import SourceConfig
 from service.config.platforms import PlatformConfig
-from service.errors import Rejection
-from service.events import derived_event_id
+from service.errors import ConfigError, Rejection
+from service.events import RecordRef, derived_event_id
 from service.management.audit_log import Actor, log_admin_change, to_completion
 from service.management.event_filter import Cursor, EventFilter
 from service.management.event_search import EventHit, find_events
@@ -23,6 +23,7 @@ from service.management.stores import NamedStore, NamedStores
 from service.records import RECORDS
 from service.store import QuarantinedDelivery
 
+CUSTOMER = "customer"
 HITS_PER_CALL = 200
 QUARANTINED_PER_CALL = 100
 
@@ -36,8 +37,7 @@ class ErasureReport(Struct, frozen=True, kw_only=True):
     `in_progress` are not erased: repeat the call until there are none.
     """
 
-    platform: str
-    customer_id: str
+    record: str
     dry_run: bool
     events: int
     hints: int
@@ -63,17 +63,35 @@ class ErasureTarget(Struct, frozen=True):
     @property
     def lane(self) -> str:
         """Lane of the customer's record."""
-        return f"{self.platform}:customer:{self.id}"
+        return RecordRef(self.platform, CUSTOMER, self.id).lane
 
     def is_hint(self, kind: str) -> bool:
         """Return whether events about this kind may lead to the customer."""
         return kind not in RECORDS if self.hints is None else kind in self.hints
 
 
+def parse_customer(record: str, path: str) -> RecordRef:
+    """Parse ACCOUNT:customer:ID.
+
+    Raises:
+        ConfigError: the text is not of this form; `path` is the place of the error.
+    """
+    ref = RecordRef.parse(record, path)
+    if ref.kind != CUSTOMER:
+        raise ConfigError(path, f"{ref.kind[:64]!r} is not the kind {CUSTOMER}", f"write ACCOUNT:{CUSTOMER}:ID")
+    return ref
+
+
 def erasure_target(
-    platform: str, customer_id: str, sources: Mapping[str, SourceConfig] | None, accounts: Mapping[str, PlatformConfig]
+    record: str, sources: Mapping[str, SourceConfig] | None, accounts: Mapping[str, PlatformConfig]
 ) -> ErasureTarget:
-    """Return the customer to erase, with the sources of the platform and the configured accounts."""
+    """Return the customer to erase, with the sources of the platform and the configured accounts.
+
+    Raises:
+        ConfigError: `record` is not the record of a customer.
+    """
+    customer = parse_customer(record, "record")
+    platform, customer_id = customer.platform, customer.id
     if sources is None:
         return ErasureTarget(platform, customer_id, None)
     own = tuple(name for name, each in sources.items() if each.platform == platform)
@@ -103,7 +121,7 @@ async def _erase(stores: NamedStores, actor: Actor, customer: ErasureTarget, *, 
         raise Rejection(404, "not_found", detail)
     if not dry_run:
         log_admin_change(actor, "customer.erased", customer.lane, **counts)
-    return ErasureReport(platform=customer.platform, customer_id=customer.id, dry_run=dry_run, **counts)
+    return ErasureReport(record=customer.lane, dry_run=dry_run, **counts)
 
 
 async def _erase_in(named: NamedStore, customer: ErasureTarget, *, dry_run: bool) -> dict[str, int]:

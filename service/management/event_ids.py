@@ -1,9 +1,10 @@
-"""Event ids by a unique prefix, as lists show them.
+"""Ids by a unique prefix, as lists show them.
 
 The store has no index by id. The ids of the newest events are read until the limit, and compared.
 """
 
 import re
+from collections.abc import Sequence
 
 from service.errors import Rejection
 from service.management.stores import NamedStore, NamedStores
@@ -25,11 +26,24 @@ async def find_event_id(stores: NamedStores, prefix: str) -> str | None:
         Rejection: 422 `invalid`: several ids begin with it.
         StoreUnavailable: A store does not answer.
     """
-    found = await find_event_ids(stores, prefix)
+    return only_id(prefix, await find_event_ids(stores, prefix))
+
+
+def only_id(prefix: str, found: Sequence[str]) -> str | None:
+    """Return the only one of the ids that begin with a prefix; None if there is none.
+
+    Raises:
+        Rejection: 422 `invalid`: there are several ids.
+    """
     if len(found) > 1:
         some = ", ".join(found[:AMBIGUOUS_IDS_MAX])
-        raise Rejection(422, "invalid", f"Several event ids begin with {prefix}: {some}. Give more characters.")
+        raise Rejection(422, "invalid", f"Several ids begin with {prefix}: {some}. Give more characters.")
     return found[0] if found else None
+
+
+def is_id_prefix(text: str) -> bool:
+    """Return whether a text can be the beginning of an id."""
+    return _PREFIX.fullmatch(text) is not None
 
 
 async def find_event_ids(stores: NamedStores, prefix: str) -> list[str]:
@@ -38,7 +52,7 @@ async def find_event_ids(stores: NamedStores, prefix: str) -> list[str]:
     Raises:
         StoreUnavailable: A store does not answer.
     """
-    if _PREFIX.fullmatch(prefix) is None:
+    if not is_id_prefix(prefix):
         return []
     return sorted({each for named in stores for each in await _ids_with_prefix(named, prefix)}, reverse=True)
 

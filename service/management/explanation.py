@@ -6,6 +6,7 @@ The admin API, `waybill explain` and the console show this explanation.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from service.errors import ConfigError, Rejection
@@ -18,6 +19,7 @@ from service.rules import Rule
 from service.rules.condition_nodes import ROOT, ConditionNode, list_nodes
 from service.rules.condition_text import evidence_of, format_condition, node_id_of
 from service.rules.evidence import EvidenceItem
+from service.rules.lookups import LookupSummary
 from service.rules.rulebook_document import Document
 from service.rules.stored_decisions import decisions_of
 from service.rules.trace import Truth
@@ -64,7 +66,7 @@ class ExplainedDecision(Struct, frozen=True, kw_only=True):
     """Decision by a rulebook version. `complete` is False if that version is no longer stored.
 
     `digest` identifies the evaluated state of the record, `gone` is True for a deleted record, `stale` for a state
-    older than the event.
+    older than the event. `lookups` are the records that rules looked up.
     """
 
     at: str
@@ -76,6 +78,7 @@ class ExplainedDecision(Struct, frozen=True, kw_only=True):
     version: str | None
     gone: bool
     stale: bool
+    lookups: Sequence[LookupSummary]
     rules: Sequence[ExplainedRule]
 
 
@@ -182,8 +185,17 @@ def _explain_decision(
         version=decided.get("version"),
         gone=decided["gone"],
         stale=decided.get("stale", False),
+        lookups=_lookups_of(decided),
         rules=[_explain_rule(verdict, rules.get(verdict["rule_id"]), effects) for verdict in decided["verdicts"]],
     )
+
+
+def _lookups_of(decided: Mapping[str, Any]) -> Sequence[LookupSummary]:
+    """Return the look-ups of a stored decision; none if they cannot be read."""
+    try:
+        return msgspec.convert(decided.get("lookups", ()), tuple[LookupSummary, ...])
+    except msgspec.ValidationError:
+        return ()
 
 
 def _explain_attempt(entry: Mapping[str, Any]) -> ExplainedAttempt:

@@ -36,9 +36,15 @@ class AdminOperations(
     tests of destinations send a request; both may raise TransientError, PermanentError and Deferred.
     """
 
-    async def erase_customer(self, platform: str, customer_id: str, *, dry_run: bool) -> ErasureReport:
-        """Erase a customer, or count what an erasure would remove. Without a configuration all sources are searched."""
+    async def erase_customer(self, record: str, *, dry_run: bool) -> ErasureReport:
+        """Erase a customer, or count what an erasure would remove. Without a configuration all sources are searched.
+
+        Raises:
+            ConfigError: `record` is not the record of a customer.
+            Rejection: 404 `not_found`: The account is not configured, and no item of it was found.
+            StoreUnavailable: A store does not answer.
+        """
         config = self.installation.config() if self.installation.is_configured else None
         sources, accounts = (config.sources, config.platforms) if config else (None, {})
-        customer = erasure.erasure_target(platform, customer_id, sources, accounts)
+        customer = erasure.erasure_target(record, sources, accounts)
         return await erasure.erase_customer(self.stores, self.actor, customer, dry_run=dry_run)

@@ -19,6 +19,7 @@ from service.ingestion.reverification import Reverification, ingest, reverify
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
 from service.management.event_filter import format_timestamp
+from service.management.event_ids import is_id_prefix, only_id
 from service.management.event_view import view_body, visibility_of
 from service.management.installation import InstallationOperations
 from service.management.stores import NamedStore, NamedStores
@@ -207,7 +208,18 @@ async def _locate(stores: NamedStores, quarantined_id: str) -> tuple[NamedStore,
         quarantined = await named.store.quarantine.get(quarantined_id)
         if quarantined is not None:
             return named, quarantined
-    raise Rejection(404, "not_found", f"Delivery {quarantined_id[:64]} is not in quarantine.")
+    whole_id = await _find_id(stores, quarantined_id) if is_id_prefix(quarantined_id) else None
+    if whole_id is None:
+        raise Rejection(404, "not_found", f"Delivery {quarantined_id[:64]} is not in quarantine.")
+    return await _locate(stores, whole_id)
+
+
+async def _find_id(stores: NamedStores, prefix: str) -> str | None:
+    found: set[str] = set()
+    for named in stores:
+        for source in await named.store.quarantine.sources():
+            found.update(each for each in await named.store.quarantine.ids(source) if each.startswith(prefix))
+    return only_id(prefix, sorted(found, reverse=True))
 
 
 def _visible_header(name: str, value: str, *, raw: bool) -> str:

@@ -53,6 +53,10 @@ FETCHES = Counter(
     "waybill_fetches", "Calls to platforms by outcome.", ("platform", "operation", "outcome", "error_kind")
 )
 FETCH_SECONDS = Histogram("waybill_fetch_seconds", "Response time of a platform.", ("platform",), SLOW)
+LOOKUPS = Counter("waybill_lookups", "Look-ups of records by outcome: ok, missing, error.", ("platform", "outcome"))
+LOOKUP_SECONDS = Histogram(
+    "waybill_lookup_seconds", "Duration of a look-up, including waits for a limit.", ("platform",), SLOW
+)
 EFFECTS = Counter("waybill_effects", "Runs of effects by outcome.", ("rule_id", "action_type", "outcome", "error_kind"))
 EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type",), SLOW)
 RULE_ERRORS = Counter(

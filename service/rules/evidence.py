@@ -55,7 +55,7 @@ class Evidence(Trace):
         if node.field is not None:
             self.items.append((self.rule, node, result, actual, None, tuple(self._elements)))
 
-    def leaf(self, node: Node, result: Truth, actual: Value, expected: Value) -> None:
+    def leaf(self, node: Node, result: Truth, actual: Value, expected: Value, reason: str | None = None) -> None:  # noqa: ARG002 - the rule has the reason
         """Add a comparison."""
         against = expected if node.against is not None else None
         self.items.append((self.rule, node, result, actual, against, tuple(self._elements)))

@@ -5,7 +5,7 @@ name. Absent values are read as UNSET and null as None, also below absent parent
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, cached_property
@@ -21,15 +21,15 @@ from service.errors import ConfigError
 from service.records import PERSONAL, Money, RecordTypes
 from service.rules.delivery_fields import DELIVERY, header_of, payload_of
 from service.rules.limits import FIELD_CHARS_MAX
+from service.rules.lookup_readers import CompiledLookup
 from service.rules.masking import personal_path
 from service.rules.plain_data import plain_reader
 from service.rules.previous_state import decode_previous
-from service.rules.scope import Scope, Value
+from service.rules.readers import FieldReader, derived_reader, guarded, is_index, itself, path_reader
+from service.rules.scope import Value
 
 FieldKind = Literal["text", "number", "amount", "money", "timestamp", "date", "boolean", "struct", "list", "any"]
 """`amount` is the number in money, which cannot be compared with other numbers; `any` is untyped data under `raw.`."""
-
-FieldReader = Callable[[Any], Value]
 
 EVENT_FIELDS: dict[str, FieldKind] = {
     "id": "text", "source": "text", "type": "text", "change": "text", "occurred_at": "text", "depth": "number",
@@ -62,7 +62,12 @@ class FieldScope(Struct, frozen=True):
     depth: int = 0
     element: Any = None
     roots: set[str] = msgspec.field(default_factory=set[str])
-    """Collects `delivery` if a rule reads the payload of the delivery."""
+    """Collects `delivery` if a rule reads the payload of the delivery, and the names of look-ups that it reads."""
+    lookups: Mapping[str, CompiledLookup] = {}
+
+    def is_lookup(self, path: str) -> bool:
+        """Return whether a path, with or without functions, begins with the name of a look-up."""
+        return path.replace(" ", ".").partition(".")[0] in self.lookups
 
 
 class Field(Struct, frozen=True):
@@ -96,6 +101,8 @@ def resolve(path: str, fields: FieldScope, at: str) -> Field:
 
 def _resolve_in_record(path: str, fields: FieldScope, at: str) -> Field:
     root, _, rest = path.partition(".")
+    if root in fields.lookups:
+        return _resolve_in_lookup(path, fields, at)
     if root == "raw" and rest:
         return Field(
             path, "any", plain_reader(rest.split("."), attrgetter("raw")), rooted=True, personal=personal_path(path)
@@ -114,10 +121,27 @@ def _resolve_in_record(path: str, fields: FieldScope, at: str) -> Field:
     names = path.split(".")
     member, personal = _walk(fields.record, names, at)
     if members(fields.record)[root].derived:
-        read = _derived_reader(root, rest)
+        read = derived_reader(root, rest)
     else:
-        read = attrgetter(f"record.{path}") if not rest else _guarded(attrgetter(f"record.{path}"))
+        read = attrgetter(f"record.{path}") if not rest else guarded(path_reader(f"record.{path}"))
     return Field(path, member.kind, read, rooted=True, personal=personal, item=item_of(member))
+
+
+def _resolve_in_lookup(path: str, fields: FieldScope, at: str) -> Field:
+    """Resolve the record of a look-up, a field of it, or the list of a look-up with `each`."""
+    name, _, rest = path.partition(".")
+    lookup = fields.lookups[name]
+    fields.roots.add(name)
+    if lookup.element is not None:
+        if rest:
+            raise ConfigError(at, f"{name} is a list", f"use any_of: {name}, and record.{rest}")
+        return Field(path, "list", lookup.read_elements, rooted=True, item=lookup.element)
+    member, personal = _walk(lookup.record, rest.split(".") if rest else [], at, f"{name}.")
+    get = guarded(path_reader(rest)) if rest else itself
+    read_record = lookup.read_record
+    return Field(
+        path, member.kind, lambda scope: get(read_record(scope)), rooted=True, personal=personal, item=item_of(member)
+    )
 
 
 def _resolve_in_delivery(path: str, names: list[str], fields: FieldScope, at: str) -> Field:
@@ -130,7 +154,7 @@ def _resolve_in_delivery(path: str, names: list[str], fields: FieldScope, at: st
 
 def _resolve_in_previous(path: str, fields: FieldScope, at: str) -> Field:
     field = _resolve_in_record(path, fields, at)
-    if path.startswith(NOT_PREVIOUS):
+    if path.startswith(NOT_PREVIOUS) or fields.is_lookup(path):
         raise ConfigError(at, f"only the record has a previous state, {path} has none", "use a field of the record")
     if field.personal or field.kind in {"struct", "list"}:
         raise ConfigError(at, f"only a digest of {path} is stored", f"write field: {path}, op: changed")
@@ -143,16 +167,16 @@ def _resolve_in_previous(path: str, fields: FieldScope, at: str) -> Field:
 def _resolve_in_element(path: str, fields: FieldScope, at: str) -> Field:
     if path == "$item":
         kind = _kind_of(fields.element) if fields.element else "any"
-        return Field(path, kind, _itself, rooted=False)
+        return Field(path, kind, itself, rooted=False)
     if fields.element is None:
-        return Field(path, "any", plain_reader(path.split("."), _itself), rooted=False, personal=personal_path(path))
+        return Field(path, "any", plain_reader(path.split("."), itself), rooted=False, personal=personal_path(path))
     if not _is_struct(fields.element):
         raise ConfigError(at, f"the elements have no field {path!r}", "use $item for the element itself")
     names = path.split(".")
     member, personal = _walk(fields.element, names, at)
     declared = len(names) == 1 and not member.derived
     return Field(
-        path, member.kind, _guarded(attrgetter(path)), rooted=False, personal=personal, item=item_of(member),
+        path, member.kind, guarded(path_reader(path)), rooted=False, personal=personal, item=item_of(member),
         attribute=path if declared else None,
     )  # fmt: skip
 
@@ -199,26 +223,34 @@ def record_type(kind: str, records: RecordTypes, at: str) -> type[Struct]:
     return records[kind]
 
 
-def _walk(struct: type[Struct], names: list[str], at: str) -> tuple[Member, bool]:
+def _walk(struct: type[Struct], names: list[str], at: str, root: str = "") -> tuple[Member, bool]:
     current: Any = struct
     member = Member("struct", struct, derived=False)
     for depth, name in enumerate(names):
-        before = ".".join(names[:depth])
+        before = root + ".".join(names[:depth])
+        if member.kind == "list" and is_index(name):
+            current = item_of(member)
+            member = Member(_kind_of(current), current, derived=False, personal=member.personal)
+            continue
         if member.kind == "list":
             raise ConfigError(at, f"{before} is a list", f"use any_of: {before}")
         if not _is_struct(current):
             raise ConfigError(at, f"{before} is a {member.kind} and has no fields", f"write {before}")
         if name not in members(current):
-            raise _unknown(".".join(names), name, members(current), f"{before}." if before else "", at)
+            prefix = f"{before.rstrip('.')}." if before else ""
+            raise _unknown(root + ".".join(names), name, members(current), prefix, at, has_raw=not root)
         member = members(current)[name]
         current = member.type
     return member, member.personal
 
 
-def _unknown(path: str, name: str, known: Mapping[str, Any], prefix: str, at: str) -> ConfigError:
+def _unknown(
+    path: str, name: str, known: Mapping[str, Any], prefix: str, at: str, *, has_raw: bool = True
+) -> ConfigError:
     near = difflib.get_close_matches(name[:64], known, 1)
     names = ", ".join(sorted(known))
-    fix = f"did you mean {prefix}{near[0]}?" if near else f"use one of {names}, or raw.… for the platform's own fields"
+    raw = ", or raw.… for the platform's own fields" if has_raw else ""
+    fix = f"did you mean {prefix}{near[0]}?" if near else f"use one of {names}{raw}"
     return ConfigError(at, f"no field {path!r}", fix)
 
 
@@ -258,36 +290,3 @@ def item_of(member: Member) -> Value:
 
 def _is_struct(found: Value) -> bool:
     return isinstance(found, type) and issubclass(found, Struct)
-
-
-def _itself(value: Value) -> Value:
-    return value
-
-
-def _guarded(read: FieldReader) -> FieldReader:
-    def guarded(source: Value) -> Value:
-        try:
-            return read(source)
-        except (AttributeError, TypeError, ValueError, ArithmeticError):
-            # An absent parent, or a derived field that cannot be computed: absent as well.
-            return UNSET
-
-    return guarded
-
-
-def _derived_reader(name: str, rest: str) -> FieldReader:
-    """Return a reader that computes a derived field once per subject. `total.value` and `total.currency` share it."""
-    compute = _guarded(attrgetter(f"record.{name}"))
-    inner = _guarded(attrgetter(rest)) if rest else _itself
-    path = f"{name}.{rest}" if rest else name
-
-    def derived(scope: Scope) -> Value:
-        known = scope.known
-        if path in known:
-            return known[path]
-        if name not in known:
-            known[name] = compute(scope)
-        value = known[path] = inner(known[name])
-        return value
-
-    return derived

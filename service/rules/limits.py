@@ -34,6 +34,20 @@ PATTERN_INSTRUCTIONS_MAX = 3_000
 PATTERN_TEXT_CHARS_MAX = 512
 """Maximum length of a text that is matched; for a longer text the condition is unknown."""
 
+LOOKUPS_MAX = 8
+"""Look-ups in `with` of one rule."""
+LOOKUP_ELEMENTS_MAX = 50
+"""Elements of a list for which `each` looks up records; for a longer list they are unknown."""
+LOOKUP_RECORDS_MAX = 50
+"""Records that are looked up for one event; further ones are unknown."""
+LOOKUP_BYTES_MAX = 16 * 1024 * 1024
+"""Bytes of all responses to the look-ups of one event; the records of further ones are unknown."""
+LOOKUP_SECONDS_MAX = 20.0
+"""Time of all look-ups of one attempt."""
+LOOKUPS_AT_ONCE_MAX = 4
+"""Concurrent look-ups of one event."""
+LOOKUP_ID_CHARS_MAX = 256
+
 ACTIONS_MAX = 20
 TEMPLATE_DEPTH_MAX = 16
 TEMPLATE_NODES_MAX = 500

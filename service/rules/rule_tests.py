@@ -8,6 +8,7 @@
   record: {id: po-1, status: received, lines: [{quantity_ordered: 3, quantity_received: 1}]}
   raw: {id: po-1}                             # response of the platform; default: none
   previous: {id: po-1, status: expected}      # last decided state; default: none
+  lookups: [{kind: supplier, record: {id: S-1, rating: 2}}]   # records that rules look up; default: none
   expect:
     matches: [short-receipt]                  # all rules that match, and no others
     unknown: []                               # all rules with the result unknown or error
@@ -35,7 +36,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -45,8 +46,9 @@ from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, Event, JsonValue, RecordRef
 from service.records import Record, RecordTypes
-from service.rules.fields import item_of, members
+from service.rules.posted_lookups import PostedLookup, read_lookups
 from service.rules.rule_files import RULE_TEST_SUFFIXES
+from service.rules.rule_records import read_record
 from service.rules.rule_test_differences import Expectation, result_differences
 from service.rules.rule_test_events import (
     ParseDelivery,
@@ -79,6 +81,7 @@ class RuleTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     now: datetime | None = None
     raw: Any = None
     previous: dict[str, Any] | None = None
+    lookups: tuple[PostedLookup, ...] = ()
 
 
 ParseResponse = Callable[[RuleTest, str], tuple[Record, Any]]
@@ -168,6 +171,7 @@ def _prepare(
         prepared = PreparedRuleTest(test, *parse_response(completed, at))
     if test.previous is not None:
         read_record(records, test.type, {"id": prepared.record.id} | test.previous, f"{at}.previous")
+    read_lookups(test.lookups, "", records, f"{at}.lookups")
     return prepared
 
 
@@ -187,35 +191,6 @@ def _read_response_file(path: Path, at: str) -> JsonValue:
 def read_raw(written: JsonValue) -> JsonValue:
     """Parse plain data like a platform's response: numbers with a fraction become Decimal, never float."""
     return _decoder.decode(msgspec.json.encode(written))
-
-
-def read_record(records: RecordTypes, kind: str, written: Mapping[str, Any], at: str) -> Record:
-    """Parse the record of a rule test. Unknown names are rejected, since they would be silently ignored.
-
-    Raises:
-        ConfigError: the record has a mistake; the path of the error starts with `at`.
-    """
-    if kind not in records:
-        raise ConfigError(at, f"no record kind {kind[:64]!r}", did_you_mean(kind[:64], records))
-    _check_names(written, records[kind], at)
-    return decode_config(written, records[kind], at)
-
-
-def _check_names(written: object, structure: type[Struct], at: str) -> None:
-    """Check that all names are fields of the struct, also in nested structs. Decoding checks the types."""
-    for name, value in cast("dict[str, Any]", written if isinstance(written, Mapping) else {}).items():
-        if name not in structure.__struct_encode_fields__:
-            fix = did_you_mean(name, structure.__struct_encode_fields__)
-            raise ConfigError(f"{at}.{name}", "is not a field of the record", fix)
-        member = members(structure)[name]
-        inner = item_of(member) or member.type
-        if not (isinstance(inner, type) and issubclass(inner, Struct)):
-            continue
-        if isinstance(value, list):
-            for index, item in enumerate(cast("list[Any]", value)):
-                _check_names(item, inner, f"{at}.{name}[{index}]")
-        else:
-            _check_names(value, inner, f"{at}.{name}")
 
 
 def run_tests(rulebook: Rulebook, tests: Sequence[PreparedRuleTest]) -> Iterator[RuleTestResult]:
@@ -238,4 +213,6 @@ def run_test(rulebook: Rulebook, prepared: PreparedRuleTest) -> Evaluation:
     if test.previous is not None:
         before = read_record(rulebook.records, test.type, {"id": record.id} | test.previous, "previous")
         previous = rulebook.previous_fields(Subject(event, before))
-    return rulebook.evaluate(Subject(event, record, prepared.raw, previous), test.now or datetime.now(UTC))
+    lookups = read_lookups(test.lookups, ref.platform, rulebook.records, "lookups")
+    subject = Subject(event, record, prepared.raw, previous, lookups=lookups)
+    return rulebook.evaluate(subject, test.now or datetime.now(UTC))

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from service.actions import Action, RetrySafety
 from service.errors import PermanentError
@@ -21,6 +21,7 @@ from service.rules.compiler.rule import CompiledRule, actions_by_name, compile_r
 from service.rules.compiler.templates import RenderError
 from service.rules.fields import Field
 from service.rules.limits import INPUTS_BYTES_MAX
+from service.rules.lookups import LookupFailed, LookupPending, LookupRequest, LookupUnavailable
 from service.rules.previous_state import encode_previous
 from service.rules.rulebook_document import document_version, parse_document
 from service.rules.scope import Scope, Subject, Value
@@ -53,11 +54,15 @@ class PlannedEffect(Struct, frozen=True):
 
 
 class Evaluation(Struct, frozen=True):
-    """The results of all rules for one event, ordered by `sort`, then `id`."""
+    """The results of all rules for one event, ordered by `sort`, then `id`.
+
+    With `pending` records to look up, the results are not final: the rules are evaluated again after the look-ups.
+    """
 
     rules_evaluated: int
     verdicts: tuple[RuleResult, ...]
     effects: tuple[PlannedEffect, ...]
+    pending: Sequence[LookupRequest] = ()
 
 
 class _Entry(Struct, frozen=True):
@@ -120,17 +125,27 @@ class Rulebook:
         index = self._indexes[subject.event.record.kind, subject.event.change]
         verdicts: list[RuleResult] = []
         effects: list[PlannedEffect] = []
+        pending: list[LookupRequest] = []
         entries = index.by_source.get(subject.event.source, index.rest)
         if only is not None:
             entries = [entry for entry in entries if entry.compiled.rule.id in only]
         for entry in entries:
-            verdict = _evaluate(entry, scope, trace)
-            if verdict.result == "matched":
-                verdict = _plan(entry, scope, verdict, effects)
+            rule = entry.compiled.rule
+            # The names of look-ups differ from rule to rule: cached values of their fields are those of one rule.
+            own = structs.replace(scope, known={}) if rule.with_ else scope
+            try:
+                verdict = _evaluate(entry, own, trace)
+                if verdict.result == "matched":
+                    verdict = _plan(entry, own, verdict, effects)
+            except LookupPending as found:
+                pending += found.requests
+                if rule.stop:  # it may match, and then no later rule is evaluated
+                    break
+                continue
             verdicts.append(verdict)
-            if entry.compiled.rule.stop and verdict.result == "matched":
+            if rule.stop and verdict.result == "matched":
                 break
-        return Evaluation(len(verdicts), tuple(verdicts), tuple(effects))
+        return Evaluation(len(verdicts), tuple(verdicts), tuple(effects), tuple(pending))
 
     def gone_record(self, ref: RecordRef) -> Record:
         """Return a record with its id alone, as rules see a record that is gone.
@@ -223,6 +238,10 @@ def _evaluate(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:
         trace.rule = rule.id
     try:
         truth = True if compiled.when is None else compiled.when(scope, scope, trace)
+    except LookupPending:
+        raise
+    except LookupFailed as error:
+        return RuleResult(rule.id, "error", str(error))
     except Exception as error:  # noqa: BLE001 - a failing condition is a result and must not stop the other rules
         return RuleResult(rule.id, "error", f"the condition failed: {type(error).__name__}")
     if compiled.when is None or truth is not None:
@@ -244,13 +263,20 @@ def _plan(entry: _Entry, scope: Scope, verdict: RuleResult, effects: list[Planne
     """Render all actions of a matching rule, or none: if one action cannot be rendered, the rule is an error."""
     rule = entry.compiled.rule
     planned: list[PlannedEffect] = []
+    if rule.on_unknown == "match" and rule.with_:
+        scope = structs.replace(scope, known={}, lookups=scope.lookups.lenient())
     for action in entry.compiled.actions:
         try:
             inputs = action.render(scope)
             # Encoding also detects values that msgpack cannot encode, before anything is stored.
             if len(_ENCODER.encode(inputs)) > INPUTS_BYTES_MAX:
                 raise RenderError(f"the inputs are larger than {INPUTS_BYTES_MAX} bytes")  # noqa: TRY301 - handled below
-        except RenderError as error:
+        except LookupPending:
+            raise
+        except LookupUnavailable as error:
+            result: RuleVerdict = "unknown" if rule.on_unknown == "skip" else "error"
+            return RuleResult(rule.id, result, f"action {action.id}: {error}")
+        except (RenderError, LookupFailed) as error:
             return RuleResult(rule.id, "error", f"action {action.id}: {error}")
         except Exception as error:  # noqa: BLE001 - actions of other packages may raise anything
             return RuleResult(rule.id, "error", f"action {action.id}: {type(error).__name__}")

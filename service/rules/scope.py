@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from service.events import Event
 from service.records import Record
+from service.rules.lookups import NO_LOOKUPS, Lookups
 
 Value = Any
 """The value of a field: text, number, timestamp, struct, list, plain JSON, None or UNSET."""
@@ -20,7 +21,8 @@ class Subject(Struct, frozen=True):
     """The event and the record to evaluate.
 
     `raw` is the platform's decoded response. `previous` is the result of `Rulebook.previous_fields` for the last
-    decision. `known` caches derived fields, so that `total` is computed once for all rules.
+    decision. `known` caches derived fields, so that `total` is computed once for all rules. `lookups` has the records
+    that rules look up.
     """
 
     event: Event
@@ -28,6 +30,7 @@ class Subject(Struct, frozen=True):
     raw: Value = None
     previous: Mapping[str, Value] | None = None
     known: dict[str, Value] = field(default_factory=dict[str, Value])
+    lookups: Lookups = NO_LOOKUPS
 
 
 class Scope(Struct, frozen=True):
@@ -39,8 +42,10 @@ class Scope(Struct, frozen=True):
     previous: Mapping[str, Value]
     known: dict[str, Value]
     now: datetime
+    lookups: Lookups = NO_LOOKUPS
 
     @classmethod
     def of(cls, subject: Subject, now: datetime) -> "Scope":
         """Build the scope of `subject` at `now`."""
-        return cls(subject.event, subject.record, subject.raw, subject.previous or {}, subject.known, now)
+        previous = subject.previous or {}
+        return cls(subject.event, subject.record, subject.raw, previous, subject.known, now, subject.lookups)

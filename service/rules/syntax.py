@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from service.actions import Identifier
 from service.events import ChangeType
+from service.rules.limits import LOOKUP_ELEMENTS_MAX
 
 RuleType = Annotated[
     str,
@@ -19,6 +20,7 @@ RuleType = Annotated[
     ),
 ]
 OnUnknown = Literal["skip", "error", "match"]
+OnMissing = Literal["retry", "unknown"]
 Cast = Literal["decimal", "money", "moment"]
 
 
@@ -53,8 +55,23 @@ class Condition(
     as_: Cast | UnsetType = UNSET
 
 
-class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Event filter, condition and actions. Rules are evaluated in the order of `sort`, then `id`.
+class Lookup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A further record that a rule reads. `id` is a template of fields of the event's own record.
+
+    Without `platform` the record is of the account of the event. With `each`, a list of the record, there is one record
+    for each element, and `id` reads fields of the element. `on_missing` says what follows if there is no record.
+    """
+
+    kind: RuleType
+    id: Annotated[str, Meta(min_length=1)]
+    platform: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+    each: str | UnsetType = UNSET
+    elements_max: Annotated[int, Meta(ge=1, le=LOOKUP_ELEMENTS_MAX)] | UnsetType = UNSET
+    on_missing: OnMissing = "retry"
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"with_": "with"}):
+    """Event filter, further records, condition and actions. Rules are evaluated in the order of `sort`, then `id`.
 
     Without `events` or `sources` the rule applies to all. Without `when` it always matches. `actions` are plain data
     here; the compiler decodes each with the struct of its action.
@@ -67,6 +84,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     sort: int = 0
     events: tuple[ChangeType, ...] = ()
     sources: tuple[str, ...] = ()
+    with_: dict[str, Lookup] = field(default_factory=dict[str, Lookup])
     when: Condition | None = None
     on_unknown: OnUnknown = "skip"
     stop: bool = False

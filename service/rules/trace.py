@@ -71,13 +71,14 @@ class Trace:
         reason = _reason(node, actual) if result is None and node.field else None
         self._add(node, result, actual if node.field is None else mask(actual, personal=False), UNSET, reason)
 
-    def leaf(self, node: Node, result: Truth, actual: Value, expected: Value) -> None:
-        """Add a comparison with both operands."""
+    def leaf(self, node: Node, result: Truth, actual: Value, expected: Value, reason: str | None = None) -> None:
+        """Add a comparison with both operands. `reason` explains an unknown result."""
         field = node.field
         personal = field is not None and field.personal
         hide = personal or node.expected_personal
         shown = mask(expected, personal=hide) if expected is not UNSET else UNSET
-        reason = _reason(node, actual, expected) if result is None else None
+        if result is None:
+            reason = reason or _reason(node, actual, expected)
         self._add(node, result, mask(actual, personal=personal), shown, reason)
 
     def mark(self) -> int:

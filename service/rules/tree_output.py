@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET
 
+from service.rules.lookups import LookupSummary
 from service.rules.trace import Step
 
 EFFECT_CHARS_MAX = 300
@@ -39,6 +40,14 @@ def format_value(value: object) -> str:
         if set(fields) == {"currency", "value"}:
             return f"{fields['value']} {fields['currency']}"
     return msgspec.json.encode(value).decode()
+
+
+def format_lookup(found: LookupSummary) -> str:
+    """Format one look-up: `+ looked up erp:supplier:S-1: state 5f2c…, version …, 12.5 ms`."""
+    if found.error_kind:
+        return f"! looked up {found.record}: {found.error_kind}, {found.reason}, {found.duration_ms:g} ms"
+    version = f", version {found.version}" if found.version else ""
+    return f"+ looked up {found.record}: state {found.digest[:12] or 'posted'}{version}, {found.duration_ms:g} ms"
 
 
 def format_effect(action: str, do: str, inputs: Mapping[str, Any] | None) -> str:

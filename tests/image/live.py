@@ -199,7 +199,7 @@ async def test_operators_are_let_in_by_the_token_whose_digest_both_pods_were_giv
             text = await response.text()
             assert response.status == 200, text
             assert "po-1" in text
-        lookup = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-2"}}
+        lookup = {"record": "pack:purchase_order:po-2"}
         async with session.post(f"{admin}/dry-runs", json=lookup) as response:
             text = await response.text()
             assert response.status == 200, text

@@ -1,6 +1,7 @@
 """Decisions: evaluate the rules on an event and its fetched record, and build the entry to store. Pure."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
 from service.records import Record
 from service.rules import Evaluation, Evidence, Rulebook, Subject
+from service.rules.lookups import NO_LOOKUPS, LookupRequest, Lookups
 from service.rules.stored_decisions import RULE_EVALUATION
 from service.settings import Settings
 from service.store import IngestRequest, LastState
@@ -22,6 +24,12 @@ _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 DIGEST_DIGITS = 32
 """Stored hex digits of the digest of a state. 128 bits suffice within one record; each event stores two digests."""
+
+
+class PendingLookups(Struct, frozen=True):
+    """Records to look up before the decision."""
+
+    requests: Sequence[LookupRequest]
 
 
 class Decision(Struct, frozen=True):
@@ -41,21 +49,25 @@ def decide(
     attempt: int,
     *,
     stale: bool,
+    lookups: Lookups = NO_LOOKUPS,
     policy: EffectPolicy = NO_POLICY,
-) -> Decision:
+) -> Decision | PendingLookups:
     """Evaluate the rules on the fetched state, or return `unchanged` if this change was decided on this state before.
 
     For a deleted record, the rules see its id and its last known state under `previous`. `stale` marks a decision on a
-    stale read. `policy` changes the planned effects.
+    stale read. `policy` changes the planned effects. `lookups` are the records that were looked up; if the results
+    depend on more, they are returned instead of a decision.
     """
     # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
         entry = _entry(rulebook, fetched, last, attempt, stale=stale)
         return Decision(entry, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
     record: Record = fetched.record or rulebook.gone_record(event.record)
-    subject = Subject(event, record, fetched.raw, _previous(last))
+    subject = Subject(event, record, fetched.raw, _previous(last), lookups=lookups)
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence)
+    if evaluation.pending:
+        return PendingLookups(evaluation.pending)
     verdicts, effects = _stored_results(evaluation, evidence, policy)
     matched = failed = 0
     for verdict in verdicts:
@@ -65,6 +77,7 @@ def decide(
         _entry(rulebook, fetched, last, attempt, stale=stale),
         verdicts=verdicts,
         effects=effects,
+        lookups=lookups.summarize(),
         previous=last.fields if failed else b"",
     )
     log_fields: dict[str, Any] = {
@@ -76,6 +89,8 @@ def decide(
         "actions_run": 0,
         "gone": fetched.record is None,
         "stale": stale,
+        "lookups": len(lookups.found),
+        "lookups_failed": sum(bool(each.error_kind) for each in lookups.found.values()),
     }
     # A deleted record keeps its last known fields.
     fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields
@@ -89,18 +104,22 @@ def decide_failed_rules(
     decided: DecisionEntry,
     attempt: int,
     *,
+    lookups: Lookups = NO_LOOKUPS,
     policy: EffectPolicy = NO_POLICY,
-) -> DecisionEntry:
+) -> DecisionEntry | PendingLookups:
     """Evaluate the failed rules of a decision again, on the fetched state and the previous state of the decision.
 
     Returns:
-        The entry to add. A rule that the rulebook no longer has for the event is unmatched.
+        The entry to add, or the records to look up first. A rule that the rulebook no longer has is unmatched.
     """
     failed = {verdict.rule_id for verdict in decided.failed_rules}
     record: Record = fetched.record or rulebook.gone_record(event.record)
-    subject = Subject(event, record, fetched.raw, _decode(decided.previous) if decided.previous else None)
+    previous = _decode(decided.previous) if decided.previous else None
+    subject = Subject(event, record, fetched.raw, previous, lookups=lookups)
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence, only=failed)
+    if evaluation.pending:
+        return PendingLookups(evaluation.pending)
     verdicts, effects = _stored_results(evaluation, evidence, policy)
     removed = failed - {verdict.rule_id for verdict in verdicts}
     reason = "the rulebook has no such rule for the event any more"
@@ -110,6 +129,7 @@ def decide_failed_rules(
         _entry(rulebook, fetched, last, attempt, stale=False),
         verdicts=verdicts,
         effects=[effect for effect in effects if not effect.is_rule],
+        lookups=lookups.summarize(),
     )
 
 

@@ -15,6 +15,7 @@ from service.actions import RetrySafety
 from service.errors import PermanentError
 from service.events import ChangeType, Event
 from service.exchange import TlsFacts
+from service.rules.lookups import LookupSummary
 from service.rules.stored_decisions import RULE_EVALUATION
 from service.store import encode_order
 from service.tracing.spans import NO_SPAN, Attributes, Span
@@ -79,6 +80,7 @@ class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_on
     """The evaluated state is older than the event, after the wait for a newer state ended."""
     verdicts: Sequence[StoredRuleResult]
     effects: Sequence[StoredEffect]
+    lookups: Sequence[LookupSummary] = ()
     previous: bytes = b""
     """Encoded fields of the previous state, if a rule failed: a replay compares with the same state."""
 

@@ -4,6 +4,7 @@
         LaneRun.attempt(head, …)          one event, until it ends or its next attempt is scheduled
             _fetch(event, …)              platform.fetch(); one fetch serves all events received before it began
             decide(rulebook, event, …)    evaluates the rules; pure
+            RecordLookups.run(…)          fetches further records that a result depends on, then evaluates again
             Attempt.decide(…)             writes the decision before any effect runs
             EffectsRun.run(…)             ledger: `started` before each call, the result after it
             Attempt.finish(…)             or wait, retry, dead_letter
@@ -27,16 +28,18 @@ from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable,
 from service.events import Event
 from service.platforms.base import FetchedRecord, is_hint
 from service.rules import Rulebook
+from service.rules.lookups import Lookups
 from service.store import Job, LaneHead, NextEvent
 from service.store.queue.last_state import EncodedLastState
 from service.tracing.spans import start_span
 from workers.late_writes import LateWrites
 from workers.processing.attempt import Attempt
-from workers.processing.decisions import decide, decide_failed_rules, derived_event
+from workers.processing.decisions import PendingLookups, decide, decide_failed_rules, derived_event
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.fetching import fetch_record, follow_hint
 from workers.processing.history import DecisionEntry, initial_ledger, is_replayed, rule_error
+from workers.processing.lookups import attempt_lookups
 from workers.processing.stored_values import check_head, load_decision, load_event, load_last_state
 
 T = TypeVar("T")
@@ -167,7 +170,7 @@ class LaneRun:
         )
         body_bytes = fetched.body_bytes + len(event.body)
         with start_span("decision") as span:
-            decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, body_bytes)
+            decision = await self._evaluate(partial(evaluate, stale=stale is not None), attempt, event, body_bytes)
             decision.entry.describe_rules(span)
             del evaluate
             del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
@@ -192,7 +195,7 @@ class LaneRun:
             policy=self._dependencies.policy,
         )
         with start_span("decision") as span:
-            entry = await self._evaluate(evaluate, event, fetched.body_bytes + len(event.body))
+            entry = await self._evaluate(evaluate, attempt, event, fetched.body_bytes + len(event.body))
             entry.describe_rules(span)
             return await attempt.decide_again(decided, entry, event)
 
@@ -202,12 +205,22 @@ class LaneRun:
             return event
         return load_event(self._keys, head, with_body=True)
 
-    async def _evaluate(self, evaluate: Callable[[Rulebook], T], event: Event, body_bytes: int) -> T:
-        """Evaluate the rules here if that takes a few milliseconds, else in a thread: the event loop is not held."""
+    async def _evaluate(
+        self, evaluate: Callable[..., T | PendingLookups], attempt: Attempt, event: Event, body_bytes: int
+    ) -> T:
+        """Evaluate the rules here if that takes a few milliseconds, else in a thread: the event loop is not held.
+
+        Records that a result depends on are looked up, and the rules are evaluated again.
+        """
         rulebook = self._rulebook()
-        if rulebook.count_nodes(event) * body_bytes > EVALUATION_WORK_MAX:
-            return await run_in_thread(evaluate, rulebook)
-        return evaluate(rulebook)
+        in_thread = rulebook.count_nodes(event) * body_bytes > EVALUATION_WORK_MAX
+        lookups = attempt_lookups(self._dependencies.platforms, self._settings, event, attempt)
+        while True:
+            seen = partial(evaluate, rulebook, lookups=Lookups(lookups.found))
+            result = await run_in_thread(seen) if in_thread else seen()
+            if not isinstance(result, PendingLookups):
+                return result
+            await lookups.run(result.requests)
 
     async def _fetch(self, event: Event, attempt: Attempt, fetch_delay_seconds: float) -> FetchedRecord:
         # One fetch serves the events that were in the lane before it began and whose fetch delay had passed by then.

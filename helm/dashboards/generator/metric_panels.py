@@ -253,6 +253,19 @@ PLATFORMS = Row(
             "reqps",
         ),
         Panel(
+            "Look-ups by outcome",
+            "bars",
+            (Metric(_rate("waybill_lookups_total", "platform, outcome", _PLATFORM), "{{platform}} {{outcome}}"),),
+            "reqps",
+            description="Records that rules look up. Error: also look-ups that a limit or an open circuit deferred.",
+        ),
+        Panel(
+            "Duration of a look-up p95",
+            "lines",
+            (Metric(_quantile(0.95, "waybill_lookup_seconds", "platform", _PLATFORM), "{{platform}}"),),
+            "s",
+        ),
+        Panel(
             "Changes found by polls",
             "bars",
             (

@@ -11,39 +11,41 @@ from service.compute_thread import run_in_thread
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError
 from service.events import ChangeType, RecordRef
-from service.ingress.admin.dependencies import Operations
+from service.ingress.admin.dependencies import Operations, RecordName
 from service.ingress.admin.problems import FieldError, ValidationProblem, invalid, pointer_of
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison, dry_run_subject
 from service.management.operations import AdminOperations
 from service.management.stored_events import synthetic_event
 from service.rules import Rulebook, Subject
 from service.rules.compiler.rule import actions_by_name, compile_rule
-from service.rules.rule_tests import read_raw, read_record
+from service.rules.lookup_checks import check_lookups
+from service.rules.posted_lookups import PostedLookup, read_lookups
+from service.rules.rule_records import read_record
+from service.rules.rule_tests import read_raw
 from service.rules.syntax import RuleType
 
 
-class RecordLookup(Struct, frozen=True, forbid_unknown_fields=True):
-    """Record to fetch now: platform account, record kind, and the platform's id."""
-
-    platform: str
-    kind: RuleType
-    id: Annotated[str, Meta(min_length=1, max_length=256)]
-
-
 class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Record as rules see it, and `previous`, its last decided state."""
+    """Record as rules see it, `previous`, its last decided state, and `lookups`, the records that rules look up.
+
+    The account is named `posted`.
+    """
 
     kind: RuleType
     record: dict[str, Any]
     raw: Any = None
     previous: dict[str, Any] | None = None
+    lookups: tuple[PostedLookup, ...] = ()
 
 
 class DryRunRequest(Candidate, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Record to evaluate: exactly one of `event` (the id of a stored event), `fetch` and `post`."""
+    """Record to evaluate: exactly one of `event`, `record` and `post`.
+
+    `event` is the id of a stored event, or a unique prefix of it. `record` is fetched now: ACCOUNT:KIND:ID.
+    """
 
     event: str | None = None
-    fetch: RecordLookup | None = None
+    record: RecordName | None = None
     post: PostedRecord | None = None
     change: ChangeType = "updated"
     source: str = ""
@@ -64,10 +66,10 @@ class DryRuns(Controller):
     @post("/", role="operator", status_code=200)
     async def dry_run(self, data: JSONBody[DryRunRequest], operations: Operations) -> DryRun:
         """Evaluate rules on one record, with the result of every node."""
-        chosen = [name for name in ("event", "fetch", "post") if getattr(data, name) is not None]
+        chosen = [name for name in ("event", "record", "post") if getattr(data, name) is not None]
         if len(chosen) != 1:
             raise ValidationProblem(
-                [FieldError("", f"{len(chosen)} of event, fetch and post are set", "send exactly one")]
+                [FieldError("", f"{len(chosen)} of event, record and post are set", "send exactly one")]
             )
         _check_rules(operations, data)
         if data.event is not None:
@@ -75,13 +77,13 @@ class DryRuns(Controller):
                 return await operations.dry_run_event(data, data.event)
             except ConfigError as error:
                 raise _point_to(error, {"record": "/event", "platform": "/event"}) from None
-        if data.fetch is not None:
-            _check_kind(operations, data.fetch.kind, "/fetch/kind")
-            ref = RecordRef(data.fetch.platform, data.fetch.kind, data.fetch.id)
+        if data.record is not None:
             try:
+                ref = RecordRef.parse(data.record, "record")
+                _check_kind(operations, ref.kind, "/record")
                 return await operations.dry_run_record(data, ref, data.change, data.source)
             except ConfigError as error:
-                raise _point_to(error, {"record": "/fetch/kind", "platform": "/fetch/platform"}) from None
+                raise _point_to(error, {"platform": "/record"}) from None
         posted = data.post
         assert posted is not None  # exactly one is set
         _check_kind(operations, posted.kind, "/post/kind")
@@ -101,6 +103,8 @@ def _check_rules(operations: AdminOperations, candidate: Candidate) -> None:
     for index, rule in enumerate(candidate.rules or ()):
         try:
             compile_rule(rule, names, "rule", operations.installation.records())
+            for mistake in check_lookups(operations.installation.config(), rule, "rule"):
+                raise mistake
         except ConfigError as error:
             raise invalid(error, "rule", f"/rules/{index}") from None
 
@@ -127,6 +131,7 @@ def _posted(rulebook: Rulebook, posted: PostedRecord, data: DryRunRequest) -> Su
         if posted.previous is not None:
             before = read_record(rulebook.records, posted.kind, {"id": record.id} | posted.previous, "post.previous")
             previous = rulebook.previous_fields(Subject(event, before))
+        lookups = read_lookups(posted.lookups, event.record.platform, rulebook.records, "post.lookups")
     except ConfigError as error:
         raise invalid(error) from None
-    return Subject(event, record, read_raw(posted.raw), previous)
+    return Subject(event, record, read_raw(posted.raw), previous, lookups=lookups)

@@ -1,22 +1,19 @@
 """/erasures: erase a customer everywhere."""
 
-from typing import Annotated
-
 from litestar import Controller, post
 from litestar.params import JSONBody
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from service.ingress.admin.dependencies import Operations
+from service.errors import ConfigError
+from service.ingress.admin.dependencies import Operations, RecordName
+from service.ingress.admin.problems import invalid
 from service.management.erasure import ErasureReport
-
-PathName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class ErasureRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """Customer to erase: platform account and the platform's id. The default is a dry run."""
+    """Customer to erase, as ACCOUNT:customer:ID. The default is a dry run."""
 
-    platform: PathName
-    customer_id: PathName
+    record: RecordName
     dry_run: bool = True
 
 
@@ -29,4 +26,7 @@ class Erasure(Controller):
     @post("/", role="admin", status_code=200)
     async def erase_customer(self, data: JSONBody[ErasureRequest], operations: Operations) -> ErasureReport:
         """Erase a customer from every store, or count the items in a dry run. Repeat while events are in progress."""
-        return await operations.erase_customer(data.platform, data.customer_id, dry_run=data.dry_run)
+        try:
+            return await operations.erase_customer(data.record, dry_run=data.dry_run)
+        except ConfigError as error:
+            raise invalid(error) from None

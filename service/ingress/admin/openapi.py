@@ -63,7 +63,7 @@ def _bulk(*states: str | None) -> dict[str, Any]:
 
 
 _RULES: Mapping[str, Mapping[str, Any]] = {
-    "DryRunRequest": {"oneOf": [_with(name) for name in ("event", "fetch", "post")]},
+    "DryRunRequest": {"oneOf": [_with(name) for name in ("event", "record", "post")]},
     "BulkReplayRequest": _bulk("dead", "ended", None),
     "BulkDiscardRequest": _bulk("dead", None),
 }

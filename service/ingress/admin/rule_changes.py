@@ -23,6 +23,7 @@ from service.mistakes import Mistakes
 from service.rules import Rule, check_destinations, check_operations, check_sources
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.enums import account_values, check_enums
+from service.rules.lookup_checks import check_lookups
 from service.rules.publishing import NO_RULES, change_rules, read_rules
 from service.rules.rulebook_document import Document
 
@@ -214,6 +215,8 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
     for mistake in check_operations(installation.config().platforms, rule, RULE_PATH):
         mistakes.add(mistake)
     for mistake in check_enums(rule, RULE_PATH, account_values(installation.config(), rule)):
+        mistakes.add(mistake)
+    for mistake in check_lookups(installation.config(), rule, RULE_PATH):
         mistakes.add(mistake)
     try:
         mistakes.raise_all()

@@ -153,8 +153,9 @@ async def _evaluate(operations: AdminOperations, form: FormData, rule: Rule, tri
         _, document = await current_rules(operations)
         others = [known for known in document.rules if known.id not in {rule.id, form.text("rule_id")}]
         trial.comparison = await operations.compare_rules(Candidate(rules=[*others, rule]), last)
-    elif target.count(":") >= 2:
-        trial.dry_run = await operations.dry_run_record(Candidate(rules=[rule]), RecordRef(*target.split(":", 2)))
+    elif ":" in target:
+        ref = RecordRef.parse(target, "record")
+        trial.dry_run = await operations.dry_run_record(Candidate(rules=[rule]), ref)
     elif target:
         trial.dry_run = await operations.dry_run_event(Candidate(rules=[rule]), target)
     elif form.is_checked("evaluate"):

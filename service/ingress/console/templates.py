@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
+from service.events import SHORT_ID_CHARACTERS, short_id_characters
 from service.exchange_text import format_exchange
 from service.ingress.console.assets import asset_url
 from service.plurals import count_noun
@@ -89,9 +90,9 @@ def format_json(value: object) -> str:
     return json.dumps(json.loads(msgspec.json.encode(value)), indent=2, ensure_ascii=False)
 
 
-def short_id(text: str) -> str:
-    """Return the last characters of an id, which differ between events of the same time."""
-    return text[-8:]
+def short_id(text: str, characters: int = SHORT_ID_CHARACTERS) -> str:
+    """Return the first characters of an id, as lists of the commands show it."""
+    return text[:characters]
 
 
 def to_timestamp(at_ms: float) -> str:
@@ -126,6 +127,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "value": format_value,
     "spaced": _with_spaces,
     "short": short_id,
+    "short_characters": short_id_characters,
     "at": to_timestamp,
     "clock": format_clock,
     "steps": _format_trace,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.errors import ConfigError
 from service.rules.compiler.literals import read_duration
@@ -211,7 +211,7 @@ class Arguments:
         """
         if argument.text.startswith("$root."):
             raise self.error("only fields of the elements are possible")
-        inner = FieldScope(self._fields.record, {}, self._fields.depth + 1, item, self._fields.roots)
+        inner = structs.replace(self._fields, depth=self._fields.depth + 1, element=item)
         return resolve(argument.text, inner, self.at)
 
     @property

@@ -175,6 +175,9 @@ def _money_of(field: Field, path: str, fields: FieldScope, at: str) -> Field:
 def _with_previous(node: Condition, operator: Operator, field: Field, fields: FieldScope, at: str) -> Comparison:
     """Build the comparison of a field of the record with its previous value."""
     _reject_operands(node, at, ref=True, value=operator.right == "previous")
+    if fields.is_lookup(field.path):
+        reason = f"only the event's own record has a previous state, {field.path} has none"
+        raise ConfigError(f"{at}.field", reason, "use a field of the record")
     path, personal = field.path, field.personal
     is_ordering = operator.name in {"increased", "decreased"}
     _check_previous(field, at, is_ordering=is_ordering)

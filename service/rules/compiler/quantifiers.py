@@ -7,7 +7,7 @@ the value is absent, null, not a list or too long, the result is unknown.
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from service.errors import ConfigError, ConfigErrors
 from service.mistakes import Mistakes
@@ -26,6 +26,7 @@ from service.rules.compiler.conditions import (
 from service.rules.compiler.counts import build_count_comparison
 from service.rules.compiler.list_columns import search_column
 from service.rules.compiler.list_loops import LoopSearch, compile_loop
+from service.rules.compiler.lookup_conditions import LOOKUP_COST, comparison_with_lookups, with_lookups
 from service.rules.compiler.operators import Comparator, negate
 from service.rules.fields import Field, FieldScope, resolve
 from service.rules.limits import ELEMENTS_MAX, NESTED_ELEMENTS_MAX, QUANTIFIER_DEPTH_MAX
@@ -51,7 +52,7 @@ def compile_condition(node: Condition, fields: FieldScope, node_path: NodePath) 
     except ConfigError as error:
         raise _child_mistakes(error, node, fields, node_path) from None
     if kind == "field":
-        return compile_comparison(node, fields, node_path)
+        return comparison_with_lookups(compile_comparison(node, fields, node_path), fields, node_path.path)
     if kind == "not_" and node.not_ is not UNSET:
         return compile_not(compile_condition(node.not_, fields, node_path.inner("not")), trace_node("not", node_path))
     if kind in {"all", "any"}:
@@ -104,12 +105,15 @@ def _quantifier(node: Condition, kind: str, fields: FieldScope, node_path: NodeP
     mistakes.raise_all()
     elements_max = ELEMENTS_MAX if fields.depth == 0 else NESTED_ELEMENTS_MAX
     traced = trace_node(kind, node_path, field)
+    is_costly = where is not None and where.cost >= LOOKUP_COST
     if counted is not None:
-        return CompiledCondition(_count(field, where, counted, elements_max, traced), 100)
+        count = CompiledCondition(_count(field, where, counted, elements_max, traced), 100)
+        return with_lookups(count, fields, traced, is_costly=is_costly)
     assert where is not None  # only count has an optional condition
     elements_min = 0 if kind != "all_of" else 1 if node.min is UNSET else node.min
     search = _search(field, where, Search(kind, elements_min, elements_max), traced)
-    return CompiledCondition(search, 10 if where.less else 50)
+    found = CompiledCondition(search, 10 if where.less else 50)
+    return with_lookups(found, fields, traced, is_costly=is_costly)
 
 
 def _list_field(node: Condition, kind: str, fields: FieldScope, node_path: NodePath) -> Field:
@@ -132,7 +136,7 @@ def _where(
                 f"{node_path.at}.where", f"{kind} requires a condition on the elements", "add where: {field: …}"
             )
         return None
-    inner = FieldScope(fields.record, fields.previous_fields, fields.depth + 1, field.item, fields.roots)
+    inner = structs.replace(fields, depth=fields.depth + 1, element=field.item)
     return compile_condition(node.where, inner, node_path.inner(f"{kind}.where"))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from service.actions import Action, RetrySafety, TemplateRenderer
 from service.config.decoding import decode_config, valid_parts
@@ -13,6 +13,7 @@ from service.errors import ConfigError, ConfigErrors
 from service.mistakes import Mistakes, is_consequence
 from service.records import RECORDS, RecordTypes
 from service.rules.compiler.conditions import Evaluator, NodeLimit, NodePath
+from service.rules.compiler.lookups import check_used, compile_lookups
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template
 from service.rules.delivery_fields import DELIVERY
@@ -72,6 +73,9 @@ def compile_rule(
         ConfigError: there is a mistake in its condition or its actions.
     """
     fields, mistakes = FieldScope(record_type(rule.type, records, at), {}), Mistakes()
+    with mistakes.collect():
+        fields = structs.replace(fields, lookups=compile_lookups(rule, fields, records, at))
+    mistakes.raise_all()
     when, limit = None, NodeLimit()
     if rule.when is not None:
         with mistakes.collect():
@@ -87,9 +91,9 @@ def compile_rule(
             [str(action.get("id", index)) for index, action in enumerate(rule.actions)], f"{at}.actions", "action"
         )
     mistakes.raise_all()
-    return CompiledRule(
-        rule, when, tuple(compiled), fields.previous_fields, limit.nodes + len(compiled), DELIVERY in fields.roots
-    )
+    check_used(fields.lookups, fields, at)
+    nodes, reads_delivery = limit.nodes + len(compiled), DELIVERY in fields.roots
+    return CompiledRule(rule, when, tuple(compiled), fields.previous_fields, nodes, reads_delivery)
 
 
 def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ import pytest
 from service.config import Role
 from service.errors import ConfigError
 from service.settings import CALLER_NAMES, Settings, load_settings
-from tests.service.cli.conftest import TOKENS, Run, SampleInstallation, rows
+from service.store import QuarantinedDelivery
+from tests.service.cli.conftest import BODY, TOKENS, Run, SampleInstallation, rows
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
@@ -96,10 +98,13 @@ explain ENDED
 explain DEAD
 explain QUEUED --raw
 explain nobody
-erase-customer pack 77 --dry-run
-erase-customer pack 77
-erase-customer pakc 77 --dry-run
-erase-customer pakc 77 --yes
+erase-customer pack:customer:77 --dry-run
+erase-customer pack:customer:77
+erase-customer pakc:customer:77 --dry-run
+erase-customer pakc:customer:77 --yes
+erase-customer pack:purchase_order:77 --dry-run
+erase-customer 77 --yes
+rules dry-run --record 77
 """.strip().splitlines()
 
 
@@ -171,6 +176,23 @@ async def test_a_quarantined_delivery_is_released_or_deleted(
 
 
 @pytest.mark.parametrize("access", ["stores", "api"])
+async def test_a_quarantined_delivery_is_named_by_a_unique_prefix(
+    access: str, installation: SampleInstallation, run: Run
+) -> None:
+    more = installation.api_environ() if access == "api" else {}
+    prefix = installation.quarantined[:16]
+    shown = await run("quarantine", "show", prefix, **more)
+    assert json.loads(shown.stdout)["id"] == installation.quarantined
+    other = QuarantinedDelivery(
+        1, prefix + "0" * 16, "shop", "not_verified", 401, time.time(), {}, BODY, None, whole=True
+    )
+    await installation.harness.store.quarantine_deliveries([other])
+    ambiguous = await run("quarantine", "delete", prefix, **more)
+    assert (ambiguous.exit_code, f"Several ids begin with {prefix}: " in ambiguous.stderr) == (2, True)
+    assert (await run("quarantine", "delete", prefix + "00", **more)).stdout == "1 delivery deleted\n"
+
+
+@pytest.mark.parametrize("access", ["stores", "api"])
 async def test_rules_are_applied_and_rolled_back_and_written_to_the_audit_log(
     access: str, installation: SampleInstallation, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,14 +245,14 @@ async def test_a_customer_is_erased(
 ) -> None:
     more = installation.api_environ() if access == "api" else {}
     capfd.readouterr()
-    done = await run("erase-customer", "pack", "77", "--yes", "-o", "json", **more)
+    done = await run("erase-customer", "pack:customer:77", "--yes", "-o", "json", **more)
     assert done.exit_code == 0, done.output
     (report,) = rows(done)
     assert (report["events"], report["quarantined_deliveries"], report["in_progress"]) == (1, 1, 0)
     assert [(line["audit_action"], line["target"]) for line in _audited(capfd)] == [
         ("customer.erased", "pack:customer:77")
     ]
-    (left,) = rows(await run("erase-customer", "pack", "77", "--dry-run", "-o", "json", **more))
+    (left,) = rows(await run("erase-customer", "pack:customer:77", "--dry-run", "-o", "json", **more))
     assert {
         name: left[name] for name in ("events", "quarantined_deliveries", "hints", "stream_entries")
     } == dict.fromkeys(("events", "quarantined_deliveries", "hints", "stream_entries"), 0)
@@ -241,7 +263,7 @@ async def test_a_customer_is_erased(
     [
         ("viewer", ("events", "list"), 0),
         ("viewer", ("events", "replay", "ENDED"), 1),
-        ("operator", ("erase-customer", "pack", "77", "--yes"), 1),
+        ("operator", ("erase-customer", "pack:customer:77", "--yes"), 1),
         ("operator", ("events", "show", "QUEUED", "--raw"), 1),
     ],
 )
@@ -366,7 +388,7 @@ async def test_a_bulk_change_without_a_terminal_requires_yes(installation: Sampl
     for words in (("dead-letters", "replay", "--all"), ("dead-letters", "discard", "--all", "--reason", "why")):
         done = await run(*words)
         assert (done.exit_code, "1 event would be" in done.output, "Add --yes" in done.output) == (2, True, True)
-    assert (await run("erase-customer", "pack", "77")).exit_code == 2
+    assert (await run("erase-customer", "pack:customer:77")).exit_code == 2
     assert (await installation.harness.stored_event(installation.dead))["state"] == "dead"
 
 

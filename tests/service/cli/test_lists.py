@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from service.cli.lists import ListFormat, ListTable, print_list, short_age, short_id_characters
+from service.cli.lists import ListFormat, ListTable, print_list, short_age
 from service.cli.output import columns_of
 from service.cli.table import cell_width, shorten, table_lines
+from service.events import short_id_characters
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 TABLE = ListTable[dict[str, Any]](
@@ -35,11 +36,11 @@ def test_age_of_a_missing_timestamp_is_empty() -> None:
     assert short_age(None, NOW) == ""
 
 
-def test_short_ids_are_as_long_as_their_first_difference_and_12_at_least() -> None:
+def test_short_ids_are_as_long_as_their_first_difference_and_16_at_least() -> None:
     assert short_id_characters([]) == 0
-    assert short_id_characters(["a" * 32, "b" * 32]) == 12
+    assert short_id_characters(["a" * 32, "b" * 32]) == 16
     assert short_id_characters(["a" * 20 + "b" * 12, "a" * 20 + "c" * 12]) == 21
-    assert short_id_characters(["a" * 32, "a" * 32]) == 12
+    assert short_id_characters(["a" * 32, "a" * 32]) == 16
 
 
 def test_a_cell_is_shortened_in_its_middle_and_wide_characters_count_twice() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,13 @@ def waybill(environ: dict[str, str]) -> Waybill:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, env=known)
 
     return run
+
+
+@pytest.fixture
+def rule_file(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.yaml"
+    path.write_text("- {id: a-rule-with-an-id-of-32-digits-0, type: customer}\n- {id: other-rule, type: customer}\n")
+    return path
 
 
 async def add_dead_letters(store: Store, number: int) -> list[str]:
@@ -110,12 +118,19 @@ async def test_a_list_is_a_table_on_a_terminal_and_tab_separated_in_a_pipe(
     shown, _ = at_terminal(environ, ["dead-letters", "list"], "")
     head, row = shown.splitlines()
     assert head.split() == ["AGE", "SOURCE", "TYPE", "RECORD", "ERROR", "EFFECTS", "ID"]
-    assert row.split()[1:] == ["shop", "po", "pack:purchase_order:0", "timeout", event_id[:12]]
+    assert row.split()[1:] == ["shop", "po", "pack:purchase_order:0", "timeout", event_id[:16]]
     piped = waybill("dead-letters", "list")
     head, row = piped.stdout.splitlines()
     assert head.split("	")[:3] == ["at", "source", "type"]
     assert row.split("\t")[-1] == event_id
     assert piped.stderr == ""
+
+
+@pytest.mark.usefixtures("store")
+async def test_the_id_of_a_rule_is_shown_whole(environ: dict[str, str], waybill: Waybill, rule_file: Path) -> None:
+    assert waybill("rules", "apply", str(rule_file)).returncode == 0
+    shown, _ = at_terminal(environ, ["rules", "list"], "")
+    assert "a-rule-with-an-id-of-32-digits-0" in shown.split()
 
 
 async def test_a_command_at_a_terminal_prints_no_audit_line(store: Store, environ: dict[str, str]) -> None:

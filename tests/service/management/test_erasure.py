@@ -65,7 +65,7 @@ async def fill(harness: WorkerHarness) -> None:
 async def test_an_unknown_platform_without_items_is_rejected(
     *, dry_run: bool, harness: WorkerHarness, stores: list[NamedStore], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    misspelled = erasure_target("pakc", "ada-7", {}, {"pack": PlatformConfig()})
+    misspelled = erasure_target("pakc:customer:ada-7", {}, {"pack": PlatformConfig()})
     with pytest.raises(Rejection, match="Platform account pakc not found, nor any item of it"):
         await erase_customer(stores, ANN, misspelled, dry_run=dry_run)
     assert "customer.erased" not in capfd.readouterr().out
@@ -106,7 +106,7 @@ async def test_quarantine_is_erased_by_platform_and_completely_without_a_configu
     await fill(harness)
     assert (await erase_customer(stores, ANN, ADA, dry_run=True)).quarantined_deliveries == 2
     assert (
-        await erase_customer(stores, ANN, erasure_target("pack", "ada-7", None, {}), dry_run=True)
+        await erase_customer(stores, ANN, erasure_target("pack:customer:ada-7", None, {}), dry_run=True)
     ).quarantined_deliveries == 3
 
 
@@ -124,7 +124,7 @@ def test_the_target_has_the_sources_of_its_platform() -> None:
         name: SourceConfig(platform=platform, verify=Unverified(), allow_unverified=True)
         for name, platform in (("a", "pack"), ("b", "flow"), ("c", "pack"))
     }
-    assert erasure_target("pack", "1", configs, {}).sources == ("a", "c")
+    assert erasure_target("pack:customer:1", configs, {}).sources == ("a", "c")
 
 
 @pytest.mark.parametrize(

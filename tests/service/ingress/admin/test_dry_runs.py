@@ -79,7 +79,7 @@ async def test_numbers_of_a_posted_raw_record_are_exact(shop: Shop) -> None:
 
 async def test_a_fetched_record_is_evaluated_by_a_candidate(shop: Shop) -> None:
     rules = [{"id": "new", "type": "purchase_order", "when": {"field": "status", "op": "eq", "value": "received"}}]
-    request_body = {"fetch": {"platform": "pack", "kind": "purchase_order", "id": "po-1"}, "rules": rules}
+    request_body = {"record": "pack:purchase_order:po-1", "rules": rules}
     answer = await shop.api("POST", RUNS, request_body)
     assert [verdict["rule_id"] for verdict in answer.body["verdicts"]] == ["new"]
     assert answer.body["record"] == "pack:purchase_order:po-1"
@@ -105,9 +105,12 @@ async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
         ({"post": POST | {"record": {"id": "p1", "statsu": "x"}}}, 422, ["/post/record/statsu"]),
         ({"post": POST | {"record": {"id": "p1", "status": 3}}}, 422, ["/post/record/status"]),
         ({"post": POST, "rules": [SHORT | {"when": {"field": "x", "op": "exists"}}]}, 422, ["/rules/0/when/field"]),
-        ({"fetch": {"platform": "none", "kind": "customer", "id": "1"}}, 422, ["/fetch/platform"]),
-        ({"fetch": {"platform": "pack", "kind": "order", "id": "1"}}, 422, ["/fetch/kind"]),
-        ({"fetch": {"platform": "pack", "kind": "custmer", "id": "1"}}, 422, ["/fetch/kind"]),
+        ({"record": "none:customer:1"}, 422, ["/record"]),
+        ({"record": "pack:order:1"}, 422, ["/record"]),
+        ({"record": "pack:custmer:1"}, 422, ["/record"]),
+        ({"record": "po-1"}, 422, ["/record"]),
+        ({"record": "pack:purchase_order:"}, 422, ["/record"]),
+        ({"record": {"platform": "pack", "kind": "customer", "id": "1"}}, 422, ["/record"]),
         ({"post": POST | {"kind": "order"}}, 422, ["/post/kind"]),
     ],
 )

@@ -172,10 +172,10 @@ def valid_body(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     values: dict[str, Any] = {
         "filter": {"source": "a", "state": "dead"}, "actions": [{"id": "a", "do": "log", "message": "m"}],
         "condition": {"field": "status", "op": "eq", "value": "open"}, "rules": [], "do": "log", "message": "m",
-        "event": "e",
+        "event": "e", "record": "pack:customer:1",
     }  # fmt: skip
     named = schema.get("required", ())
-    extra = ("event",) if "fetch" in schema.get("properties", {}) else ()
+    extra = ("event",) if "post" in schema.get("properties", {}) else ()
     return {name: values.get(name, "purchase_order" if name == "type" else "x") for name in (*named, *extra)}
 
 

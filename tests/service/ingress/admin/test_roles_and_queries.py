@@ -92,8 +92,9 @@ async def test_an_invalid_query_is_rejected(api: Api, store: Store, query: str) 
         (f"{DEAD}/replay", {"filter": {}}),
         (f"{DEAD}/discard", {"filter": {}, "all": True}),
         (f"{DEAD}/discard", {"filter": {}, "all": True, "reason": ""}),
-        (ERASURES, {"platform": "pack"}),
-        (ERASURES, {"platform": "", "customer_id": "7"}),
+        (ERASURES, {"record": "7"}),
+        (ERASURES, {"record": ":customer:7"}),
+        (ERASURES, {"record": "pack:purchase_order:7"}),
     ],
 )
 async def test_an_invalid_bulk_request_is_rejected(api: Api, path: str, body: dict[str, Any]) -> None:
@@ -109,7 +110,7 @@ async def test_bulk_requests_and_erasures_are_dry_runs_by_default(api: Api, stor
     for path, options in ((f"{DEAD}/replay", {}), (f"{DEAD}/discard", {"reason": "why"})):
         answer = await api("POST", path, {"filter": {}, "all": True, **options}, "operator")
         assert [item["result"] for item in answer.body["items"]] == ["planned"]
-    answer = await api("POST", ERASURES, {"platform": "pack", "customer_id": "7"})
+    answer = await api("POST", ERASURES, {"record": "pack:customer:7"})
     assert (answer.body["events"], answer.body["dry_run"]) == (1, True)
     assert (await api("GET", f"{DEAD}/{event_id}")).body["state"] == "dead"
 

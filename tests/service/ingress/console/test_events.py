@@ -85,6 +85,19 @@ async def test_pages_of_events_lead_to_older_ones(browser: Browser, store: Store
     assert path == ""
 
 
+async def test_lists_show_the_ids_that_commands_show_and_addresses_accept_them(
+    browser: Browser, filled: Scenario
+) -> None:
+    short = filled.dead[:16]
+    for path in ("/events", "/dead-letters/selection?source=shop", f"/events/{filled.dead}?tab=related"):
+        assert f" {short} " in f"{(await browser.get(path)).page.text} ", path
+    assert filled.dead in (await browser.get(f"/events/{short}")).page.text
+    assert (await browser.get(f"/events/search?q={short}")).headers["location"] == f"/events/{filled.dead}"
+    shown = filled.rejected[:16]
+    assert f" {shown} " in f"{(await browser.get('/quarantine')).page.text} "
+    assert (await browser.get(f"/quarantine/{shown}")).status == 200
+
+
 async def test_a_search_leads_to_the_only_event(browser: Browser, filled: Scenario) -> None:
     for text in (filled.dead, "po-4712", "pack:purchase_order:po-4712", f"  {filled.dead} "):
         answer = await browser.get(f"/events/search?q={quote(text)}")

@@ -1,0 +1,95 @@
+"""Look-ups: fetch the records that rules name beside the event's own, each at most once for one attempt.
+
+The account's connector makes the calls, so that look-ups share its limits, its circuit breaker and its token.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import structs
+
+from service.errors import Deferred, PermanentError, TransientError
+from service.events import RecordRef
+from service.platforms.base import FetchedRecord
+from service.rules.limits import LOOKUP_BYTES_MAX, LOOKUP_RECORDS_MAX, LOOKUP_SECONDS_MAX, LOOKUPS_AT_ONCE_MAX
+from service.rules.lookups import MISSING, LookedUpRecord, LookupRequest
+
+CallError = TransientError | PermanentError | Deferred
+REASON_CHARACTERS_MAX = 300
+
+FetchForLookup = Callable[[RecordRef], Awaitable[FetchedRecord]]
+"""Fetches a record. Raises TransientError, PermanentError or Deferred."""
+ScheduleRetry = Callable[[LookedUpRecord, CallError | None], None]
+"""Raises the error of a look-up that is retried, without an error a Deferred; returns if there is no further retry."""
+
+
+class RecordLookups:
+    """The look-ups of one attempt. `found` has the results by lane."""
+
+    def __init__(self, fetch: FetchForLookup, schedule_retry: ScheduleRetry | None = None) -> None:
+        self.found: dict[str, LookedUpRecord] = {}
+        self._fetch = fetch
+        self._schedule_retry = schedule_retry
+        self._errors: dict[str, CallError] = {}
+        self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE_MAX)
+        self._deadline = float("inf")
+        self._bytes = 0
+
+    async def run(self, requests: Sequence[LookupRequest]) -> None:
+        """Look up records.
+
+        Raises:
+            TransientError, Deferred: A look-up that is retried failed.
+        """
+        if not self.found:
+            self._deadline = asyncio.get_running_loop().time() + LOOKUP_SECONDS_MAX
+        refs = {request.ref.lane: request.ref for request in requests if request.ref.lane not in self.found}
+        allowed = max(LOOKUP_RECORDS_MAX - len(self.found), 0)
+        for lane, ref in list(refs.items())[allowed:]:
+            reason = f"more than {LOOKUP_RECORDS_MAX} records are looked up for the event"
+            self.found[lane] = LookedUpRecord(ref=ref, error_kind="lookup_too_many", reason=reason)
+        tasks = [asyncio.ensure_future(self._run_one(ref)) for ref in list(refs.values())[:allowed]]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # one of them may have failed
+                task.cancel()
+        for request in requests:
+            self._settle(request)
+
+    async def _run_one(self, ref: RecordRef) -> None:
+        started = time.perf_counter()
+        try:
+            async with self._slots, asyncio.timeout_at(self._deadline):
+                result = self._read(ref, await self._fetch(ref))
+        except (TransientError, PermanentError, Deferred) as error:
+            result = self._failed(ref, error)
+        except TimeoutError:
+            reason = f"no response within {LOOKUP_SECONDS_MAX:g} seconds for all look-ups of the event"
+            result = self._failed(ref, TransientError("lookup_timeout", reason))
+        self.found[ref.lane] = structs.replace(result, duration_ms=round((time.perf_counter() - started) * 1000, 2))
+
+    def _read(self, ref: RecordRef, fetched: FetchedRecord) -> LookedUpRecord:
+        if fetched.record is None:
+            reason = f"{ref.platform} has no such {ref.kind} ({fetched.http_status})"
+            return LookedUpRecord(ref=ref, is_final=False, error_kind=MISSING, reason=reason, digest=fetched.digest)
+        self._bytes += fetched.body_bytes
+        if self._bytes > LOOKUP_BYTES_MAX:
+            reason = f"the records that are looked up for the event are larger than {LOOKUP_BYTES_MAX} bytes"
+            return LookedUpRecord(ref=ref, error_kind="lookup_too_large", reason=reason)
+        return LookedUpRecord(ref=ref, record=fetched.record, version=fetched.version, digest=fetched.digest)
+
+    def _failed(self, ref: RecordRef, error: CallError) -> LookedUpRecord:
+        self._errors[ref.lane] = error
+        reason = f"{ref.platform}: {error}"[:REASON_CHARACTERS_MAX]
+        return LookedUpRecord(ref=ref, is_final=False, error_kind=error.kind, reason=reason)
+
+    def _settle(self, request: LookupRequest) -> None:
+        """Retry a failed look-up if its rule asks for it, or note that it is not retried any more."""
+        result = self.found[request.ref.lane]
+        if result.is_final or not request.retries:
+            return
+        if self._schedule_retry is not None:
+            self._schedule_retry(result, self._errors.get(request.ref.lane))
+        self.found[request.ref.lane] = structs.replace(result, is_final=True)

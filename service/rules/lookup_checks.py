@@ -1,0 +1,37 @@
+"""Check of the look-ups of a rule against the accounts of waybill.yaml. Pure."""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import UNSET
+
+from service.config import Config
+from service.config.decoding import did_you_mean
+from service.errors import ConfigError
+from service.rules.syntax import Rule
+
+
+def check_lookups(config: Config, rule: Rule, at: str) -> Iterator[ConfigError]:
+    """Yield the look-ups whose account is not configured, or cannot fetch the kind. `at` is the path of the rule."""
+    for name, lookup in rule.with_.items():
+        path = f"{at}.with.{name}"
+        if lookup.platform is not UNSET and lookup.platform not in config.platforms:
+            fix = did_you_mean(lookup.platform[:64], config.platforms)
+            yield ConfigError(f"{path}.platform", f"no account {lookup.platform[:64]!r} under platforms:", fix)
+            continue
+        if lookup.kind not in config.record_types:  # the compiler reports it
+            continue
+        accounts = _accounts_of(config, rule) if lookup.platform is UNSET else [lookup.platform]
+        for account in accounts:
+            if lookup.kind not in config.platforms[account].record_kinds():
+                others = sorted(other for other, each in config.platforms.items() if lookup.kind in each.record_kinds())
+                fix = f"add platforms.{account}.records.{lookup.kind}"
+                if others:
+                    fix = f"write platform: {others[0]}, or {fix}"
+                yield ConfigError(f"{path}.kind", f"the account {account} has no {lookup.kind} to fetch", fix)
+
+
+def _accounts_of(config: Config, rule: Rule) -> Sequence[str]:
+    """Return the accounts whose records the rule is about: those of its sources, or all that have its kind."""
+    named = [config.sources[source].platform for source in rule.sources if source in config.sources]
+    accounts = named if rule.sources else config.platforms
+    return sorted({account for account in accounts if rule.type in config.platforms[account].record_kinds()})
