@@ -33,9 +33,9 @@ Packages add or remove fields by structlog processors in the entry point group `
 sees every line before its redaction, in the order of the entry points' names. `structlog.DropEvent` drops a line.
 [CONTRIBUTING.md](../.github/CONTRIBUTING.md#add-a-part) shows one.
 
-`WAYBILL_LOG_SAMPLE_ONE_IN=10` writes the lines about successful work of one event in ten: all lines of the event, in every
-process. Errors, waits and all other lines are always written. `weight` is the number of lines that a line stands for,
-so that the sum of `weight` counts units of work. The dashboards and alerts use the sum.
+`WAYBILL_LOG_SAMPLE_ONE_IN=10` writes the lines about successful work of one event in ten: all lines of the event, in
+every process. Errors, waits and all other lines are always written. `weight` is the number of lines that a line stands
+for, so that the sum of `weight` counts units of work. The dashboards and alerts use the sum.
 
 The names are flat and reserved by no log store: Elastic Common Schema (ECS), OpenTelemetry, Datadog or Google Cloud. A
 collector can rename them:
