@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from arq.worker import Worker
 from litestar.handlers import HTTPRouteHandler
-from opentelemetry.semconv import attributes as stable_attributes
-from opentelemetry.semconv._incubating import attributes as further_attributes
 
 from docs.generator.logs import read_schema
 from helm.dashboards.generator.metric_panels import METRIC_ROWS
@@ -59,10 +57,14 @@ LOGSTASH_RESERVED = frozenset({"tags", "type", "_id", "_index", "_source", "_typ
 """Fields that Logstash and Elasticsearch use themselves."""
 
 
+SEMANTIC_CONVENTIONS = ("opentelemetry.semconv.attributes", "opentelemetry.semconv._incubating.attributes")
+"""Packages of OpenTelemetry with the names of all attributes, stable and not yet stable."""
+
+
 def opentelemetry_names() -> frozenset[str]:
     """Return the first words of all attributes of OpenTelemetry's semantic conventions, and those without a dot."""
     names: set[str] = set()
-    for package in (stable_attributes, further_attributes):
+    for package in map(importlib.import_module, SEMANTIC_CONVENTIONS):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             constants = vars(importlib.import_module(module.name))
             names |= {str(value) for name, value in constants.items() if name.isupper() and isinstance(value, str)}
