@@ -22,6 +22,13 @@ class TelemetrySettings(Struct, frozen=True, kw_only=True):
             "this number; 1: all",
         ),
     ] = 1
+    log_ids: Annotated[
+        Literal["plain", "digest"],
+        Meta(
+            description="ids of records, senders and correlation in lines: plain, unless they can be a name, an "
+            "address or a phone number; or always a digest"
+        ),
+    ] = "plain"
     traces: Annotated[
         bool,
         Meta(description="send traces by OTLP, as the variables OTEL_* say; needs the extra waybill[traces]"),

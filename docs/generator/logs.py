@@ -29,6 +29,11 @@ Each unit of work has one line, written at its end even on failure: `delivery.re
 No line contains a body, a header, a secret, an e-mail address, a phone number, a name or a postal address. Fields are
 redacted by name at any depth, and texts are searched. Values of other types are replaced by the name of their type.
 
+Ids of other systems (`record_id`, `sender_event_id`, `correlation_id`) and event types are written as they are, unless
+they have a space, `@`, `+` or a letter beyond ASCII: then they are `sha256:` and 16 digits of the digest.
+`WAYBILL_LOG_IDS=digest` writes all three ids as digests, where a plain id identifies a person, such as a phone number.
+To search for one: `printf %s ID | sha256sum | cut -c 1-16`.
+
 Packages add or remove fields by structlog processors in the entry point group `waybill.log_processors`. Each processor
 sees every line before its redaction, in the order of the entry points' names. `structlog.DropEvent` drops a line.
 [CONTRIBUTING.md](../.github/CONTRIBUTING.md#add-a-part) shows one.

@@ -16,7 +16,7 @@ from service.metrics.families import (
     RULE_ERRORS,
     RULES_UNKNOWN,
 )
-from service.redaction import loggable_id
+from service.redaction import loggable_id, loggable_name
 from service.store import Job, LaneHead
 from service.tracing.spans import NO_SPAN, Attributes, start_span
 from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry, DecisionEntry
@@ -58,7 +58,7 @@ class AttemptLog:
         """Add the fields of the event."""
         self.fields |= {
             "source_name": event.source,
-            "event_type": event.type,
+            "event_type": loggable_name(event.type),
             "platform": event.record.platform,
             "record_kind": event.record.kind,
             "record_id": loggable_id(event.record.id),
@@ -75,7 +75,7 @@ class AttemptLog:
         attributes: Attributes = {
             "waybill.event_id": event.id,
             "waybill.source": event.source,
-            "waybill.event_type": event.type,
+            "waybill.event_type": loggable_name(event.type),
             "waybill.platform": event.record.platform,
             "waybill.record_kind": event.record.kind,
             "waybill.attempt": self._head.attempts,
