@@ -16,7 +16,7 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages screenshots lock senders clean
+.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages screenshots lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,7 +25,7 @@ help: ## list the targets
 demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, and show each result
 	@$(BIN)/waybill demo
 
-check: style ## run style, types, import contracts and the fast tests (about 95 seconds)
+check: style ## run style, types, import contracts and the fast tests (about a minute)
 	@$(MAKE) --no-print-directory -j2 types fast
 
 test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
@@ -73,6 +73,9 @@ fmt: $(VENV)/.installed-dev ## format, and apply safe lint fixes
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: $(VENV)/share/docs/.installed ## build the documentation as a searchable site in .venv/share/site
+	$(VENV)/share/docs/bin/zensical build --strict --clean --config-file .zensical.toml
+
 pages: $(VENV)/.installed-dev ## write the generated pages, dashboards and alerts
 	$(BIN)/python -m docs.generator
 	$(BIN)/python -m helm.dashboards.generator
@@ -82,13 +85,13 @@ screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs 
 
 lock: $(VENV)/.installed-dev ## resolve and lock the requirements
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
-	cd requirements && for name in local build traces dev chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in local build traces dev docs chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
 senders: $(VENV)/.installed-dev ## install the npm libraries of senders; the tests run this too
 	$(BIN)/python tests/senders/npm.py
 
 clean: ## remove all generated files
-	rm -rf $(VENV) tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
+	rm -rf $(VENV) .cache tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: $(RUNS) pyproject.toml
@@ -98,6 +101,10 @@ $(VENV)/.installed: $(RUNS) pyproject.toml
 
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed
 	@requirements/install $(VENV) requirements/dev.txt
+	@touch $@
+
+$(VENV)/share/docs/.installed: requirements/docs.txt
+	@requirements/install $(VENV)/share/docs requirements/docs.txt
 	@touch $@
 
 $(VENV)/share/bench/.installed: requirements/bench.txt

@@ -132,6 +132,9 @@ class ActionContext(Protocol):
     def resource(self, name: str) -> Any:  # noqa: ANN401 - a client of any type, such as "http" or "log"
         """Return the shared resource of that name.
 
+        The HTTP client `outbound` checks the lease of the job before each request. An action with a client of its own
+        calls `service.lease.check_lease` there.
+
         Raises:
             KeyError: The worker has no such resource.
         """

@@ -8,7 +8,7 @@ WaybillError
 │   └── StoreFull          as above: the memory or the backlog is at its limit
 ├── StoreNotDurable        the service answers 503, workers wait; the operator fixes the server
 │   └── StoreLost          as above: the store was emptied or is another one; the operator restores or accepts it
-├── LeaseLost              the worker drops the job: another worker has its lease
+├── LeaseLost              the worker drops the job: another worker can claim it
 ├── Deferred               the attempt is deferred and not counted: rate limit or open circuit
 ├── TransientError         the attempt is retried after a backoff
 └── PermanentError         the event becomes a dead letter
@@ -120,7 +120,12 @@ class StoreLost(StoreNotDurable):
 
 
 class LeaseLost(WaybillError):
-    """Another worker has the lease. The store rejects all later writes of this attempt."""
+    """The lease expired. The store rejects all later writes of this attempt, and no request of it is sent.
+
+    `is_sent` is False if the effect that the expired lease stopped had sent no request.
+    """
+
+    is_sent = True
 
     kind = "lease_lost"
 

@@ -27,6 +27,7 @@ from service.egress import ProxyRoute, build_proxies, tls_context
 from service.errors import PermanentError, TransientError
 from service.exchange import Exchange
 from service.http_connections import GuardedResolver, current_exchange, open_session
+from service.lease import runs_unsafe_action
 from service.name_resolver import NameResolver
 from service.settings import Settings
 from service.ssrf_guard import SsrfGuard
@@ -100,7 +101,7 @@ class HttpClient:
         cannot be read is then no error. Errors after the status line have `http_status`.
 
         If a reused connection was closed by the server, idempotent methods (RFC 9110, 9.2.2) are sent again on a new
-        connection, within the same deadline. Other methods are not.
+        connection, within the same deadline. Other methods are not, nor any method of an unsafe effect.
 
         Returns:
             The response.
@@ -126,6 +127,7 @@ class HttpClient:
                 allow_redirects=False,
                 proxy=proxy.url,
                 ssl=transport.tls or True,
+                middlewares=(_send_once,) if runs_unsafe_action() else None,
             )
             await _receive(call, bytes_max, exchange)
         except (aiohttp.ClientError, OSError, ValueError, _BodyTooLargeError) as error:
@@ -197,6 +199,20 @@ class _BodyTooLargeError(Exception):
     """The body is larger than the limit of the call."""
 
 
+class _LostConnectionError(aiohttp.ClientError):
+    """The connection was lost after the request was sent. aiohttp does not repeat the call after this error."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request once: the server may have processed it before it closed a reused connection."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _LostConnectionError(str(error)) from error
+
+
 async def _receive(
     call: AbstractAsyncContextManager[aiohttp.ClientResponse], bytes_max: int, exchange: Exchange
 ) -> None:
@@ -255,12 +271,7 @@ def _authority(url: URL) -> str:
 
 _ERRORS: tuple[tuple[type[Exception], type[TransientError] | type[PermanentError], str, str], ...] = (
     # The first match counts: these classes are subclasses of each other, of OSError and of ValueError.
-    (
-        _BodyTooLargeError,
-        PermanentError,
-        "response_too_large",
-        "the response of {host} is larger than {bytes_max} bytes",
-    ),
+    (_BodyTooLargeError, PermanentError, "response_too_large", "the response of {host} exceeds {bytes_max} bytes"),
     (aiohttp.ClientSSLError, TransientError, "tls", "TLS handshake with {host} failed: check its certificate"),
     (
         aiohttp.ClientProxyConnectionError,

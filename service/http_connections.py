@@ -6,14 +6,18 @@ import re
 import ssl
 from contextvars import ContextVar
 from socket import AddressFamily
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.helpers import set_exception
 from aiohttp.http_exceptions import HttpProcessingError
 
+from service.errors import LeaseLost
 from service.exchange import ConnectionFacts, Exchange, connection_facts
+from service.lease import check_lease
 from service.name_resolver import NameResolver
 from service.ssrf_guard import SsrfGuard
 
@@ -54,6 +58,31 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
+class _Request(aiohttp.ClientRequest):
+    """Request that is written only under a valid lease. aiohttp writes the head with the body, in a task of its own."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Check the lease, and write a request without a body.
+
+        Raises:
+            LeaseLost: as `check_lease`.
+        """
+        check_lease()
+        return await super().send(conn)
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """Check the lease again, and write head and body. The call that reads the response raises LeaseLost."""
+        try:
+            check_lease()
+        except LeaseLost as error:
+            if conn.protocol is not None:
+                set_exception(conn.protocol, error)
+            return
+        await super().write_bytes(writer, conn, content_length)
+
+
 class _Connector(aiohttp.TCPConnector):
     """Connector whose connections keep the status of a response that cannot be parsed."""
 
@@ -71,6 +100,11 @@ class _ResponseProtocol(ResponseHandler):
 
     _status_line = b""
     _facts: ConnectionFacts | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Write without a buffer: uvloop writes buffered bytes after other tasks, far from the check of the lease."""
+        super().connection_made(transport)
+        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - the parameters of aiohttp
         """Prepare the connection for the next response. aiohttp calls it in the task of the call."""
@@ -103,6 +137,7 @@ def open_session(resolver: AbstractResolver, connections_max: int, tls: ssl.SSLC
     )
     return aiohttp.ClientSession(
         connector=connector,
+        request_class=_Request,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
         trust_env=False,

@@ -5,7 +5,7 @@ The account's connector makes the calls, so that look-ups share its limits, its 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from msgspec import structs
 
@@ -13,7 +13,7 @@ from service.errors import Deferred, PermanentError, TransientError
 from service.events import RecordRef
 from service.platforms.base import FetchedRecord
 from service.rules.limits import LOOKUP_BYTES_MAX, LOOKUP_RECORDS_MAX, LOOKUP_SECONDS_MAX, LOOKUPS_AT_ONCE_MAX
-from service.rules.lookups import MISSING, LookedUpRecord, LookupRequest
+from service.rules.lookups import MISSING, NO_RECORDS, LookedUpRecord, LookupRequest
 
 CallError = TransientError | PermanentError | Deferred
 REASON_CHARACTERS_MAX = 300
@@ -25,44 +25,44 @@ ScheduleRetry = Callable[[LookedUpRecord, CallError | None], None]
 
 
 class RecordLookups:
-    """The look-ups of one attempt. `found` has the results by lane."""
+    """The look-ups of one attempt. `found` has the results by lane, `body_bytes` the size of all responses."""
 
-    def __init__(self, fetch: FetchForLookup, schedule_retry: ScheduleRetry | None = None) -> None:
-        self.found: dict[str, LookedUpRecord] = {}
-        self._fetch = fetch
-        self._schedule_retry = schedule_retry
+    def __init__(self, found: Mapping[str, LookedUpRecord] = NO_RECORDS, body_bytes: int = 0) -> None:
+        self.found = dict(found)
+        self.body_bytes = body_bytes
         self._errors: dict[str, CallError] = {}
         self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE_MAX)
-        self._deadline = float("inf")
-        self._bytes = 0
+        self._deadline: float | None = None
 
-    async def run(self, requests: Sequence[LookupRequest]) -> None:
-        """Look up records.
+    async def run(
+        self, requests: Sequence[LookupRequest], fetch: FetchForLookup, schedule_retry: ScheduleRetry | None = None
+    ) -> None:
+        """Look up records. Without `schedule_retry` nothing is retried.
 
         Raises:
             TransientError, Deferred: A look-up that is retried failed.
         """
-        if not self.found:
+        if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + LOOKUP_SECONDS_MAX
         refs = {request.ref.lane: request.ref for request in requests if request.ref.lane not in self.found}
         allowed = max(LOOKUP_RECORDS_MAX - len(self.found), 0)
         for lane, ref in list(refs.items())[allowed:]:
             reason = f"more than {LOOKUP_RECORDS_MAX} records are looked up for the event"
             self.found[lane] = LookedUpRecord(ref=ref, error_kind="lookup_too_many", reason=reason)
-        tasks = [asyncio.ensure_future(self._run_one(ref)) for ref in list(refs.values())[:allowed]]
+        tasks = [asyncio.ensure_future(self._run_one(ref, fetch)) for ref in list(refs.values())[:allowed]]
         try:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:  # one of them may have failed
                 task.cancel()
         for request in requests:
-            self._settle(request)
+            self._settle(request, schedule_retry)
 
-    async def _run_one(self, ref: RecordRef) -> None:
+    async def _run_one(self, ref: RecordRef, fetch: FetchForLookup) -> None:
         started = time.perf_counter()
         try:
             async with self._slots, asyncio.timeout_at(self._deadline):
-                result = self._read(ref, await self._fetch(ref))
+                result = self._read(ref, await fetch(ref))
         except (TransientError, PermanentError, Deferred) as error:
             result = self._failed(ref, error)
         except TimeoutError:
@@ -74,8 +74,8 @@ class RecordLookups:
         if fetched.record is None:
             reason = f"{ref.platform} has no such {ref.kind} ({fetched.http_status})"
             return LookedUpRecord(ref=ref, is_final=False, error_kind=MISSING, reason=reason, digest=fetched.digest)
-        self._bytes += fetched.body_bytes
-        if self._bytes > LOOKUP_BYTES_MAX:
+        self.body_bytes += fetched.body_bytes
+        if self.body_bytes > LOOKUP_BYTES_MAX:
             reason = f"the records that are looked up for the event are larger than {LOOKUP_BYTES_MAX} bytes"
             return LookedUpRecord(ref=ref, error_kind="lookup_too_large", reason=reason)
         return LookedUpRecord(ref=ref, record=fetched.record, version=fetched.version, digest=fetched.digest)
@@ -85,11 +85,11 @@ class RecordLookups:
         reason = f"{ref.platform}: {error}"[:REASON_CHARACTERS_MAX]
         return LookedUpRecord(ref=ref, is_final=False, error_kind=error.kind, reason=reason)
 
-    def _settle(self, request: LookupRequest) -> None:
+    def _settle(self, request: LookupRequest, schedule_retry: ScheduleRetry | None) -> None:
         """Retry a failed look-up if its rule asks for it, or note that it is not retried any more."""
         result = self.found[request.ref.lane]
         if result.is_final or not request.retries:
             return
-        if self._schedule_retry is not None:
-            self._schedule_retry(result, self._errors.get(request.ref.lane))
+        if schedule_retry is not None:
+            schedule_retry(result, self._errors.get(request.ref.lane))
         self.found[request.ref.lane] = structs.replace(result, is_final=True)

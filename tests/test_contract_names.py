@@ -91,7 +91,13 @@ NOT_USED = frozenset({"failed_job", "retry_count"})
 
 ENDINGS: dict[type, tuple[str, ...]] = {Counter: ("_total",), Histogram: ("_bucket", "_count", "_sum", "")}
 
-WITH_ROUTES = ("README.md", "docs/rules.md", "docs/operations.md", "docs/security.md", "docs/kubernetes.md")
+WITH_ROUTES = (
+    "README.md",
+    "docs/reference/rules.md",
+    "docs/how-to/operations.md",
+    "docs/explanation/security.md",
+    "docs/how-to/kubernetes.md",
+)
 OWN_ROUTES = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/webhooks", "/webhooks/{}"})
 
 
@@ -172,7 +178,7 @@ def test_every_setting_of_pages_and_chart_exists() -> None:
 
 
 def test_every_panel_that_the_runbook_names_exists() -> None:
-    text = " ".join((ROOT / "docs/operations.md").read_text().split())
+    text = " ".join((ROOT / "docs/how-to/operations.md").read_text().split())
     rows = (*ROWS, *METRIC_ROWS)
     titles = {row.title for row in rows} | {panel.title for row in rows for panel in row.panels}
     assert set(re.findall(r'"([A-Z][^"]+)"', text)) - titles == set()

@@ -172,8 +172,8 @@ def test_readme_is_short() -> None:
 
 
 def test_documentation_lists_every_setting_with_default_and_meaning() -> None:
-    assert "(docs/configuration.md)" in (ROOT / "README.md").read_text()
-    lines = (ROOT / "docs/configuration.md").read_text().splitlines()
+    assert "(docs/reference/configuration.md)" in (ROOT / "README.md").read_text()
+    lines = (ROOT / "docs/reference/configuration.md").read_text().splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `WAYBILL_")]
     assert sorted((name, default, meaning) for name, default, _, meaning in rows) == sorted(
         map(_row, Settings.__struct_fields__)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_every_link_of_a_page_has_an_existing_target(page: Path) -> None:
         if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
             missing.append(f"{path}#{anchor}")
     assert missing == []
+
+
+def test_the_site_and_its_index_contain_every_page() -> None:
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs)) for page in docs.rglob("*.md") if "examples" not in page.parts}
+    pages -= {page for page in pages if re.search(r"decisions/\d{4}-", page)}
+    site = tomllib.loads((ROOT / ".zensical.toml").read_text())["project"]["nav"]
+    assert sorted(re.findall(r"'([\w./-]+\.md)'", str(site))) == sorted(pages)
+    linked = {path for path, _ in LINK.findall((docs / "index.md").read_text())}
+    assert pages - linked == {"index.md"}
+
+
+@pytest.mark.parametrize(
+    "word", ["retry", "circuit breaker", "idempotency", "exactly once", "HMAC", "rate limit", "dead letter", "webhook"]
+)
+def test_a_page_contains_the_words_that_people_search_for(word: str) -> None:
+    assert [page.name for page in PAGES if page.is_relative_to(ROOT / "docs") and word in page.read_text()]
 
 
 def test_unknown_commands_and_options_are_found() -> None:

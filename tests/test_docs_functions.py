@@ -1,4 +1,4 @@
-"""Functions in docs/rules.md: each has an example, and each example gives the value that the page states."""
+"""Functions in docs/reference/rules.md: each has an example, and each example gives the value that the page states."""
 
 import re
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from service.records import PurchaseOrder
 from service.rules import Rule, Rulebook, Subject, write_document
 from service.rules.compiler.functions import FUNCTIONS
 
-TEXT = (Path(__file__).parents[1] / "docs/rules.md").read_text()
+TEXT = (Path(__file__).parents[1] / "docs/reference/rules.md").read_text()
 SECTION = TEXT.partition("### Functions")[2].partition("\n### ")[0]
 RULE, RECORD = re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL)
 ROWS = [

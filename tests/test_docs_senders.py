@@ -1,4 +1,4 @@
-"""Tests that every source of docs/senders.md loads, and that its table of dedupe windows is correct."""
+"""Tests that every source of docs/reference/senders.md loads, and that its table of dedupe windows is correct."""
 
 import base64
 import hmac
@@ -19,7 +19,7 @@ from service.ingestion.sources import Source, build_sources
 from service.platforms.registry import build_platforms
 from service.settings import Settings
 
-PAGE = (Path(__file__).parents[1] / "docs/senders.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs/reference/senders.md").read_text()
 BLOCKS: dict[str, Any] = yaml.load("".join(re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)), yaml.CSafeLoader)
 PLATFORMS: dict[str, Any] = {
     "pack": {"kind": "pack_cloud", "organization_id": "o", "token": {"env": "T"}},

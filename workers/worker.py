@@ -176,7 +176,7 @@ class LeaseWorker(Worker):
     def _start(self, job: Job) -> None:
         earlier = self.jobs_held.get(job.id)
         if earlier is not None:  # this worker lost the lease unnoticed and claimed the job again
-            self._lose(job.id, earlier.token)
+            self._lose(earlier)
         self.jobs_held[job.id] = job
         self._isolated = job.id if self.leases.is_suspect(job) else self._isolated
         task = self.loop.create_task(self._run(job))
@@ -217,26 +217,24 @@ class LeaseWorker(Worker):
         seconds = self.store.settings.lease_seconds / 3
         while True:
             await asyncio.sleep(seconds)
-            leases = [(job.id, job.token) for job in self.jobs_held.values()]
-            if not leases:
+            held = list(self.jobs_held.values())
+            if not held:
                 continue
             try:
-                lost = await self.leases.renew(leases)
+                lost = await self.leases.renew(held)
             except (StoreUnavailable, StoreNotDurable):
                 continue  # writes of runs wait, too; the store rejects them if the lease ends meanwhile
             if lost:
                 # A run that has just ended has no lease either, and its response has not arrived yet.
                 await asyncio.sleep(LOST_LEASE_GRACE_SECONDS)
-            for job_id in lost:
-                self._lose(job_id, dict(leases)[job_id])
+            for job in lost:
+                self._lose(job)
 
-    def _lose(self, job_id: str, token: str) -> None:
-        job = self.jobs_held.get(job_id)
-        # Another token belongs to a later, valid lease on the same job.
-        if job is not None and job.token == token:
+    def _lose(self, job: Job) -> None:
+        # The job may have ended, or have a later, valid lease.
+        if self._stop_holding(job):
             self._count_lost()
-            self._log.warning("lease.lost", job=job_id, event_id=job.head.id if job.head else None)
-            self._stop_holding(job)
+            self._log.warning("lease.lost", job=job.id, event_id=job.head.id if job.head else None)
             # The run of an event ends its current calls, because a late result is of use. Its next write is rejected.
             if job.head is None:
                 self.tasks[_lease_of(job)].cancel()
@@ -277,6 +275,7 @@ class LeaseWorker(Worker):
             if self._stop_holding(job):
                 self._count_lost()
                 self._log.warning("lease.lost", job=job.id, event_id=str(error))
+            self.late_writes.add_release(job.id, job.token)  # of a lease that the store still has
         except (StoreUnavailable, StoreNotDurable) as error:
             # The store accepts no writes. The lease expires, and the job runs again from its stored state.
             self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))

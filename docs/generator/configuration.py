@@ -30,7 +30,7 @@ its place and its fix. Unknown names are rejected.
 ## Settings
 
 Each process reads its settings from environment variables, once, at start. It reads waybill.yaml and secret files again
-when they change; see [operations](operations.md#common-tasks). `WAYBILL_REDIS_URL`,
+when they change; see [operations](../how-to/operations.md#common-tasks). `WAYBILL_REDIS_URL`,
 `WAYBILL_REDIS_USERNAME`, `WAYBILL_REDIS_PASSWORD` and `WAYBILL_REDIS_SENTINEL_PASSWORD` can be files: add `_FILE`
 to the name, and give the absolute path.
 
@@ -44,7 +44,7 @@ FILE = """
 Platforms, record kinds, sources, destinations, rule files and tokens of operators. It refers to secrets only:
 `secret` in the tables is `{env: NAME}` or `{file: /absolute/path}`. A field without a default is required.
 
-Guides: [platforms](platforms.md), [custom platform](custom-platform.md), [senders](senders.md),
+Guides: [platforms](platforms.md), [custom platform](../tutorials/custom-platform.md), [senders](senders.md),
 [destinations](destinations.md), [rules](rules.md).
 """
 
@@ -55,7 +55,7 @@ NAMED = {str: "string", int: "integer", float: "number", bool: "boolean", Secret
 
 
 def configuration_page() -> str:
-    """Return the text of docs/configuration.md."""
+    """Return the text of docs/reference/configuration.md."""
     settings = sorted(
         msgspec.structs.fields(Settings), key=lambda field: field.name in OutboundSettings.__struct_fields__
     )

@@ -24,7 +24,7 @@ buffer 4 MiB, then drop lines and report their number in `log.lines_dropped`.
 Each unit of work has one line, written at its end even on failure: `delivery.received`, `record.fetched`,
 `action.finished`, `attempt.finished`. `queue.sampled` is written periodically. All lines of an event have the same
 `event_id`. `trace_id` (W3C Trace Context) connects them with the systems of the sender and of the targets. With
-[traces](how-to/trace-events.md), `span_id` is the span of the line.
+[traces](../how-to/trace-events.md), `span_id` is the span of the line.
 
 No line contains a body, a header, a secret, an e-mail address, a phone number, a name or a postal address. Fields are
 redacted by name at any depth, and texts are searched. Values of other types are replaced by the name of their type.
@@ -36,7 +36,7 @@ To search for one: `printf %s ID | sha256sum | cut -c 1-16`.
 
 Packages add or remove fields by structlog processors in the entry point group `waybill.log_processors`. Each processor
 sees every line before its redaction, in the order of the entry points' names. `structlog.DropEvent` drops a line.
-[CONTRIBUTING.md](../.github/CONTRIBUTING.md#add-a-part) shows one.
+`.github/CONTRIBUTING.md` shows one.
 
 `WAYBILL_LOG_SAMPLE_ONE_IN=10` writes the lines about successful work of one event in ten: all lines of the event, in
 every process. Errors, waits and all other lines are always written. `weight` is the number of lines that a line stands
@@ -72,7 +72,7 @@ def read_schema() -> Schema:
 
 
 def logs_page() -> str:
-    """Return the text of docs/logs.md."""
+    """Return the text of docs/reference/logs.md."""
     schema = read_schema()
     fields, events = schema["$defs"]["field"], schema["$defs"]["event"]
     line = schema["$defs"]["line"]

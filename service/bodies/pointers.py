@@ -34,7 +34,7 @@ ListPointer = Annotated[
 
 
 class HeaderRef(Struct, frozen=True, forbid_unknown_fields=True):
-    """A header of the request. Most signature schemes do not sign headers: see docs/senders.md."""
+    """A header of the request. Most signature schemes do not sign headers: see docs/reference/senders.md."""
 
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,64}\Z", description="a header's name such as X-Topic")]
 

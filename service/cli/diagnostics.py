@@ -242,7 +242,7 @@ async def _installation(store: Store) -> Check:
     detail = f"{record.id}, generation {record.generation}"
     if record.lost or own_id not in {"", record.id}:
         problem = "the store has lost its data" if record.lost else f"WAYBILL_INSTALLATION_ID is {own_id}"
-        return Check("", "installation", "failed", f"{detail}: {problem}. Fix: see store.lost in docs/operations.md")
+        return Check("", "installation", "failed", f"{detail}: {problem}. Fix: store.lost in docs/how-to/operations.md")
     return Check("", "installation", "ok", detail)
 
 

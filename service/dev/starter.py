@@ -129,10 +129,10 @@ def variables(choice: StarterChoice, secret: str) -> dict[str, str]:
 
 CONFIG_HEAD = """\
 # Starter configuration. Its platform is the sandbox of `waybill dev`: replace the addresses, and the values in .env.
-# Check it with `waybill check`. Reference: docs/configuration.md
+# Check it with `waybill check`. Reference: docs/reference/configuration.md
 
 """
-RULE_HEAD = "# The first rule. Test it with `waybill rules test`. Reference: docs/rules.md\n\n"
+RULE_HEAD = "# The first rule. Test it with `waybill rules test`. Reference: docs/reference/rules.md\n\n"
 TEST_HEAD = "# Tests of first.yaml: a record and the expected result. Run them with `waybill rules test`.\n\n"
 
 

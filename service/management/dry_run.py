@@ -184,14 +184,14 @@ async def _subject(
 
 async def fetch_lookups(subject: Subject, rulebooks: Sequence[Rulebook], platforms: Mapping[str, Platform]) -> Subject:
     """Return the subject with all records that results of the rulebooks depend on. Failed look-ups are not retried."""
-    lookups = RecordLookups(partial(_fetch, subject.event, platforms))
+    lookups = RecordLookups()
     for rulebook in rulebooks:
         while True:
             seen = structs.replace(subject, lookups=Lookups(lookups.found))
             evaluation = await run_in_thread(rulebook.evaluate, seen, datetime.now(UTC))
             if not evaluation.pending:
                 break
-            await lookups.run(evaluation.pending)
+            await lookups.run(evaluation.pending, partial(_fetch, subject.event, platforms))
     return structs.replace(subject, lookups=Lookups(lookups.found, is_complete=True))
 
 

@@ -53,16 +53,22 @@ def check_enums(rule: Rule, at: str, platforms: PlatformValues) -> Iterator[Conf
     if rule.when is None or len(tables) < len(platforms):
         return
     for path, value, place in text_literals(rule.when, "", f"{at}.when"):
-        documented = {name: values[path] for name, values in tables.items() if path in values}
-        known = sorted(set[str]().union(*documented.values()))
-        if not known or value in known:
-            continue
-        near = difflib.get_close_matches(value[:64], known, 1)
-        if near or len(documented) == len(tables):
-            reason = f"{format_literal(value)} is not a documented value of {path} on {' and '.join(documented)}"
-            near = near or [each for each in known if each.lower() == value.lower()]
-            suggestion = f"did you mean {near[0]}? " if near else ""
-            yield ConfigError(place, reason, f"{suggestion}valid: {', '.join(known)}")
+        if path.partition(".")[0].removesuffix("[]") not in rule.with_:
+            yield from check_literal(path, value, place, tables)
+
+
+def check_literal(path: str, value: str, place: str, tables: Mapping[str, DocumentedValues]) -> Iterator[ConfigError]:
+    """Yield the mistake that no table documents a value of the field `path`."""
+    documented = {name: values[path] for name, values in tables.items() if path in values}
+    known = sorted(set[str]().union(*documented.values()))
+    if not known or value in known:
+        return
+    near = difflib.get_close_matches(value[:64], known, 1)
+    if near or len(documented) == len(tables):
+        reason = f"{format_literal(value)} is not a documented value of {path} on {' and '.join(documented)}"
+        near = near or [each for each in known if each.lower() == value.lower()]
+        suggestion = f"did you mean {near[0]}? " if near else ""
+        yield ConfigError(place, reason, f"{suggestion}valid: {', '.join(known)}")
 
 
 def text_literals(node: Condition, above: str, at: str) -> Iterator[tuple[str, str, str]]:

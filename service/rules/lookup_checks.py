@@ -7,6 +7,8 @@ from msgspec import UNSET
 from service.config import Config
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError
+from service.records import DeclaredRecord
+from service.rules.enums import check_literal, text_literals
 from service.rules.syntax import Rule
 
 
@@ -21,6 +23,7 @@ def check_lookups(config: Config, rule: Rule, at: str) -> Iterator[ConfigError]:
         if lookup.kind not in config.record_types:  # the compiler reports it
             continue
         accounts = _accounts_of(config, rule) if lookup.platform is UNSET else [lookup.platform]
+        yield from _check_values(config, rule, name, accounts, at)
         for account in accounts:
             if lookup.kind not in config.platforms[account].record_kinds():
                 others = sorted(other for other, each in config.platforms.items() if lookup.kind in each.record_kinds())
@@ -28,6 +31,21 @@ def check_lookups(config: Config, rule: Rule, at: str) -> Iterator[ConfigError]:
                 if others:
                     fix = f"write platform: {others[0]}, or {fix}"
                 yield ConfigError(f"{path}.kind", f"the account {account} has no {lookup.kind} to fetch", fix)
+
+
+def _check_values(config: Config, rule: Rule, name: str, accounts: Sequence[str], at: str) -> Iterator[ConfigError]:
+    """Yield the undocumented values that fields of a looked-up record are compared with."""
+    kind = rule.with_[name].kind
+    record = config.record_types[kind]
+    if issubclass(record, DeclaredRecord):
+        tables = {f"records.{kind}": record.enum_values}
+    else:
+        tables = {account: config.platforms[account].documented_values(kind) or {} for account in accounts}
+    for path, value, place in text_literals(rule.when, "", f"{at}.when") if rule.when else ():
+        root, _, inner = path.partition(".")
+        inner = inner.removeprefix("record.") if root.endswith("[]") else inner
+        if root.removesuffix("[]") == name and not path.startswith(f"{name}[].element."):
+            yield from check_literal(inner, value, place, tables)
 
 
 def _accounts_of(config: Config, rule: Rule) -> Sequence[str]:

@@ -20,7 +20,7 @@ from service.events import Delivery
 PlaceholderReader = Callable[[Delivery], bytes]
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[^{}()]*)?)\}")
-PLACEHOLDER_FIX = "use {body}, {id}, {timestamp} or another placeholder of docs/senders.md, and text without braces"
+PLACEHOLDER_FIX = "use {body}, {id}, {timestamp} or another one of docs/reference/senders.md, and text without braces"
 _OWN = ("id", "timestamp", "body")
 _COVERS_BODY = frozenset({"body", "body:base64", "sorted_form"})
 

@@ -1,7 +1,7 @@
 """Benchmark: Waybill and comparable stacks, tuned, on the same work and in the same run.
 
 `python -m tests.bench [--quick] [row …]` measures ratios, not absolute times. All sides run alternately on the same
-machine, each in separate processes, and the medians are compared. See docs/benchmarks.md.
+machine, each in separate processes, and the medians are compared. See docs/explanation/benchmarks.md.
 
     __main__                    command line and table
     stage, table                processes, cores and the store; rows as Markdown

@@ -13,7 +13,6 @@ import redis
 from tests.chaos.fleet import HANGING_NAMES, LEASE_SECONDS, TIMEOUT_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy, Mode
 from tests.chaos.sender import RESPONSE_TIMEOUT_SECONDS
-from tests.chaos.tally import SUSPENDED_WORKER
 from tests.unread_stdout import run_unread
 from tests.waiting import until
 
@@ -353,7 +352,7 @@ FAULTS: dict[str, Fault] = {
     "SIGKILL the store": kill_store,
     "power lost: store cut to its last fdatasync": lose_power,
     "power lost during a rewrite of the append-only file": lose_power_during_rewrite,
-    SUSPENDED_WORKER: stop_worker_past_its_lease,
+    "SIGSTOP a worker past its lease, SIGCONT": stop_worker_past_its_lease,
     "SIGSTOP an ingress, SIGCONT": stop_ingress,
     "SIGSTOP the store past the leases, SIGCONT": stop_store,
     "store calls cut before they arrive": cut_store_before_calls,

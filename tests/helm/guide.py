@@ -1,4 +1,4 @@
-"""Code blocks of docs/kubernetes.md, for the tests that run them."""
+"""Code blocks of docs/how-to/kubernetes.md, for the tests that run them."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 from tests.helm.schema import CHART
 
-GUIDE = CHART.parent / "docs" / "kubernetes.md"
+GUIDE = CHART.parent / "docs" / "how-to" / "kubernetes.md"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 

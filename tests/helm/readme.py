@@ -13,7 +13,7 @@ HEAD = """\
 
 The chart has two Deployments of one image: `service` receives HTTP (8080 for senders, 8081 for operators), `workers`
 runs jobs. A Job publishes the rules after install, upgrade and rollback. This page lists every value.
-[docs/kubernetes.md](../docs/kubernetes.md) is the installation guide.
+[docs/how-to/kubernetes.md](../docs/how-to/kubernetes.md) is the installation guide.
 
 Requires Helm 3.17 or later, and Kubernetes 1.25 or later. `values.schema.json` is generated from the code, so
 `helm lint` rejects invalid platforms, sources, rules and settings. Generated from `values.yaml` by

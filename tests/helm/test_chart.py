@@ -448,7 +448,7 @@ def test_alerts_can_be_changed_by_name_and_switched_off() -> None:
     assert changed["expr"].endswith("}) > 600")
     assert changed["for"] == "1m"
     assert changed["labels"] == {"severity": "critical", "team": "orders", "page": "yes"}
-    assert changed["annotations"]["runbook_url"] == url + "docs/operations.md#waybilleventsold"
+    assert changed["annotations"]["runbook_url"] == url + "docs/how-to/operations.md#waybilleventsold"
     assert alerts["WaybillStoreDown"]["labels"] == {"severity": "critical", "team": "orders"}
 
 

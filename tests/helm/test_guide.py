@@ -1,4 +1,4 @@
-"""Values and commands of docs/kubernetes.md are valid, and each command is tested or listed as not tested."""
+"""Values and commands of docs/how-to/kubernetes.md are valid, and each command is tested or listed as not tested."""
 
 import math
 import re
@@ -118,8 +118,9 @@ def test_values_of_other_charts_are_valid_yaml_and_referenced(path: Path) -> Non
 
 
 def maxmemory(**known: float) -> float:
-    """Evaluate the formulas in docs/capacity.md; return gigabytes."""
-    formulas = re.findall(r"(?m)^(?:waiting|bodies|history) +=(.*?)(?:  .*)?$", (ROOT / "docs/capacity.md").read_text())
+    """Evaluate the formulas in docs/explanation/capacity.md; return gigabytes."""
+    page = (ROOT / "docs/explanation/capacity.md").read_text()
+    formulas = re.findall(r"(?m)^(?:waiting|bodies|history) +=(.*?)(?:  .*)?$", page)
     assert len(formulas) == 3
     total = 0.0
     for written in formulas:

@@ -55,7 +55,7 @@ async def test_a_killed_worker_s_event_is_finished_by_another(node: Node, sandbo
 async def test_a_store_that_fails_over_keeps_what_was_acknowledged(
     sandbox: SandboxHandle, tmp_path: Path, figures: list[str]
 ) -> None:
-    """As in docs/kubernetes.md: a primary, two replicas, three sentinels, passwords, durability replica."""
+    """As in docs/how-to/kubernetes.md: a primary, two replicas, three sentinels, passwords, durability replica."""
     with Sentinels(tmp_path) as store:
         redis = {"existingSecret": {"name": "waybill-redis"}, "sentinel": {"hosts": store.addresses}}
         chosen: dict[str, Any] = values_for(sandbox) | {"redis": redis}

@@ -1,4 +1,4 @@
-"""A store as docs/kubernetes.md wants it for high availability: a primary, two replicas, three sentinels, all real."""
+"""A store for high availability as in docs/how-to/kubernetes.md: a primary, two replicas, three sentinels, all real."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ SENTINEL_PASSWORD = "of-the-sentinels"
 READY_SECONDS_MAX = 20.0
 
 SERVER, SENTINEL = blocks("conf")
-"""Configuration of servers and sentinels in docs/kubernetes.md."""
+"""Configuration of servers and sentinels in docs/how-to/kubernetes.md."""
 
 
 class Sentinels:
@@ -49,7 +49,7 @@ class Sentinels:
         return int(_ask(self._ports[5], "GET-MASTER-ADDR-BY-NAME")[1])
 
     def type_before(self) -> str:
-        """Type what docs/kubernetes.md types before it takes the primary away; give what is answered."""
+        """Type what docs/how-to/kubernetes.md types before it takes the primary away; give what is answered."""
         return self._type(0)
 
     def type_after(self) -> str:

@@ -182,7 +182,7 @@ def _cells(place: dict[str, int]) -> Iterator[tuple[int, int]]:
 
 
 def test_alerts_and_runbook_sections_correspond() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs/how-to/operations.md").read_text()
     sections = re.findall(r"^### (Waybill\w+)$", text, re.MULTILINE)
     assert sorted(sections) == sorted(alert.name for alert in ALERTS)
     for name, body in zip(sections, re.split(r"^### Waybill\w+$", text, flags=re.MULTILINE)[1:], strict=True):

@@ -4,14 +4,17 @@ import asyncio
 import gzip
 import ssl
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp.connector import Connection
 
-from service.errors import PermanentError, TransientError
+from service.errors import LeaseLost, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse
+from service.lease import ActionLease, Lease, action_lease
 from service.settings import Settings
 from tests.open_file_limit import no_free_files
 from tests.service.http_responses import UNREADABLE, server_of
@@ -305,9 +308,20 @@ async def test_cancelled_call_raises_cancelled_error(outbound: HttpClient) -> No
             await call
 
 
-@pytest.mark.parametrize(("method", "calls"), [("GET", 3), ("POST", 2)])
+@pytest.fixture
+def lease() -> Iterator[Lease]:
+    """Return a valid lease of the running test."""
+    lease = Lease(time.monotonic(), 3_600)
+    token = action_lease.set(ActionLease(lease))
+    yield lease
+    action_lease.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("method", "is_unsafe", "calls"), [("GET", False, 3), ("POST", False, 2), ("PUT", False, 3), ("PUT", True, 2)]
+)
 async def test_only_idempotent_calls_are_repeated_on_a_closed_connection(
-    outbound: HttpClient, method: str, calls: int
+    outbound: HttpClient, lease: Lease, method: str, *, is_unsafe: bool, calls: int
 ) -> None:
     seen: list[bytes] = []
 
@@ -320,9 +334,10 @@ async def test_only_idempotent_calls_are_repeated_on_a_closed_connection(
 
     async with serving(die_at_the_second) as url:
         await get(outbound, url)
-        with pytest.raises(TransientError):
+        action_lease.set(ActionLease(lease, is_unsafe=is_unsafe))
+        with pytest.raises(TransientError) as raised:
             await outbound.request(method, url, headers={}, body=None, seconds_max=5, bytes_max=10, guarded=False)
-    assert len(seen) == calls
+    assert (len(seen), raised.value.kind) == (calls, "reset")
 
 
 @pytest.mark.parametrize("size", [0, 1, 1_048_576, 3_000_000])
@@ -419,3 +434,51 @@ async def test_response_with_large_and_many_headers_is_read(outbound: HttpClient
     async with serving(answering(b"{}", "X-Long: " + "x" * 32_000, *headers)) as url:
         answer = await get(outbound, url)
     assert (len(answer.headers["x-long"]), answer.headers["x-239"], answer.body) == (32_000, "1", b"{}")
+
+
+@pytest.mark.parametrize("body", [None, b"{}", bytes(2_000_000)], ids=["no body", "body", "stream"])
+async def test_request_under_an_expired_lease_is_not_sent(
+    outbound: HttpClient, lease: Lease, body: bytes | None
+) -> None:
+    received: list[bytes] = []
+
+    async def handle(head: bytes, writer: asyncio.StreamWriter) -> None:
+        received.append(head)
+        await answering(b"{}", "Connection: close")(head, writer)
+
+    async def put(url: str) -> HttpResponse:
+        return await outbound.request(
+            "PUT", url, headers={}, body=body, seconds_max=5, bytes_max=1000, guarded=False, body_needed=False
+        )
+
+    async with serving(handle) as url:
+        lease.expires_at = time.monotonic()
+        with pytest.raises(LeaseLost, match="before the request was sent"):
+            await put(url)
+        lease.expires_at = time.monotonic() + 3_600
+        assert (await put(url)).status == 200
+    assert len(received) == 1
+
+
+async def test_lease_is_checked_in_the_step_that_writes_head_and_body(
+    outbound: HttpClient, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[bytes] = []
+    send = aiohttp.ClientRequest.send
+
+    async def expire_and_send(request: aiohttp.ClientRequest, connection: Connection) -> aiohttp.ClientResponse:
+        lease.expires_at = time.monotonic()
+        return await send(request, connection)
+
+    async def handle(head: bytes, writer: asyncio.StreamWriter) -> None:
+        received.append(head)
+        await answering(b"{}")(head, writer)
+
+    monkeypatch.setattr(aiohttp.ClientRequest, "send", expire_and_send)
+    async with serving(handle) as url:
+        with pytest.raises(LeaseLost):
+            await outbound.request(
+                "PUT", url, headers={}, body=b"{}", seconds_max=5, bytes_max=1000, guarded=False, body_needed=False
+            )
+        await asyncio.sleep(0.05)
+    assert received == []

@@ -95,6 +95,10 @@ class LookupHarness:
         await self.harness.store.ingest(event, event.id, 60_000)
         return event_id
 
+    async def next_minute(self, account: str) -> None:
+        """Remove the count of the calls of an account in the last minute."""
+        await self.harness.store.client.command("DEL", f"{self.harness.settings.key_prefix}rate:{account}")
+
     async def published(self, stream: str) -> list[Any]:
         prefix = self.harness.settings.key_prefix
         entries = await self.harness.store.client.command("XRANGE", f"{prefix}stream:{stream}", "-", "+")

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from pathlib import Path
 from random import Random
 
 import pytest
+from aiohttp import web
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.dev.processes import ChildProcess, start_child
@@ -58,6 +59,15 @@ class Fleet:
             )
         return started
 
+    def declare_destination(self, url: str) -> Path:
+        """Add the destination `erp` for workers that start later. Return the file of its token."""
+        token = self._directory / "token"
+        token.write_text("first")
+        auth = f"auth: {{type: bearer, token: {{file: {token}}}}}"
+        with self._config.open("a") as file:
+            file.write(f"destinations: {{erp: {{url: '{url}', {auth}, allow_private_host: true}}}}\n")
+        return token
+
     async def lease_holder(self) -> ChildProcess:
         """Return the worker that has the lease of the lane. The token contains its process id."""
         token = (await self.harness.store.client.command("GET", LOCK)).decode()
@@ -75,6 +85,20 @@ class Fleet:
             return (await self.harness.stored_event(event_id))["state"] in {"ended", "dead"}
 
         await until(has_ended)
+
+
+@contextlib.asynccontextmanager
+async def serving_app(*routes: web.RouteDef) -> AsyncGenerator[str]:
+    """Serve routes in this process, and return the URL."""
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
 
 
 @pytest.fixture
@@ -151,6 +175,38 @@ async def test_worker_writes_nothing_after_its_lease_expired(fleet: Fleet) -> No
     again = await fleet.harness.send()
     await fleet.wait_for_end(again)
     assert stopped_worker.process.poll() is None
+
+
+TOKEN_RULE = """
+- {id: put, type: purchase_order, actions: [{id: put, do: http, method: PUT, destination: erp, body: {order: "{id}"}}]}
+"""
+
+
+async def test_worker_suspended_before_a_call_past_its_lease_does_not_send_the_call(fleet: Fleet) -> None:
+    answer, calls = asyncio.Event(), list[str]()
+
+    async def put(request: web.Request) -> web.Response:
+        calls.append(request.headers["authorization"])
+        if len(calls) > 1:
+            return web.Response()
+        await answer.wait()
+        return web.Response(status=401)  # the worker reads its token again, and repeats the call
+
+    async with serving_app(web.put("/", put)) as url:
+        token = fleet.declare_destination(url)
+        await fleet.harness.publish(TOKEN_RULE)
+        await fleet.start(2)
+        event_id = await fleet.harness.send()
+        await until(lambda: len(calls) == 1)
+        stopped_worker = await fleet.lease_holder()
+        stopped_worker.process.send_signal(signal.SIGSTOP)
+        await fleet.wait_for_end(event_id)
+        token.write_text("second")
+        answer.set()
+        stopped_worker.process.send_signal(signal.SIGCONT)
+        await asyncio.to_thread(stopped_worker.wait_for, lambda line: line.get("outcome") == "lost", PATIENCE_SECONDS)
+        assert calls == ["Bearer first", "Bearer first"]
+        assert (await fleet.harness.stored_event(event_id))["ledger"] == "d"
 
 
 async def test_worker_and_events_survive_a_restart_of_the_store(

@@ -14,8 +14,9 @@ from service.management.audit_log import Actor
 from service.management.dry_run import Candidate, DryRunOperations
 from service.management.operations import AdminOperations
 from service.settings import Settings
+from tests.waiting import until
 from tests.workers.harness import shorten_circuits
-from tests.workers.lookup_systems import ORDER, LookupHarness, decision_of, open_lookups, results_of
+from tests.workers.lookup_systems import ORDER, RECORDS, LookupHarness, decision_of, open_lookups, results_of
 from tests.workers.test_failed_rules import replay
 
 pytestmark = pytest.mark.store
@@ -148,6 +149,12 @@ async def test_lookups_share_the_limit_of_their_account(make_settings: Callable[
         assert SUPPLIER not in opened.systems.calls, "the fetch used the only call of the minute"
         stored = await opened.harness.stored_event(event_id)
         assert (stored["state"], stored["waiting_for"]) == ("queued", "account_throttled")
+        await opened.next_minute("erp")
+        await opened.harness.run_worker()
+        stored = await opened.harness.stored_event(event_id)
+        assert (results_of(stored), stored["attempts"]) == (BOTH, "1")
+        calls = ["/api/orders/PO-1", SUPPLIER, "/v1/stock/A", "/v1/stock/B"]
+        assert sorted(opened.systems.calls) == calls, "the next attempt continued"
 
 
 async def test_lookups_share_the_circuit_of_their_account(
@@ -213,3 +220,36 @@ async def test_a_dry_run_looks_up_and_lists_the_records(opened: LookupHarness) -
     assert [each.result for each in found.verdicts] == ["matched", "error"]
     compared = await operations.compare_rules(Candidate(rules=()), 10)
     assert compared.events_evaluated == 0
+
+
+async def test_a_bounded_number_of_records_is_looked_up_at_once(
+    opened: LookupHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "LOOKUPS_AT_ONCE_MAX", 1)
+    opened.systems.held["/v1/stock/A"] = asyncio.Event()
+    event_id = await opened.ingest()
+    running = asyncio.create_task(opened.harness.run_worker())
+    await until(lambda: "/v1/stock/A" in opened.systems.calls)
+    assert "/v1/stock/B" not in opened.systems.calls
+    opened.systems.held.pop("/v1/stock/A").set()
+    await running
+    assert results_of(await opened.harness.stored_event(event_id)) == BOTH
+
+
+async def test_a_response_above_the_size_of_a_fetch_is_an_error(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings(**ONE_ATTEMPT, fetch_bytes_max=2_000)
+    async with open_lookups(settings, tmp_path) as opened:
+        opened.systems.records[SUPPLIER] = {**RECORDS[SUPPLIER], "notes": "x" * 2_000}
+        assert results_of(await opened.process()) == {"risky-supplier": "error", "out-of-stock": "matched"}
+
+
+async def test_a_rulebook_without_lookups_makes_none(opened: LookupHarness, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(
+        "- {id: a, type: purchase_order, when: {field: status, op: eq, value: open},"
+        " actions: [{id: l, do: log, message: x}]}"
+    )
+    await opened.publish(tmp_path / "other.yaml")
+    assert results_of(await opened.process()) == {"a": "matched"}
+    assert opened.systems.lookups() == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus
 from arq.worker import Worker, func
 
+from service.lease import MARGIN_RATIO
 from service.settings import Settings
 from service.store import JobEnd, Store, open_store
 from service.store.queue.arq_jobs import decode_payload, encode
@@ -224,7 +226,26 @@ async def test_only_the_token_of_the_lease_can_finish_a_job(store: Store) -> Non
     (job,) = (await leases.claim(1)).jobs
     await store.client.command("SET", "arq:in-progress:n1", "another token")
     assert await leases.finish([JobEnd(job.id, job.token, "done")]) == [False]
-    assert await leases.renew([(job.id, job.token)]) == ["n1"]
+    assert await leases.renew([job]) == [job]
+
+
+async def test_time_limit_of_a_lease_begins_before_its_claim_and_before_each_renewal(store: Store) -> None:
+    await make_redis(store).enqueue_job("note", 1, _job_id="n1")
+    await store.client.command("ZADD", "wb:queue", 0, "n1")
+    leases, seconds = store.leases("w1"), store.settings.lease_seconds * (1 - MARGIN_RATIO)
+    before = time.monotonic()
+    await leases.claim(10)
+    answered_at = time.monotonic()
+    leases._answered = False  # the reply was lost: the repeated call does not start the lease again
+    (job,) = (await leases.claim(10)).jobs
+    assert before + seconds <= job.lease.expires_at <= answered_at + seconds
+    job.lease.expires_at = 0.0
+    before = time.monotonic()
+    assert await leases.renew([job]) == []
+    assert before + seconds <= job.lease.expires_at <= time.monotonic() + seconds
+    await store.client.command("SET", "arq:in-progress:n1", "another token")
+    expires_at = job.lease.expires_at
+    assert (await leases.renew([job]), job.lease.expires_at) == ([job], expires_at)
 
 
 async def test_job_claimed_again_after_a_lost_lease_runs_under_the_new_lease_only(store: Store) -> None:

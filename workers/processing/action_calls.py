@@ -7,8 +7,9 @@ from typing import Any
 from msgspec import Struct
 
 from service.actions import Action
-from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
+from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.events import trace_id
+from service.lease import ActionLease, Lease, action_lease, check_lease
 from service.log import current_logger
 from service.store import IngestRequest, Shards, Store
 from service.store.queue.outputs import EmittedEvent, Output
@@ -30,18 +31,21 @@ class EffectDependencies(Struct, frozen=True):
 
 
 async def call_action(
-    dependencies: EffectDependencies, running: RunningAction, effect: StoredEffect
+    dependencies: EffectDependencies, running: RunningAction, effect: StoredEffect, lease: Lease
 ) -> tuple[Mapping[str, Any], Sequence[Output]]:
     """Run the action of an effect. Return its result and the outputs to write with it.
 
     Raises:
         TransientError: as the action, or it did not end in time, is unknown, or raised another exception.
         PermanentError, Deferred: as the action.
+        LeaseLost: the lease expired before a request of the action.
     """
     action = dependencies.actions.get(effect.action_type)
     if action is None:
         # During a rolling deployment a newer worker may have the action.
         raise TransientError("unknown_action", f"this worker has no action {effect.action_type!r}")
+    checked = ActionLease(lease, is_unsafe=effect.repeat == "unsafe")
+    token = action_lease.set(checked)
     try:
         async with asyncio.timeout(dependencies.action_timeout_seconds):
             answer = await action.run(effect.inputs, running)
@@ -51,6 +55,9 @@ async def call_action(
             "timeout", f"the action did not end within {dependencies.action_timeout_seconds} s"
         ) from None
     except (TransientError, PermanentError, Deferred):
+        raise
+    except LeaseLost as error:
+        error.is_sent = checked.is_sent
         raise
     except (StoreUnavailable, StoreNotDurable) as error:  # the state of a throttle is unknown
         raise TransientError(error.kind, str(error)) from error
@@ -63,6 +70,8 @@ async def call_action(
             action_id=effect.action_id,
         )
         raise TransientError("unexpected", f"{type(error).__name__} in the code of the action") from error
+    finally:
+        action_lease.reset(token)
 
 
 async def _ingest_into_other_shards(dependencies: EffectDependencies, outputs: Sequence[Output]) -> Sequence[Output]:
@@ -80,6 +89,7 @@ async def _ingest_into_other_shards(dependencies: EffectDependencies, outputs: S
     ]
     try:
         if for_other_shards:
+            check_lease()
             await intake.ingest_all(for_other_shards)
     except (StoreUnavailable, StoreNotDurable) as error:
         raise TransientError(error.kind, str(error)) from error

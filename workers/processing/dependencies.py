@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from service.platforms.base import Platform
 from service.settings import Settings
@@ -11,6 +11,7 @@ from service.throttles.throttles import SharedThrottles
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.effect_policy import NO_POLICY, EffectPolicy
 from workers.processing.stale_reads import StaleReadPolicy
+from workers.processing.undecided_events import UndecidedEvents
 from workers.rulebook_watcher import RulebookWatcher
 
 
@@ -28,3 +29,5 @@ class WorkerDependencies(Struct, frozen=True):
     throttles: SharedThrottles
     policy: EffectPolicy = NO_POLICY
     """Changes the planned effects of a decision."""
+    undecided: UndecidedEvents = field(default_factory=UndecidedEvents)
+    """Records of events that wait for a look-up."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from service.errors import Deferred, PermanentError, TransientError, WaybillError
+from service.errors import Deferred, LeaseLost, PermanentError, TransientError, WaybillError
 from service.events import trace_id
 from service.log import log_info
 from service.metrics.families import EFFECT_SECONDS, EFFECTS
@@ -29,7 +29,7 @@ from workers.processing.history import (
     count_exchanges,
     encode_history,
 )
-from workers.processing.retry_safety import is_not_performed
+from workers.processing.retry_safety import is_not_performed, unknown_outcome
 
 PLANNED, STARTED, DONE, FAILED, UNKNOWN, DEFERRED, SUPERSEDED = "psdfuwx"
 """Letters of the ledger."""
@@ -45,11 +45,9 @@ class EffectsOutcome(Struct):
     run: int = 0
     error: WaybillError | None = None
     retry_after_seconds: float | None = None
-    deferred_seconds: float = 0.0
-    """Longest wait for a rate limit or an open circuit."""
+    deferred_seconds: float = 0.0  # longest wait for a rate limit or an open circuit
     retry_for_seconds: float = 0.0  # longest `retry.for` of the destinations of failed effects; 0 is none
-    is_behind: bool = False
-    """Whether an effect waits for an effect of an earlier event."""
+    is_behind: bool = False  # an effect waits for an effect of an earlier event
 
     @property
     def is_deferred(self) -> bool:
@@ -196,7 +194,7 @@ class EffectsRun:
         error: WaybillError | None = None
         answer: Mapping[str, Any] | None = None
         try:
-            answer, outputs = await call_action(dependencies, running, effect)
+            answer, outputs = await call_action(dependencies, running, effect, self._job.lease)
             self._outputs.extend(outputs)
             self._ledger[index] = DONE
         except (TransientError, Deferred) as failure:
@@ -204,8 +202,7 @@ class EffectsRun:
             self.outcome.retry_for_seconds = max(self.outcome.retry_for_seconds, failure.retry_for_seconds or 0.0)
             # A response can open the circuit, and so defer a call that was sent.
             if effect.repeat == "unsafe" and not is_not_performed(failure):
-                reason = f"the target may have performed the effect: {failure}"
-                error = PermanentError("outcome_unknown", reason, http_status=failure.http_status)
+                error = unknown_outcome(failure)
             if isinstance(error, Deferred):
                 self._defer(index, error)
             else:
@@ -213,6 +210,11 @@ class EffectsRun:
         except PermanentError as failure:
             error = failure
             self._fail(index, FAILED, failure)
+        except LeaseLost as failure:
+            if not failure.is_sent:  # a late result: an unsafe effect does not become a dead letter
+                self._ledger[index] = DEFERRED
+                self._log_action(index, (time.perf_counter() - started) * 1000, failure)
+            raise
         span.set_error(error)
         exchange = store_exchange(running.exchange, effect.inputs, dependencies.exchange_limits)
         self._log_action(index, (time.perf_counter() - started) * 1000, error, answer, exchange)
@@ -273,13 +275,11 @@ class EffectsRun:
             answer=stored_answer(answer, exchange),
             exchange=exchange,
         )
-        is_surplus = exchange is not None and self._ledger[index] == DEFERRED and self._has_enough(effect)
+        is_surplus = False
+        if exchange is not None and self._ledger[index] == DEFERRED:
+            stored = count_exchanges(self._history)[effect.rule_id, effect.action_id]
+            is_surplus = stored >= self._dependencies.exchange_limits.exchanges_max
         (self._surplus if is_surplus else self._entries).append(entry)
-
-    def _has_enough(self, effect: StoredEffect) -> bool:
-        """Return whether the history has as many exchanges of the effect as the limit allows."""
-        exchanges_max = self._dependencies.exchange_limits.exchanges_max
-        return count_exchanges(self._history)[effect.rule_id, effect.action_id] >= exchanges_max
 
     async def _write_ledger(self) -> None:
         # One write at a time: of two concurrent writes the older could arrive last and undo the newer.

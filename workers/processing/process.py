@@ -4,7 +4,7 @@
         LaneRun.attempt(head, …)          one event, until it ends or its next attempt is scheduled
             _fetch(event, …)              platform.fetch(); one fetch serves all events received before it began
             decide(rulebook, event, …)    evaluates the rules; pure
-            RecordLookups.run(…)          fetches further records that a result depends on, then evaluates again
+            AttemptLookups.run(…)         fetches further records that a result depends on, then evaluates again
             Attempt.decide(…)             writes the decision before any effect runs
             EffectsRun.run(…)             ledger: `started` before each call, the result after it
             Attempt.finish(…)             or wait, retry, dead_letter
@@ -39,7 +39,7 @@ from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.fetching import fetch_record, follow_hint
 from workers.processing.history import DecisionEntry, initial_ledger, is_replayed, rule_error
-from workers.processing.lookups import attempt_lookups
+from workers.processing.lookups import AttemptLookups
 from workers.processing.stored_values import check_head, load_decision, load_event, load_last_state
 
 T = TypeVar("T")
@@ -109,6 +109,8 @@ class LaneRun:
             late = attempt.lose(error)
             if late is not None:
                 self._late_writes.add_result(late)
+            if isinstance(error, LeaseLost):
+                raise LeaseLost(head.id) from error
             raise
         except Deferred as error:
             return await _defer(attempt, error)
@@ -155,8 +157,9 @@ class LaneRun:
         # A negative age means that the store's clock was set back: the wait would not end.
         if 0 <= attempt.age_seconds < fetch_delay_seconds:
             return await attempt.wait("fetch_delay", fetch_delay_seconds - attempt.age_seconds)
+        kept = self._dependencies.undecided.take(event.id)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
-            fetched = await self._fetch(event, attempt, fetch_delay_seconds)
+            fetched = kept.fetched if kept else await self._fetch(event, attempt, fetch_delay_seconds)
         stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
         if stale and stale.wait_seconds:
             return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)
@@ -168,11 +171,11 @@ class LaneRun:
         evaluate = partial(
             decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, policy=policy
         )
-        body_bytes = fetched.body_bytes + len(event.body)
+        lookups = AttemptLookups(self._dependencies, event, attempt, kept)
         with start_span("decision") as span:
-            decision = await self._evaluate(partial(evaluate, stale=stale is not None), attempt, event, body_bytes)
+            decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, fetched, lookups)
             decision.entry.describe_rules(span)
-            del evaluate
+            del evaluate, kept, lookups
             del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
             next_event = await attempt.decide(decision, event)
         if not decision.entry.effects:
@@ -194,8 +197,9 @@ class LaneRun:
             attempt=attempt.head.attempts,
             policy=self._dependencies.policy,
         )
+        lookups = AttemptLookups(self._dependencies, event, attempt)
         with start_span("decision") as span:
-            entry = await self._evaluate(evaluate, attempt, event, fetched.body_bytes + len(event.body))
+            entry = await self._evaluate(evaluate, event, fetched, lookups)
             entry.describe_rules(span)
             return await attempt.decide_again(decided, entry, event)
 
@@ -206,21 +210,24 @@ class LaneRun:
         return load_event(self._keys, head, with_body=True)
 
     async def _evaluate(
-        self, evaluate: Callable[..., T | PendingLookups], attempt: Attempt, event: Event, body_bytes: int
+        self,
+        evaluate: Callable[..., T | PendingLookups],
+        event: Event,
+        fetched: FetchedRecord,
+        lookups: AttemptLookups,
     ) -> T:
         """Evaluate the rules here if that takes a few milliseconds, else in a thread: the event loop is not held.
 
         Records that a result depends on are looked up, and the rules are evaluated again.
         """
         rulebook = self._rulebook()
-        in_thread = rulebook.count_nodes(event) * body_bytes > EVALUATION_WORK_MAX
-        lookups = attempt_lookups(self._dependencies.platforms, self._settings, event, attempt)
+        in_thread = rulebook.count_nodes(event) * (fetched.body_bytes + len(event.body)) > EVALUATION_WORK_MAX
         while True:
             seen = partial(evaluate, rulebook, lookups=Lookups(lookups.found))
             result = await run_in_thread(seen) if in_thread else seen()
             if not isinstance(result, PendingLookups):
                 return result
-            await lookups.run(result.requests)
+            await lookups.run(result.requests, fetched)
 
     async def _fetch(self, event: Event, attempt: Attempt, fetch_delay_seconds: float) -> FetchedRecord:
         # One fetch serves the events that were in the lane before it began and whose fetch delay had passed by then.

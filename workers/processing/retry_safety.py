@@ -1,6 +1,6 @@
 """Proof that a target did not perform an effect. Only with such a proof is an `unsafe` effect repeated."""
 
-from service.errors import Deferred, TransientError
+from service.errors import Deferred, PermanentError, TransientError
 
 NOT_SENT_KINDS = frozenset(
     {"connect", "tls", "unknown_action", "unknown_destination", "unknown_operation", "unknown_platform"}
@@ -27,3 +27,9 @@ def is_not_performed(failure: TransientError | Deferred) -> bool:
     return first.http_status in NOT_PERFORMED_STATUSES or (
         first.http_status == 503 and first.retry_after_seconds is not None
     )
+
+
+def unknown_outcome(failure: TransientError | Deferred) -> PermanentError:
+    """Return the error of an unsafe effect whose failure proves nothing."""
+    reason = f"the target may have performed the effect: {failure}"
+    return PermanentError("outcome_unknown", reason, http_status=failure.http_status)

@@ -1,4 +1,4 @@
-"""Alerts and recording rules as YAML. Each alert has a runbook section of the same name in docs/operations.md.
+"""Alerts and recording rules as YAML. Each alert has a runbook section of the same name in docs/how-to/operations.md.
 
 Every expression ends with its threshold, so that the chart can replace it. `$scope` stands for the matchers of one
 installation; `prometheus.yaml` selects all of them, and the chart those of its release.
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from msgspec import Struct
 
-RUNBOOK = "docs/operations.md"
+RUNBOOK = "docs/how-to/operations.md"
 """Path of the runbook in the repository. The chart puts `monitoring.runbookUrl` in front."""
 
 SCOPE = 'namespace=~".*"'

@@ -28,6 +28,7 @@ from service.destinations.kind import DestinationDependencies
 from service.egress import tls_context
 from service.errors import Deferred, PermanentError, TransientError
 from service.exchange import SMTP_METHOD, connection_facts
+from service.lease import check_lease
 from service.name_resolver import open_socket
 from service.platforms.api.error_messages import scrub_secrets
 from service.secrets import SecretReader, SecretRef
@@ -112,6 +113,7 @@ class EmailDestination:
                 await client.mail(self.config.sender)
                 for recipient in mail.to:
                     await client.rcpt(recipient)
+                check_lease()
                 is_sent = True
                 answer = await client.data(message.as_bytes())
                 exchange.status, exchange.response_body = answer.code, answer.message.encode()

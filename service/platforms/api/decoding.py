@@ -6,9 +6,9 @@ errors of the platform, web pages errors of the configuration.
 
 import hashlib
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -16,15 +16,16 @@ from service.bodies.repair import BOM, repair_surrogates
 from service.errors import PermanentError, TransientError
 from service.events import JsonValue
 from service.platforms.api.coercion import JsonObject, as_text
-from service.platforms.api.large_objects import split_object
+from service.platforms.api.large_objects import split_members
 
 VALUES_MAX = 1_000_000
 """Values of a response, which are more than its commas. One call decodes so many values of a list in about 50 ms."""
 PIECE_BYTES = 262_144
 """JSON above this size is decoded by several calls: one call holds the interpreter, about 10 ms for a megabyte."""
 
-ITEMS_PER_CALL_MAX = 20_000
-"""Members or items that one call sorts or encodes, in about 10 ms."""
+VALUES_PER_CALL_MAX = 20_000
+"""Values that one call sorts or encodes, in about 10 ms."""
+T = TypeVar("T")
 
 _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -71,7 +72,7 @@ def _read(body: bytes) -> JsonValue:
 
 
 def decode_in_pieces(body: bytes | msgspec.Raw) -> JsonValue:
-    """Decode JSON as one call would, with one call per member of each large object and list.
+    """Decode JSON as one call would, with several calls for each large object and list.
 
     Returns:
         The JSON value.
@@ -81,13 +82,28 @@ def decode_in_pieces(body: bytes | msgspec.Raw) -> JsonValue:
     """
     if len(body) <= PIECE_BYTES:
         return _decoder.decode(body)
-    first = bytes(memoryview(body)[:PIECE_BYTES]).lstrip()[:1]
+    text = bytes(body)
+    first = text[:PIECE_BYTES].lstrip()[:1]
     if first == b"{":
-        parts = split_object(bytes(body))
-        return {key: decode_in_pieces(value) for part in parts for key, value in _object_decoder.decode(part).items()}
+        members: JsonObject = {}
+        for part in split_members(text):
+            members.update(_decode_object(part))
+        return members
     if first == b"[":
-        return [decode_in_pieces(value) for value in _list_decoder.decode(body)]
+        return [item for part in split_members(text) for item in _decode_list(part)]
     return _decoder.decode(body)
+
+
+def _decode_object(part: bytes) -> JsonObject:
+    if len(part) <= PIECE_BYTES:
+        return _decoder.decode(part)
+    return {key: decode_in_pieces(value) for key, value in _object_decoder.decode(part).items()}
+
+
+def _decode_list(part: bytes) -> list[JsonValue]:
+    if len(part) <= PIECE_BYTES:
+        return _decoder.decode(part)
+    return [decode_in_pieces(value) for value in _list_decoder.decode(part)]
 
 
 def is_html(body: bytes) -> bool:
@@ -145,8 +161,10 @@ def digest_of(state: object, *, large: bool = False) -> str:
 
     A `large` state is encoded by several calls. The digest is the same.
     """
+    if not large:
+        return hashlib.sha256(_encoder.encode(state)).hexdigest()
     digest = hashlib.sha256()
-    for piece in _encoded_pieces(state, 2 if large else 0):
+    for piece in _encoded_pieces(state):
         digest.update(piece)
     return digest.hexdigest()
 
@@ -156,26 +174,61 @@ def listed_digest(node: object) -> str:
     return digest_of(node, large=True)
 
 
-def _encoded_pieces(state: object, depth: int) -> Iterator[bytes]:
-    """Yield the encoding of a state, the members of its outer `depth` levels one by one."""
-    if isinstance(state, dict) and (depth or len(cast("JsonObject", state)) > ITEMS_PER_CALL_MAX):
-        members = cast("JsonObject", state)
-        for index, key in enumerate(_sorted_keys(members)):
-            yield (b"," if index else b"{") + _encoder.encode(key) + b":"
-            yield from _encoded_pieces(members[key], max(depth - 1, 0))
-        yield b"}" if members else b"{}"
-    elif isinstance(state, list) and (depth or len(cast("list[object]", state)) > ITEMS_PER_CALL_MAX):
-        items = cast("list[object]", state)
-        for index, item in enumerate(items):
-            yield b"," if index else b"["
-            yield from _encoded_pieces(item, max(depth - 1, 0))
-        yield b"]" if items else b"[]"
-    else:
+def _encoded_pieces(state: object) -> Iterator[bytes]:
+    """Yield the encoding of a state. One call encodes at most `VALUES_PER_CALL_MAX` values."""
+    if _count_values(state) <= VALUES_PER_CALL_MAX or not isinstance(state, dict | list):
         yield _encoder.encode(state)
+        return
+    if isinstance(state, dict):
+        members = cast("JsonObject", state)
+        for index, keys in enumerate(_groups(_sorted_keys(members), members.__getitem__)):
+            yield b"," if index else b"{"
+            if len(keys) > 1:
+                yield _encoder.encode({key: members[key] for key in keys})[1:-1]
+            else:
+                yield _encoder.encode(keys[0]) + b":"
+                yield from _encoded_pieces(members[keys[0]])
+        yield b"}"
+    else:
+        for index, items in enumerate(_groups(cast("list[object]", state), lambda item: item)):
+            yield b"," if index else b"["
+            if len(items) > 1:
+                yield _encoder.encode(items)[1:-1]
+            else:
+                yield from _encoded_pieces(items[0])
+        yield b"]"
+
+
+def _groups(members: Iterable[T], value_of: Callable[[T], object]) -> Iterator[list[T]]:
+    """Divide members into groups that one call encodes. A member with too many values is a group of its own."""
+    group: list[T] = []
+    count = 0
+    for member in members:
+        values = _count_values(value_of(member))
+        if group and count + values > VALUES_PER_CALL_MAX:
+            yield group
+            group, count = [], 0
+        group.append(member)
+        count += values
+    yield group
+
+
+def _count_values(state: object) -> int:
+    """Return the number of values in a state; a number above `VALUES_PER_CALL_MAX` may be too small."""
+    count, left = 1, [state]
+    while left and count <= VALUES_PER_CALL_MAX:
+        container = left.pop()
+        if isinstance(container, dict):
+            container = list(cast("JsonObject", container).values())
+        if isinstance(container, list):
+            values = cast("list[object]", container)
+            count += len(values)
+            left += values if count <= VALUES_PER_CALL_MAX else ()
+    return count
 
 
 def _sorted_keys(members: JsonObject) -> Iterator[str]:
     """Return the sorted keys. Many are sorted by several calls."""
     keys = list(members)
-    parts = [sorted(keys[at : at + ITEMS_PER_CALL_MAX]) for at in range(0, len(keys), ITEMS_PER_CALL_MAX)]
+    parts = [sorted(keys[at : at + VALUES_PER_CALL_MAX]) for at in range(0, len(keys), VALUES_PER_CALL_MAX)]
     return heapq.merge(*parts)

@@ -1,4 +1,4 @@
-"""Split the JSON text of a large object between its members, so that no call of a decoder takes long. Pure.
+"""Split the JSON text of a large object or list between its members, so that no call of a decoder takes long. Pure.
 
 A decoder needs about a second for a million members, and no other thread runs meanwhile. The text is read in slices,
 by a few calls of C code per slice. The decoder of the parts checks the grammar.
@@ -8,17 +8,20 @@ from collections.abc import Iterator, Sequence
 
 SLICE_BYTES = 131_072
 BYTES_SEARCHED_MAX = 2_000
-"""Bytes at the end of a slice that are searched for a comma between members of the object."""
+"""Bytes at the end of a slice that are searched for a comma between members."""
 
 _OPENING, _CLOSING = b"{[", b"}]"
+_ENDS = {b"{": b"}", b"[": b"]"}
 
 
-def split_object(text: bytes, slice_bytes: int = SLICE_BYTES) -> Iterator[bytes]:
-    """Yield the JSON text of objects that together have the members of an object, in their order.
+def split_members(text: bytes, slice_bytes: int = SLICE_BYTES) -> Iterator[bytes]:
+    """Yield the JSON text of objects, or lists, that together have the members of an object, or list, in their order.
 
     Text that is not JSON yields at least one text that is not JSON.
     """
-    begin = at = text.index(b"{") + 1
+    opening = text.lstrip()[:1] if text[:1].isspace() else text[:1]
+    closing = _ENDS[opening]
+    begin = at = first = text.index(opening) + 1
     depth, in_string = 1, False
     while at < len(text):
         end = _end_of_slice(text, at + slice_bytes)
@@ -28,10 +31,10 @@ def split_object(text: bytes, slice_bytes: int = SLICE_BYTES) -> Iterator[bytes]
         in_string ^= len(parts) % 2 == 0
         comma = end - _bytes_after_comma(parts, depth, in_string=in_string)
         if comma < end:
-            yield _object(text[begin:comma] + b"}")
+            yield _joined(opening, text[begin:comma] + closing)
             begin = comma + 1
         at = end
-    yield _object(text[begin:]) if begin > text.index(b"{") + 1 else text
+    yield text if begin == first else _joined(opening, text[begin:])
 
 
 def _end_of_slice(text: bytes, end: int) -> int:
@@ -46,9 +49,9 @@ def _without_escapes(text: bytes) -> bytes:
     return text.replace(rb"\\", b"__").replace(rb"\"", b"__") if b"\\" in text else text
 
 
-def _object(members: bytes) -> bytes:
-    """Return an object. Members that are blank stand for a comma without a member, which is not JSON."""
-    return b"{" + members if members.strip() != b"}" else b"{,}"
+def _joined(opening: bytes, members: bytes) -> bytes:
+    """Return an object or list. Members that are blank stand for a comma without a member, which is not JSON."""
+    return opening + (b"," if members.strip() in _ENDS.values() else b"") + members
 
 
 def _bytes_after_comma(parts: Sequence[bytes], depth: int, *, in_string: bool) -> int:

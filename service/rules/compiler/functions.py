@@ -2,7 +2,7 @@
 
 A function is pure and bounded. Its arguments and the kind of the field are checked when a rule is loaded. An absent
 value stays absent, except for `default`. To add a function, add an entry in `FUNCTIONS` and a row with an example in
-`docs/rules.md`, whose examples are tests.
+`docs/reference/rules.md`, whose examples are tests.
 """
 
 from collections.abc import Callable, Mapping

@@ -161,4 +161,4 @@ def shape_error(error: msgspec.ValidationError, at: str) -> ConfigError:
     """Convert a decoding error of msgspec into a ConfigError whose path starts with `at`."""
     reason, _, inside = str(error).partition(" - at `$")
     path = at + inside.removesuffix("`")
-    return ConfigError(path, reason, "correct it as docs/rules.md shows")
+    return ConfigError(path, reason, "correct it as docs/reference/rules.md shows")

@@ -1,10 +1,12 @@
 """Leases: claim jobs, renew their leases, finish plain arq jobs. The token of a lease fences writes."""
 
+import time
 from collections.abc import Sequence
 from typing import Literal, cast
 
 from msgspec import Struct
 
+from service.lease import Lease
 from service.settings import Settings
 from service.store.connection.client import Argument, Client
 from service.store.keys import Keys
@@ -15,7 +17,7 @@ from service.store.scripts import CLAIM, FINISH, RENEW
 
 
 class Job(Struct, frozen=True):
-    """A claimed job: `token` of its lease, `due_ms` and `claimed_ms` since the epoch.
+    """A claimed job: its `lease` with the `token`, `due_ms` and `claimed_ms` since the epoch.
 
     A lane job has the lane's `head` and the record's encoded `last` state, an effects job has its event as `head`. A
     plain arq job has `tries`, arq's count. A job of which the id is not text has only `foreign_id`.
@@ -23,6 +25,7 @@ class Job(Struct, frozen=True):
 
     id: str
     token: str
+    lease: Lease
     due_ms: int
     claimed_ms: int
     payload: bytes | None
@@ -75,6 +78,7 @@ class Leases:
         # An event whose next crash would dead-letter it runs alone, so that a crash cannot take other jobs down.
         self._suspect_crashes = settings.crashes_max - 1
         self._call = 0
+        self._called_at = 0.0
         self._answered = True
 
     def is_suspect(self, job: Job) -> bool:
@@ -95,29 +99,35 @@ class Leases:
         """
         if self._answered:
             self._call += 1
+            self._called_at = time.monotonic()  # a repetition does not start the leases again
         self._answered = False
         arguments = (limit, self._lease_ms, self._worker, self._call, self._suspect_crashes, running, suspect)
         # Not repeated here: the worker's loop does, and checks for a drain in between.
         reply = await self._client.call(CLAIM, arguments, seconds_max=0)
         self._answered = True
         now_ms, due_ms, rows, skipped = reply
-        jobs = [self._job(row, f"{self._worker}:{self._call}", now_ms) for row in rows]
+        jobs = [self._job(row, now_ms) for row in rows]
         next_ms = decode_score(due_ms) if due_ms and float(due_ms) <= SCORE_MS_MAX else None
         return ClaimResult(now_ms, next_ms, jobs, skipped.decode() if skipped else "")
 
-    async def renew(self, leases: Sequence[tuple[str, str]]) -> list[str]:
-        """Extend leases, given as pairs of job id and token.
+    async def renew(self, jobs: Sequence[Job]) -> list[Job]:
+        """Extend the leases of jobs.
 
         Returns:
-            The ids of jobs whose lease was lost.
+            The jobs whose lease was lost.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
         arguments: list[Argument] = [self._lease_ms]
-        for lease in leases:
-            arguments += lease
-        return [job.decode() for job in await self._client.call(RENEW, arguments, seconds_max=0)]
+        for job in jobs:
+            arguments += (job.id, job.token)
+        called_at = time.monotonic()
+        lost = {job_id.decode() for job_id in await self._client.call(RENEW, arguments, seconds_max=0)}
+        for job in jobs:
+            if job.id not in lost:
+                job.lease.extend(called_at, self._lease_ms / 1000)
+        return [job for job in jobs if job.id in lost]
 
     async def finish(self, jobs: Sequence[JobEnd], seconds_max: float | None = None) -> list[bool]:
         """End plain arq jobs, or release any job. Repeated for `seconds_max`, by default the duration of a lease.
@@ -146,7 +156,8 @@ class Leases:
         """
         return await self._client.wait_for(self._keys.named("wake"), seconds_max)
 
-    def _job(self, row: Sequence[object], token: str, now_ms: int) -> Job:
+    def _job(self, row: Sequence[object], now_ms: int) -> Job:
+        token, lease = f"{self._worker}:{self._call}", Lease(self._called_at, self._lease_ms / 1000)
         raw_id, due_ms, payload = (
             cast("bytes", row[0]),
             decode_score(cast("bytes", row[1])),
@@ -155,7 +166,7 @@ class Leases:
         try:
             job_id = raw_id.decode()
         except UnicodeDecodeError:
-            return Job(repr(raw_id), token, due_ms, now_ms, payload, foreign_id=raw_id)
+            return Job(repr(raw_id), token, lease, due_ms, now_ms, payload, foreign_id=raw_id)
         detail = cast("Sequence[object]", row[3])
         lanes, effects = self._keys.lane(""), self._keys.effects("")
         if job_id.startswith(lanes):
@@ -164,10 +175,18 @@ class Leases:
                 cast("EncodedLastState", detail[1]),
                 job_id.removeprefix(lanes),
             )
-            return Job(job_id, token, due_ms, now_ms, payload, head, last, function=LANE_FUNCTION, name=name)
+            return Job(job_id, token, lease, due_ms, now_ms, payload, head, last, function=LANE_FUNCTION, name=name)
         if job_id.startswith(effects):
             name = job_id.removeprefix(effects)
             return Job(
-                job_id, token, due_ms, now_ms, payload, decode_head(detail[0]), function=EFFECTS_FUNCTION, name=name
+                job_id,
+                token,
+                lease,
+                due_ms,
+                now_ms,
+                payload,
+                decode_head(detail[0]),
+                function=EFFECTS_FUNCTION,
+                name=name,
             )
-        return Job(job_id, token, due_ms, now_ms, payload, tries=cast("int", detail[0]))
+        return Job(job_id, token, lease, due_ms, now_ms, payload, tries=cast("int", detail[0]))

@@ -215,8 +215,8 @@ def test_invalid_rulebook_document_is_rejected(document: bytes, reason: str) -> 
 
 
 def test_documented_limits_match_the_code() -> None:
-    page = (Path(__file__).parents[3] / "docs/rules.md").read_text().partition("## Limits")[2].partition("## ")[0]
-    documented = " ".join(page.split())
+    page = (Path(__file__).parents[3] / "docs/reference/rules.md").read_text()
+    documented = " ".join(page.partition("## Limits")[2].partition("## ")[0].split())
     for number, noun in (
         (limits.RULES_MAX, "rules"),
         (limits.ACTIONS_MAX, "actions of a rule"),

@@ -252,3 +252,10 @@ def test_evidence_has_the_values_of_looked_up_records() -> None:
 
 def test_a_dry_run_without_a_record_says_so() -> None:
     assert result(evaluate(load(rule()), is_complete=True)) == ("unknown", "supplier was not looked up, at when")
+
+
+def test_as_many_lookups_as_allowed_are_loaded() -> None:
+    names = [f"s{number}" for number in range(limits.LOOKUPS_MAX)]
+    when = {"all": [{"field": f"{name}.rating", "op": "lt", "value": 3} for name in names]}
+    rulebook = load(rule(when=when, **{"with": {name: {"kind": "supplier", "id": name} for name in names}}))
+    assert len(evaluate(rulebook).pending) == 1, "the first one may settle the result"

@@ -50,7 +50,7 @@ async def live(store: Store) -> list[Any]:
     leases, lanes = store.leases("w1"), store.lanes
     first, second = (await again(lambda: leases.claim(2))).jobs
     said.append([(job.id, job.head.id, job.head.attempts) for job in (first, second) if job.head])
-    said.append(await again(lambda: leases.renew([(first.id, first.token), (second.id, second.token)])))
+    said.append(await again(lambda: leases.renew([first, second])))
     said.append(word(await lanes.decide(decision(first, "a"))))
     said.append(word(await lanes.decide(decision(first, "b", ledger="ss"))))
     said.append(word(await lanes.settle(settlement(first, "b", "note", ledger="ds", history=b'{"n":1}\n'))))

@@ -98,7 +98,7 @@ async def test_server_out_of_memory_rejects_events_but_workers_continue(own_valk
         assert await contents(store) == before
         leases = store.leases("w1")
         jobs = (await leases.claim(10)).jobs
-        assert await leases.renew([(job.id, job.token) for job in jobs]) == []
+        assert await leases.renew(jobs) == []
         for job in jobs:
             head = job.head
             while head is not None:

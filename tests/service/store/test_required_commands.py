@@ -25,7 +25,7 @@ async def run_worker(store: Store) -> None:
         event = make_event(str(number))
         await store.ingest(event, step, WINDOW_MS)
         job = await claim_one(store, step)
-        await store.leases(step).renew([(job.id, job.token)])
+        await store.leases(step).renew([job])
         await store.lanes.decide(decision(job, event.id, ledger="p"))
         ended = settlement(job, event.id, step, ledger="d", history=step.encode(), outcome="x", delay_ms=60_000)
         await store.lanes.settle(ended)

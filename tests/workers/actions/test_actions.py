@@ -183,7 +183,7 @@ async def test_a_new_action_needs_only_its_module_and_its_list_entry(context: Co
 
 
 def test_the_rules_page_names_every_action() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/reference/rules.md").read_text()
     for action in ACTIONS:
         name = str(action.__struct_config__.tag)
         ends = [f"…{name[cut:]}`" for cut, letter in enumerate(name) if letter == "_"]

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator
 from email import message_from_bytes
 from email.message import Message
@@ -17,9 +18,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from msgspec import Struct, structs
 
 from service.destinations.email import EmailConfig
-from service.errors import ConfigError, Deferred, PermanentError, TransientError
+from service.errors import ConfigError, Deferred, LeaseLost, PermanentError, TransientError
 from service.exchange_text import format_curl
 from service.http_client import HttpClient
+from service.lease import ActionLease, Lease, action_lease
 from service.settings import Settings
 from service.store import Store
 from tests.certificates import write_server_certificate
@@ -135,6 +137,16 @@ async def test_message_goes_to_all_recipients_or_to_none(post: Post) -> None:
         await Email.run(rendered(to=["ops@example.com", "nobody@example.com"]), context)
     assert (rejected.value.kind, post.mailbox.got) == ("target_rejected", [])
     assert context.exchange.status == 550
+
+
+async def test_message_under_an_expired_lease_is_not_sent(post: Post) -> None:
+    token = action_lease.set(ActionLease(Lease(time.monotonic(), seconds=0)))
+    try:
+        with pytest.raises(LeaseLost):
+            await Email.run(rendered(), post.context())
+    finally:
+        action_lease.reset(token)
+    assert post.mailbox.got == []
 
 
 @pytest.mark.parametrize(("answer", "kind"), [("452 disk full", "target_unavailable"), ("", "reset")])

@@ -8,6 +8,7 @@ import pytest
 
 from service.actions import Action, ActionContext, CompileTemplate, TemplateRenderer
 from service.errors import PermanentError, StoreUnavailable, TransientError, WaybillError
+from service.lease import check_lease
 from service.settings import Settings
 from service.store.management.replay import plan_replay
 from tests.waiting import PATIENCE_SECONDS, until
@@ -42,6 +43,7 @@ class Calls:
     def __init__(self) -> None:
         self.keys: list[str] = []
         self.answers: list[asyncio.Future[WaybillError | None]] = []
+        self.has_two_requests = False
 
 
 calls = Calls()
@@ -62,7 +64,10 @@ class Slow(Action, frozen=True, kw_only=True, tag="slow"):
         answer = asyncio.get_running_loop().create_future()
         calls.keys.append(context.idempotency_key)
         calls.answers.append(answer)
+        if calls.has_two_requests:
+            check_lease()
         error = await answer
+        check_lease()
         if error is not None:
             raise error
         return {"http_status": 200}
@@ -148,6 +153,40 @@ async def test_late_proof_that_the_effect_did_not_happen_starts_it_again(harness
     await run
     assert ((await late.stored())["state"], (await late.stored())["ledger"]) == ("ended", "dd")
     assert len(set(calls.keys)) == 1
+
+
+async def test_unsafe_effect_whose_request_the_expired_lease_stopped_starts_again(harness: WorkerHarness) -> None:
+    late = LateRun(harness)
+    await late.start(TWO)
+    (job,) = late.worker.jobs_held.values()
+    await late.take_over()
+    assert (await late.stored())["error_kind"] == "outcome_unknown"
+    job.lease.expires_at = 0
+    await late.finish(None)
+    assert (await late.stored())["ledger"] == "wp"
+    run = asyncio.create_task(harness.run_worker())
+    await until(lambda: len(calls.answers) == 2)
+    calls.answers[1].set_result(None)
+    await run
+    stored = await late.stored()
+    assert (stored["state"], stored["ledger"]) == ("ended", "dd")
+    effects = [line.get("error_kind") for line in stored["history"] if line["entry"] == "effect"]
+    assert "lease_lost" in effects
+
+
+async def test_unsafe_effect_with_an_earlier_request_has_an_unknown_outcome_after_a_stopped_one(
+    harness: WorkerHarness,
+) -> None:
+    calls.has_two_requests = True
+    late = LateRun(harness)
+    await late.start(TWO)
+    (job,) = late.worker.jobs_held.values()
+    await late.take_over()
+    before = await late.stored()
+    job.lease.expires_at = 0
+    await late.finish(None)
+    assert before["error_kind"] == "outcome_unknown"
+    assert await late.stored() == before
 
 
 async def test_late_result_of_an_effect_that_a_replay_started_again_is_superseded(harness: WorkerHarness) -> None:

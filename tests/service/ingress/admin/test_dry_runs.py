@@ -181,3 +181,42 @@ async def test_a_last_state_that_cannot_be_read_is_named(shop: Shop) -> None:
     assert "the last state of pack:purchase_order:po-1 in the store cannot be read" in answer.body["detail"]
     answer = await shop.api("POST", f"{RUNS}/compare", {"last": 50, "rules": [SHORT]}, role="operator")
     assert "cannot be read" in answer.body["skipped"][0]["reason"]
+
+
+BUYER: dict[str, Any] = {
+    "id": "german",
+    "type": "purchase_order",
+    "with": {"buyer": {"kind": "customer", "id": "{customer.id}"}},
+    "when": {"field": "buyer.language", "op": "eq", "value": "de"},
+    "actions": [{"id": "log", "do": "log", "message": "{id}"}],
+}
+
+
+async def test_a_posted_record_brings_the_records_that_rules_look_up(shop: Shop) -> None:
+    record = {"id": "p1", "customer": {"id": "c1"}}
+    found = [{"kind": "customer", "record": {"id": "c1", "language": "de"}}]
+    post = {"kind": "purchase_order", "record": record, "lookups": found}
+    answer = await shop.api("POST", RUNS, {"rules": [BUYER], "post": post})
+    assert answer.status == 200, answer.body
+    assert [(each["rule_id"], each["result"]) for each in answer.body["verdicts"]] == [("german", "matched")]
+    assert [each["record"] for each in answer.body["lookups"]] == ["posted:customer:c1"]
+    answer = await shop.api("POST", RUNS, {"rules": [BUYER], "post": {**post, "lookups": []}})
+    assert answer.body["verdicts"][0]["reason"] == "buyer was not looked up, at when"
+    wrong = [{"kind": "customer", "record": {"id": "c1", "langauge": "de"}}]
+    answer = await shop.api("POST", RUNS, {"rules": [BUYER], "post": {**post, "lookups": wrong}})
+    assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "/post/lookups/0/record/langauge")
+
+
+async def test_a_wrong_lookup_is_rejected_with_a_pointer(shop: Shop) -> None:
+    wrong = {**BUYER, "with": {"buyer": {"kind": "customr", "id": "{customer.id}"}}}
+    answer = await shop.api("POST", RULES, wrong)
+    assert (answer.status, answer.body["errors"][0]["pointer"]) == (422, "/with/buyer/kind")
+    wrong = {**BUYER, "with": {"buyer": {"kind": "customer", "id": "{customer.id}", "platform": "pakc"}}}
+    for path, body in ((RULES, wrong), (RUNS, {"rules": [wrong], "post": POST})):
+        answer = await shop.api("POST", path, body)
+        (error,) = answer.body["errors"]
+        assert answer.status == 422
+        assert error["pointer"].endswith("/with/buyer/platform")
+        assert error["detail"] == "no account 'pakc' under platforms:"
+    answer = await shop.api("POST", RULES, BUYER)
+    assert (answer.status, answer.body["with"]) == (201, BUYER["with"])

@@ -6,9 +6,11 @@ import aiohttp
 import msgspec
 import pytest
 
+from service.dev.demo_scenario import fetch_path
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.ingress.console.events import PAGE_EVENTS, TABS
 from service.management import live
+from service.sandbox.faults import Fault
 from service.store import Store
 from tests.waiting import PATIENCE_SECONDS
 
@@ -238,3 +240,30 @@ async def test_the_first_page_follows_the_events_of_its_filter(
 async def test_the_stream_requires_a_session(new_browser: NewBrowser) -> None:
     answer = await new_browser().get("/events/live")
     assert (answer.status, answer.headers["location"]) == (303, "/login?next=/events/live")
+
+
+LOOKUP_RULE = """
+- id: other-order
+  type: purchase_order
+  with:
+    found: {kind: purchase_order, id: po-found}
+    gone: {kind: purchase_order, id: po-gone, on_missing: unknown}
+  when:
+    any: [{field: found.status, op: eq, value: cancelled}, {field: gone.status, op: eq, value: cancelled}]
+  actions: [{id: log, do: log, message: "{id}"}]
+"""
+
+
+async def test_the_records_that_rules_looked_up_are_shown(browser: Browser, filled: Scenario) -> None:
+    worker = filled.worker
+    await worker.run_worker()
+    await worker.publish(LOOKUP_RULE)
+    worker.sandbox.sandbox.catalog.put("pack_cloud", "purchase_order", "po-found", order("po-found", 1, 1))
+    worker.sandbox.sandbox.faults.add(Fault(match=fetch_path("po-gone"), status=404))
+    event_id = await add_event(worker, "po-1", order("po-1", 1, 1))
+    await worker.run_worker()
+    text = (await browser.get(f"/events/{event_id}?tab=record")).page.text
+    assert "Looked-up records" in text
+    assert "pack:purchase_order:po-found" in text
+    assert "version 2026-11-20T09:15:00" in text
+    assert "missing: pack has no such purchase_order (404)" in text

@@ -2,11 +2,19 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import pytest
 
 from service.errors import PermanentError
-from service.platforms.api.decoding import ITEMS_PER_CALL_MAX, VALUES_MAX, decode_body, digest_of
+from service.platforms.api.decoding import (
+    VALUES_MAX,
+    VALUES_PER_CALL_MAX,
+    _encoded_pieces,
+    decode_body,
+    digest_of,
+)
 
 
 def test_response_with_too_many_values_is_rejected() -> None:
@@ -17,8 +25,21 @@ def test_response_with_too_many_values_is_rejected() -> None:
     assert raised.value.kind == "response_too_large"
 
 
+@pytest.mark.parametrize("depth", [0, 4])
+@pytest.mark.parametrize("is_object", [True, False], ids=["object", "list"])
+def test_one_call_encodes_few_values(*, depth: int, is_object: bool) -> None:
+    numbers = range(5 * VALUES_PER_CALL_MAX)
+    state: Any = {f"{number:06d}": [number] for number in numbers} if is_object else [[number] for number in numbers]
+    for _ in range(depth):
+        state = {"inner": [state, 1]}
+    pieces = list(_encoded_pieces(state))
+    assert max(piece.count(b"[") for piece in pieces) <= VALUES_PER_CALL_MAX
+    assert len(pieces) < 100
+    assert b"".join(pieces) == msgspec.json.encode(state, order="deterministic")
+
+
 def test_flat_object_with_many_members_is_decoded_and_hashed_as_a_small_one() -> None:
-    members = {f'key {number} "': [number, "\\"] for number in range(2 * ITEMS_PER_CALL_MAX)}
+    members = {f'key {number} "': [number, "\\"] for number in range(2 * VALUES_PER_CALL_MAX)}
     body = json.dumps({"data": members | {"total": 1.5}}).encode()
     decoded = decode_body(body, 200)
     assert decoded == {"data": members | {"total": Decimal("1.5")}}

@@ -113,7 +113,7 @@ def filled_fields(value: Struct, above: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", BUILT_IN, ids=lambda kind: kind.name)
 def test_every_field_has_a_place_or_a_documented_origin(kind: Any) -> None:
-    page = (Path(__file__).parents[4] / "docs/platforms.md").read_text()
+    page = (Path(__file__).parents[4] / "docs/reference/platforms.md").read_text()
     for record_kind, places in kind.config.places.items():
         config = config_of(kind.name, {})
         _, record = read(config, record_kind, sample(kind.name, record_kind))

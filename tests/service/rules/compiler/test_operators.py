@@ -262,7 +262,7 @@ def test_boolean_literals_are_not_numbers() -> None:
 
 
 def test_all_operators_are_documented() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "rules.md").read_text()
+    page = (Path(__file__).parents[4] / "docs/reference/rules.md").read_text()
     assert [name for name in OPERATORS if f"`{name}`" not in page] == []
 
 
