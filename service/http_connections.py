@@ -102,9 +102,13 @@ class _ResponseProtocol(ResponseHandler):
     _facts: ConnectionFacts | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Write without a buffer: uvloop writes buffered bytes after other tasks, far from the check of the lease."""
+        """Write without a buffer: uvloop writes buffered bytes after other tasks, far from the check of the lease.
+
+        TLS transports keep their buffer: at a limit of 0 they stop writing.
+        """
         super().connection_made(transport)
-        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
+        if transport.get_extra_info("ssl_object") is None:
+            cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
 
     def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - the parameters of aiohttp
         """Prepare the connection for the next response. aiohttp calls it in the task of the call."""

@@ -1,21 +1,26 @@
 """HTTP client against real servers with faults."""
 
 import asyncio
+import contextlib
 import gzip
+import re
 import ssl
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp.connector import Connection
 
 from service.errors import LeaseLost, PermanentError, TransientError
-from service.http_client import HttpClient, HttpResponse
+from service.http_client import HttpClient, HttpResponse, TransportOptions
 from service.lease import ActionLease, Lease, action_lease
 from service.settings import Settings
+from tests.certificates import write_server_certificate
 from tests.open_file_limit import no_free_files
 from tests.service.http_responses import UNREADABLE, server_of
 
@@ -482,3 +487,31 @@ async def test_lease_is_checked_in_the_step_that_writes_head_and_body(
             )
         await asyncio.sleep(0.05)
     assert received == []
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_large_bodies_are_sent_over_tls(loop: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*write_server_certificate(tmp_path))
+    trusted = TransportOptions(tls=ssl.create_default_context(cafile=str(tmp_path / "ca.pem")))
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(re.findall(rb"(?i)content-length: (\d+)", head)[0]))
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async def send() -> None:
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+        url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        async with HttpClient(Settings()) as client:
+            for size in (10, 900_000, 3_000_000, 200_000):
+                answer = await client.request(
+                    "POST", url, headers={}, body=bytes(size), seconds_max=30, bytes_max=10, guarded=False,
+                    transport=trusted,
+                )  # fmt: skip
+                assert answer.status == 200
+        server.close()
+
+    loop(send())

@@ -133,14 +133,14 @@ async def test_sweep_reports_more_until_the_last_batch(harness: WorkerHarness) -
     for number in range(3):
         await harness.send(f"po-{number}")
     swept = [await harness.store.sweeper.sweep("w1") for _ in range(2)]
-    assert [each and each.more for each in swept] == [True, False]
+    assert [each and (each.more, each.expired_left) for each in swept] == [(True, False), (False, False)]
 
 
 async def test_one_sweep_expires_ten_times_its_batch_of_ended_events(harness: WorkerHarness) -> None:
     ended = [part for number in range(45) for part in (1, f"{number:032x}")]
     await harness.store.client.command("ZADD", "wb:ended", *ended)
     counts = [await harness.store.sweeper.sweep("w1") for _ in range(3)]
-    assert [(each.counts, each.more) for each in counts if each] == [
+    assert [(each.counts, each.expired_left) for each in counts if each] == [
         ({"ended_expired": 20}, True),
         ({"ended_expired": 20}, True),
         ({"ended_expired": 5}, False),

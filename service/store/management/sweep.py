@@ -16,11 +16,12 @@ from service.store.scripts import SWEEP
 class SweepReport(Struct, frozen=True):
     """Counts of repairs and removals of one sweep by name, such as `lane_without_job` or `ended_expired`.
 
-    `more`: the pass is not complete, so the next slice can follow soon.
+    `more`: the pass is not complete, so the next slice can follow soon. `expired_left`: so does the next removal.
     """
 
     counts: dict[str, int]
     more: bool = False
+    expired_left: bool = False
 
     @property
     def repaired(self) -> int:
@@ -59,4 +60,5 @@ class Sweeper:
             return None
         flat: list[bytes | int] = reply[1]
         names = [name.decode() for name in flat[::2] if isinstance(name, bytes)]
-        return SweepReport(dict(zip(names, (int(number) for number in flat[1::2]), strict=True)), bool(reply[2]))
+        counts = dict(zip(names, (int(number) for number in flat[1::2]), strict=True))
+        return SweepReport(counts, bool(reply[2]), bool(reply[3]))

@@ -2,7 +2,8 @@
 -- Check a bounded slice of the stored data and repair inconsistencies in the same call. One worker sweeps at a time.
 -- ARGV: prefix, queue, sweeper, its lease in ms, items_max, retention of ended events in ms, retention of dead letters
 -- in ms (0: no limit), lane payload, body_ms, lease_ms. Returns {} if another worker sweeps. Otherwise
--- returns 'swept', names and counts of repairs, and 1 if the pass continues or 0 if it is complete.
+-- returns 'swept', names and counts of repairs, 1 if the pass continues or 0 if it is complete, and 1 if expired data
+-- are left.
 local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
 if holder and holder ~= ARGV[3] then
   return {}
@@ -10,7 +11,7 @@ end
 redis.call('PEXPIRE', prefix .. 'sweeper', ARGV[4])
 local items_max, retention_ms, dead_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local place = prefix .. 'sweep'
-local repaired, more = {}, 0
+local repaired, more, expired_left = {}, 0, 0
 local LANE_SEARCH_MAX = 1000 -- longer lanes are searched once they are shorter: LPOS takes linear time
 local ENDED_PER_ITEM = 10 -- removing an ended event is cheap, and removals must keep pace with arrivals
 local WORKER_SILENT_SECONDS_MAX = 86400
@@ -102,8 +103,12 @@ local function is_parked(job)
   return false
 end
 
+-- The job of a parked lane is checked when it is freed; its events are checked with all open events.
 local function repair_job(job)
-  if tonumber(redis.call('ZSCORE', queue, job) or 0) == PARKED and not is_parked(job) then
+  if tonumber(redis.call('ZSCORE', queue, job) or 0) == PARKED then
+    if is_parked(job) then
+      return
+    end
     redis.call('ZADD', queue, 'XX', now, job)
     wake_one()
     count('parked_without_account')
@@ -172,7 +177,7 @@ end
 local function expired(key, ms, limit)
   local over = redis.call('ZRANGE', key, '-inf', now - ms, 'BYSCORE', 'LIMIT', 0, limit)
   if #over == limit then
-    more = 1
+    more, expired_left = 1, 1
   end
   return over
 end
@@ -232,4 +237,4 @@ for name, number in pairs(repaired) do
   flat[#flat + 1] = name
   flat[#flat + 1] = number
 end
-return {'swept', flat, more}
+return {'swept', flat, more, expired_left}
