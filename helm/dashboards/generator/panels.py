@@ -28,8 +28,8 @@ DELIVERY, ATTEMPT, FETCH, ACTION, QUEUE = (
     "action.finished",
     "queue.sampled",
 )
-ENDED = Where("outcome", "=~", "matched|unmatched|unchanged|stale|resolved|ignored|dead_lettered")
-DECIDED = Where("outcome", "=~", "matched|unmatched")
+ENDED = Where("outcome", "=~", "matched|unmatched|record_missing|unchanged|stale|resolved|ignored|dead_lettered")
+DECIDED = Where("outcome", "=~", "matched|unmatched|record_missing")
 REJECTED = Where("delivery_status", "=", "rejected")
 RETRIED = Where("outcome", "=", "retried")
 DEAD = Where("outcome", "=", "dead_lettered")
@@ -62,7 +62,8 @@ class Row(Struct, frozen=True):
 
 def _per_decision(field: str) -> Ratio:
     """Average of a field. All lines of decisions have one weight, since none is an error."""
-    return Ratio(Sum(ATTEMPT, field, (DECIDED,)), Count(ATTEMPT, where=(DECIDED,)))
+    evaluated = Where("outcome", "=~", "matched|unmatched")
+    return Ratio(Sum(ATTEMPT, field, (evaluated,)), Count(ATTEMPT, where=(evaluated,)))
 
 
 OVERVIEW = Row(
