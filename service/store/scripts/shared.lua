@@ -188,6 +188,12 @@ local function park(job, name)
   redis.call('DEL', lease_key(job))
 end
 
+-- Return since when an account has parked jobs without a break.
+local function parked_since(name)
+  local since = redis.call('GET', prefix .. 'parked_since:' .. name)
+  return tonumber(since or redis.call('ZRANGE', prefix .. 'parked:' .. name, 0, 0, 'WITHSCORES')[2] or now)
+end
+
 local function drop_job(job)
   redis.call('ZREM', queue, job)
   redis.call('DEL', lease_key(job), 'arq:job:' .. job, 'arq:retry:' .. job)
