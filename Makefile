@@ -16,7 +16,7 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages screenshots lock senders clean
+.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -79,6 +79,9 @@ docs: $(VENV)/share/docs/.installed ## build the documentation as a searchable s
 pages: $(VENV)/.installed-dev ## write the generated pages, dashboards and alerts
 	$(BIN)/python -m docs.generator
 	$(BIN)/python -m helm.dashboards.generator
+
+api-examples: $(VENV)/.installed-dev ## record the examples of the admin API again
+	$(BIN)/python -m tests.service.ingress.admin.api_examples
 
 screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs chromium and chromium-driver
 	$(BIN)/python -m tests.browser.screenshots

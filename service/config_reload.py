@@ -11,19 +11,20 @@ from msgspec import Struct
 
 from service.background import run_forever
 from service.config import Config
+from service.config.config_files import find_config_files
 from service.config.startup import log_config_warnings
 from service.configuration import read_config
 from service.errors import ConfigError, ConfigErrors
 from service.file_watcher import FileWatcher
 from service.log import get_logger
 from service.metrics.families import CONFIG_RELOADS, CONFIG_VALID
+from service.mistakes import format_for_log
 from service.secrets import SecretRef
 
 CHECK_SECONDS = 2.0
 """Interval of the checks whether a file changed."""
 RETRY_SECONDS = 30.0
 """Interval of the reads while the file has mistakes: it may name a secret file that is written later."""
-MISTAKES_LOGGED_MAX = 5
 CLOSE_GRACE_SECONDS = 5.0
 """Added to the longest call before the resources of a replaced configuration are closed."""
 
@@ -136,8 +137,7 @@ class ReloadableConfiguration(Generic[PartsT]):
 
     def _reject(self, mistakes: Sequence[ConfigError]) -> None:
         CONFIG_VALID.set_all({(): 0})
-        shown = "; ".join(str(mistake) for mistake in mistakes[:MISTAKES_LOGGED_MAX])
-        reason = f"{shown}. The previous configuration stays active. Run: waybill check"
+        reason = f"{format_for_log(mistakes)}. The previous configuration stays active. Run: waybill check"
         if reason == self._rejected_reason:
             return
         self._rejected_reason = reason
@@ -146,8 +146,8 @@ class ReloadableConfiguration(Generic[PartsT]):
 
 
 def watched_files(config: Config) -> Iterator[Path]:
-    """Return waybill.yaml and each secret file that it names."""
-    yield config.path
+    """Return the files of the configuration and each secret file that they name."""
+    yield from find_config_files(config.path)
     parts = (config.platforms, config.sources, config.destinations, config.admin)
     for ref in _secret_refs(parts):
         if ref.file:

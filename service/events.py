@@ -17,6 +17,9 @@ from service.errors import ConfigError
 ChangeType = Literal["created", "updated", "deleted", "changed"]
 """Change of a record. `changed`: the sender does not specify the change."""
 
+EVENT_KIND = "event"
+"""Record kind of events of a source without a platform: the event is all there is, and nothing is fetched."""
+
 EVENT_VERSION = 1
 EVENT_ID_CHARACTERS = 32
 SHORT_ID_CHARACTERS = 16
@@ -37,7 +40,8 @@ JsonValue = Any
 class RecordRef(Struct, frozen=True, array_like=True):
     """Reference to a record: platform account, kind, and the platform's id as text.
 
-    `kind` is a record kind, or a hint such as `appointment`, which the connector resolves to records first.
+    `kind` is a record kind, or a hint such as `appointment`, which the connector resolves to records first. Of an event
+    without a platform, `platform` is its source, and `id` is that of the envelope's record, else its own.
     """
 
     platform: str
@@ -85,7 +89,7 @@ class Fact(Struct, frozen=True):
     """Content of a delivery: one change of a record.
 
     - `id`: the sender's event id from the body or a signed header
-    - `record`: None for pings, tests and ignored event types
+    - `record`: None for pings, tests and ignored event types. Its id is empty for an event that is about no record
     - `occurred_at`: the sender's text, used for display and stale reads only
     - `correlation_id`: the id from the body by which the sender connects its requests
     - `reason`: why `record` is None, if this may be a mistake. `unknown_kind`: the account has no such record kind.

@@ -1,12 +1,20 @@
 """Collection of mistakes, so that one check reports all of them."""
 
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 
 from service.errors import ConfigError, ConfigErrors
 
 MISTAKES_MAX = 1_000
 """Mistakes that are collected and listed."""
+MISTAKES_LOGGED_MAX = 5
+
+
+def format_for_log(mistakes: Sequence[ConfigError]) -> str:
+    """Return the first mistakes in one line, and the number of the others."""
+    shown = "; ".join(str(mistake) for mistake in mistakes[:MISTAKES_LOGGED_MAX])
+    more = len(mistakes) - MISTAKES_LOGGED_MAX
+    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 class Mistakes:

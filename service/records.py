@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from service.events import EVENT_KIND
+
 Quantity = int | Decimal
 Text = str | UnsetType | None
 Timestamp = datetime | UnsetType | None
@@ -173,6 +175,15 @@ class Customer(Struct, frozen=True, kw_only=True):
     deleted_at: Timestamp = UNSET
 
 
+class EventRecord(Struct, frozen=True, kw_only=True):
+    """Record of an event of a source without a platform. It has no state: rules read `event.` and `delivery.`."""
+
+    updated_at: ClassVar[Timestamp] = UNSET
+    deleted_at: ClassVar[Timestamp] = UNSET
+
+    id: str
+
+
 class DeclaredPart(Struct, frozen=True, kw_only=True):
     """Object or list element of a declared record."""
 
@@ -200,16 +211,18 @@ OWN_FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Fields that no connector of a built-in platform reads, so that only `map` gives them a pointer."""
 
-Record = PurchaseOrder | Customer | DeclaredRecord
+Record = PurchaseOrder | Customer | EventRecord | DeclaredRecord
 
-RecordType = type[PurchaseOrder] | type[Customer] | type[DeclaredRecord]
+RecordType = type[PurchaseOrder] | type[Customer] | type[EventRecord] | type[DeclaredRecord]
 RecordTypes = Mapping[str, RecordType]
 """The types of records by kind: the built-in ones, and those of `records` in waybill.yaml."""
 
 KnownRecords = Mapping[str, RecordType | None]
 """The types of records; None for a declared kind with mistakes of its own."""
 
-RECORDS: RecordTypes = MappingProxyType({"purchase_order": PurchaseOrder, "customer": Customer})
+RECORDS: RecordTypes = MappingProxyType({
+    "purchase_order": PurchaseOrder, "customer": Customer, EVENT_KIND: EventRecord,
+})  # fmt: skip
 """Built-in record kinds."""
 
 PERSONAL = frozenset({

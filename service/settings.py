@@ -58,7 +58,7 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     redis_tls_ca_file: Annotated[
         str, Meta(description="PEM file of the CA for rediss://; empty: the system's certificates")
     ] = ""
-    config: Annotated[str, Meta(description="path of waybill.yaml")] = "waybill.yaml"
+    config: Annotated[str, Meta(description="path of waybill.yaml, or of a folder of such files")] = "waybill.yaml"
     host: Annotated[str, Meta(description="IP address of the ports below; `::` also has IPv4, if possible")] = "0.0.0.0"  # noqa: S104 - all interfaces of the pod
     port: Annotated[int, Meta(ge=0, le=65535, description="port for webhooks")] = 8080
     admin_port: Annotated[

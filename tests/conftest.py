@@ -14,7 +14,7 @@ from service.settings import PREFIX, Settings, load_settings
 from service.store import Store, open_store
 from tests.examples import register_profiles
 from tests.free_ports import find_free_ports
-from tests.packages import forget_modules, refresh_packages
+from tests.packages import refresh_packages, unload_modules
 from tests.server_folder import server_folder
 
 PATIENT = dict.fromkeys(
@@ -117,5 +117,5 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     refresh_packages()
     yield tmp_path
-    forget_modules(tmp_path)
+    unload_modules(tmp_path)
     refresh_packages()

@@ -13,7 +13,7 @@ def refresh_packages() -> None:
     load_log_processors.cache_clear()
 
 
-def forget_modules(folder: Path) -> None:
+def unload_modules(folder: Path) -> None:
     """Remove the modules of a folder, so that the next test imports its own module of the same name."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)

@@ -8,6 +8,7 @@ import structlog
 from service.actions import Action
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.metrics.families import RULEBOOK, RULEBOOKS_REJECTED
+from service.mistakes import format_for_log
 from service.outage_log import log_outage
 from service.records import RECORDS, RecordTypes
 from service.rules import Rulebook
@@ -103,7 +104,9 @@ class RulebookWatcher:
             # Otherwise each refresh would compile and reject the version again.
             self._rejected_version = version
             RULEBOOKS_REJECTED.inc()
-            self._log.error("rulebook.rejected", rulebook=version, active=previous, reason=str(error))
+            self._log.error(
+                "rulebook.rejected", rulebook=version, active=previous, reason=format_for_log(error.mistakes)
+            )
             return
         self._document = document
         RULEBOOK.set_all({(version,): len(self.rulebook.rules)})

@@ -44,6 +44,11 @@ FILE = """
 Platforms, record kinds, sources, destinations, rule files and tokens of operators. It refers to secrets only:
 `secret` in the tables is `{env: NAME}` or `{file: /absolute/path}`. A field without a default is required.
 
+`WAYBILL_CONFIG` may also name a folder, for example with one file for each team. Its `*.yaml` and `*.yml` files are
+merged by section: each named entry, such as a source, is in one of them, `rules` are joined, `outbound` and `admin` are
+in one file. Patterns of `rules` are relative to the folder; files of folders below it, and hidden files, are not read.
+Limits: 1 MiB and 100,000 values of a file, 1,000 files and 16 MiB of a folder.
+
 Guides: [platforms](platforms.md), [custom platform](../tutorials/custom-platform.md), [senders](senders.md),
 [destinations](destinations.md), [rules](rules.md).
 """

@@ -120,18 +120,18 @@ annotations:
 {{- if and .Values.redis.embedded.enabled .Values.redis.sentinel.hosts -}}
 {{- fail "\nredis.embedded has no sentinels. Remove redis.sentinel.hosts, or configure an external store." -}}
 {{- end -}}
-{{- if and (not .Values.config.existingConfigMap) (or (empty .Values.config.platforms) (empty .Values.config.sources)) -}}
-{{- fail "\nconfig.platforms or config.sources is empty. Add at least one entry to each, or set config.existingConfigMap." -}}
+{{- if and (not .Values.config.existingConfigMap) (empty .Values.config.sources) -}}
+{{- fail "\nconfig.sources is empty. Add at least one source, or set config.existingConfigMap." -}}
 {{- end -}}
 {{- range $name, $source := .Values.config.sources -}}
-{{- if and $.Values.config.platforms (not (hasKey $.Values.config.platforms $source.platform)) -}}
+{{- if and $source.platform (not (hasKey $.Values.config.platforms $source.platform)) -}}
 {{- fail (printf "\nconfig.sources.%s.platform: platform %s is not in config.platforms. Add it, or correct the name." $name $source.platform) -}}
 {{- end -}}
 {{- end -}}
 {{- range $file, $rules := .Values.rules.files -}}
 {{- range $rules -}}
 {{- $rule := . -}}
-{{- if not (has .type (concat (list "purchase_order" "customer") (keys (default dict $.Values.config.records)))) -}}
+{{- if not (has .type (concat (list "purchase_order" "customer" "event") (keys (default dict $.Values.config.records)))) -}}
 {{- if not $.Values.config.existingConfigMap -}}
 {{- fail (printf "\nrules.files.%s: type %s of rule %s is no record kind. Declare it in config.records, or correct the name." $file .type .id) -}}
 {{- end -}}

@@ -12,6 +12,7 @@ import click
 from service.cli.mistakes_output import FORMAT, Format, print_mistakes
 from service.cli.output import print_text
 from service.cli.rule_files import find_rule_warnings, read_configured_rules, read_rules_of_report
+from service.config.config_files import config_folder
 from service.config.loading import Config
 from service.configuration import read_config
 from service.destinations.registry import Destinations, DestinationSetup
@@ -36,8 +37,8 @@ EXIT_INVALID = 2
 @click.option(
     "--config",
     "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Configuration file. Default: the file that WAYBILL_CONFIG names.",
+    type=click.Path(path_type=Path),
+    help="Configuration file or folder. Default: the one that WAYBILL_CONFIG names.",
 )
 @FORMAT
 def check(path: Path | None, output_format: Format) -> None:
@@ -62,7 +63,7 @@ def check(path: Path | None, output_format: Format) -> None:
         mistakes.extend(_check_connections(reading.config, settings, os.environ))
     config = reading.config
     try:
-        files = read_configured_rules(config) if config else read_rules_of_report(reading, path.parent)
+        files = read_configured_rules(config) if config else read_rules_of_report(reading, config_folder(path))
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     warnings = find_warnings(config, files) if config else ()
@@ -119,7 +120,8 @@ def describe_config(config: Config, files: tuple[RuleFile, ...]) -> Iterator[str
             parts.append(f"verify {scheme}, envelope {envelope}")
         if source.poll is not None:
             parts.append(f"poll {source.poll.record} every {source.poll.every}")
-        yield f"source    {name}  platform {source.platform}, {'; '.join(parts)}"
+        account = f"platform {source.platform}" if source.platform in config.platforms else "no platform"
+        yield f"source    {name}  {account}, {'; '.join(parts)}"
     for name, destination in config.destinations.items():
         yield f"destination  {name}  {destination.__struct_config__.tag}"
     for file in files:

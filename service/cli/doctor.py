@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import click
 
 from service.cli.dev_instance import adopt_dev_instance
-from service.cli.diagnostics import Check, run_diagnostics
+from service.cli.diagnostics import run_diagnostics
 from service.cli.output import JSON, print_json, print_table
+from service.cli.store_diagnostics import Check
 from service.events import RecordRef
 
 EXIT_FAILED = 1

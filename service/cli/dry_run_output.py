@@ -15,7 +15,7 @@ NO_RULES = (
 
 def format_dry_run(found: DryRun) -> Iterator[str]:
     """Yield each rule with its result, its nodes as a tree with their values, and its rendered effects."""
-    yield f"{found.record}, rulebook {found.rulebook}{', record deleted' if found.gone else ''}"
+    yield f"{found.record}, rulebook {found.rulebook}{', record missing' if found.gone else ''}"
     yield from map(format_lookup, found.lookups)
     if not found.verdicts:
         yield NO_RULES

@@ -65,8 +65,9 @@ def _format_differing(differing: DifferingDuplicates) -> str:
 
 
 def _format_decision(decision: ExplainedDecision) -> Iterator[str]:
-    state = "a deleted record" if decision.gone else f"state {decision.digest[:12]}"
-    stale = ", older than the event," if decision.stale else ""
+    found = f"state {decision.digest[:12]}" if decision.digest else "the event alone"
+    state = "a record that the platform does not have" if decision.gone else found
+    stale = ", older than the event," if decision.stale and not decision.gone else ""
     yield f"decided {decision.at} on {state}{stale} by rulebook {decision.rulebook}"
     if not decision.complete:
         yield "  this rulebook is no longer stored; only the stored comparisons are shown"

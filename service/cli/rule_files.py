@@ -11,6 +11,7 @@ import click
 from service.actions import load_actions
 from service.cli.mistakes_output import FORMAT, Format, print_mistakes
 from service.cli.output import print_text
+from service.config.config_files import config_folder
 from service.config.loading import Config, ConfigReport, load_record_types
 from service.config.locations import locate
 from service.config.platforms import BuiltInPlatformConfig
@@ -120,7 +121,7 @@ def _read_all_configured() -> tuple[RuleFile, ...]:
         return read_configured_rules(report.config)
     mistakes = list(report.mistakes)
     try:
-        read_rules_of_report(report, path.parent)
+        read_rules_of_report(report, config_folder(path))
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     raise ConfigErrors(mistakes)
@@ -139,9 +140,7 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
         _enum_check(partial(account_values, config)),
         partial(check_lookups, config),
     ]
-    return read_rule_files(
-        find_rule_files(config.rules, config.path.parent), load_actions(), checks, config.record_types
-    )
+    return read_rule_files(find_rule_files(config.rules, config.folder), load_actions(), checks, config.record_types)
 
 
 def configured_records() -> RecordTypes:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from service.actions import load_actions
 from service.cli.completion import complete_version, events_in
-from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import AdminClient, CommandError, ConnectionOptions, connection_options, run_with_client
 from service.cli.dry_run_output import format_comparison, format_dry_run
 from service.cli.output import JSON, print_json, print_text
 from service.cli.rule_files import configured_records, rules
@@ -60,6 +60,9 @@ class RuleSelection(Struct, frozen=True):
     shell_complete=complete_version,
     help="Rulebook version to evaluate. Default: the active version.",
 )
+@click.option(
+    "--as-test", is_flag=True, help="With --event or --record: print a rule test with the record and the results."
+)
 @JSON
 @connection_options
 def dry_run(
@@ -69,6 +72,7 @@ def dry_run(
     files: tuple[Path, ...],
     version: str | None,
     *,
+    as_test: bool,
     as_json: bool,
     connection: ConnectionOptions,
 ) -> None:
@@ -79,16 +83,26 @@ def dry_run(
     """
     if sum(item is not None for item in (event, record, last)) != 1:
         raise click.UsageError("Give exactly one of --event, --record and --last.")
+    if as_test and (last is not None or as_json):
+        raise click.UsageError("--as-test cannot be combined with --last or --output.")
     selection = RuleSelection(event, record, last, files, version)
     candidate = _candidate(selection)
     found = run_with_client(connection, lambda client: _run(client, candidate, selection))
     if as_json:
         print_json(found)
+    elif as_test and isinstance(found, DryRun):
+        _print_rule_test(found)
     else:
         for line in format_dry_run(found) if isinstance(found, DryRun) else format_comparison(found):
             print_text(line)
     if isinstance(found, RulebookComparison) and found.differences:
         sys.exit(EXIT_DIFFERENT)
+
+
+def _print_rule_test(found: DryRun) -> None:
+    if found.rule_test is None:
+        raise CommandError(f"{found.record} has no rule test: the record is deleted, or cannot be read back.")
+    print_text(found.rule_test, nl=False)
 
 
 def _candidate(selection: RuleSelection) -> Candidate:

@@ -146,16 +146,18 @@ class DeliveryReader:
             fix = did_you_mean(delivery.source, sources)
             raise ConfigError(f"{at}.source", f"waybill.yaml has no source {delivery.source!r}", fix)
         try:
-            facts = source.parse(delivery, Verified(None, delivery.body)).facts
+            parsed = source.parse(delivery, Verified(None, delivery.body))
         except Rejection as rejection:
             fix = "record the delivery unchanged, with the headers that contain its type"
             raise ConfigError(f"{at}.delivery", rejection.detail.removesuffix("."), fix) from None
-        with_record = [fact for fact in facts if fact.record is not None]
+        with_record = [index for index, fact in enumerate(parsed.facts) if fact.record is not None]
         if len(with_record) != 1:
             reason = f"the delivery contains {count_noun(len(with_record), 'event')} with a record, not 1"
             raise ConfigError(f"{at}.delivery", reason, "keep one event that the source accepts, and remove the others")
-        fact = with_record[0]
-        return ParsedFact(fact, fact.record is not None and is_hint(self._parts.platforms, fact.record))
+        [index] = with_record
+        fact = parsed.facts[index]
+        is_hinted = fact.record is not None and is_hint(self._parts.platforms, fact.record)
+        return ParsedFact(fact, parsed.bodies[index], parsed.sender_ids[index], is_hinted)
 
 
 async def _build_parts() -> ConfiguredParts:

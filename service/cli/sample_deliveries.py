@@ -54,13 +54,13 @@ def _with_record(
 
 def _by_pointers(request: SampleRequest, envelope: CustomEnvelope) -> SampleDelivery:
     event: dict[str, Any] = {}
-    kind, event_type = _kind_of(request), envelope.type
+    kind, event_type, record = _kind_of(request), envelope.type, envelope.record or RecordOverride()
     values = {
         envelope.id: request.event_id,
         event_type if isinstance(event_type, str) else None: request.event,
         envelope.occurred_at: request.at,
-        envelope.record.kind: _name_of(kind, envelope.record.kinds),
-        envelope.record.id: request.id,
+        record.kind: _name_of(kind, record.kinds),
+        record.id: request.id,
     }
     for pointer, value in values.items():
         if pointer is not None and pointer.startswith("/"):

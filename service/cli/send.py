@@ -181,7 +181,7 @@ def _delivery_factory(
 
         return repeat
     source, event = config.sources[request.source], request.event or ""
-    platform = config.platforms[source.platform]
+    platform = config.account_of(source)
 
     async def make() -> tuple[str, SampleDelivery]:
         if instance is not None:

@@ -13,7 +13,7 @@ WHOLE_COLUMNS = frozenset({"age", "id", "name"})
 _COLOURS = {
     "green": ("matched", "done", "ok", "closed", "verified", "released", "replayed", "discarded", "enabled", "alive"),
     "red": ("dead_lettered", "dead", "failed", "rejected", "error", "open", "lost"),
-    "yellow": ("queued", "decided", "unknown", "paused", "warning", "deferred", "outcome_unknown"),
+    "yellow": ("queued", "decided", "unknown", "paused", "warning", "deferred", "outcome_unknown", "record_missing"),
     "bright_black": ("unmatched", "unchanged", "ignored", "stale", "resolved", "expired", "disabled", "skipped"),
 }
 COLOURS = {value: colour for colour, values in _COLOURS.items() for value in values}

@@ -6,10 +6,11 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from service.config.decoding import did_you_mean
-from service.config.platforms import PlatformConfig, secrets, urls
+from service.config.platforms import NoPlatformConfig, PlatformConfig, secrets, urls
 from service.config.presets import load_preset
 from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
+from service.envelopes.pointer_envelope import RecordOverride, RecordPointers
 from service.errors import ConfigError
 from service.records import KnownRecords
 from service.signatures import SchemeConfig, Unverified
@@ -190,11 +191,12 @@ def _pointer_warnings(at: str, source: SourceConfig) -> Iterator[str]:
     envelope = source.envelope
     if isinstance(envelope, PlatformEnvelope):
         return
-    named = {"record.id": envelope.record.id, "record.kind": envelope.record.kind}
+    record = envelope.record
+    named = {} if record is None else {"record.id": record.id, "record.kind": record.kind}
     if isinstance(envelope, CustomEnvelope):
         written = envelope.type if isinstance(envelope.type, str) else None
         named |= {"id": envelope.id, "type": written, "occurred_at": envelope.occurred_at}
-        if envelope.id is not None and envelope.id == envelope.record.id:
+        if envelope.id is not None and record is not None and envelope.id == record.id:
             effect = "the second change of a record counts as a duplicate"
             yield f"{at}.envelope.id: is the record's id, so {effect}; remove it, or point to the event's id"
     for name, pointer in named.items():
@@ -204,20 +206,38 @@ def _pointer_warnings(at: str, source: SourceConfig) -> Iterator[str]:
 
 def _check_envelope(at: str, source: SourceConfig, platform: PlatformConfig) -> Iterator[ConfigError]:
     envelope = source.envelope
-    if isinstance(envelope, PlatformEnvelope) and not platform.has_envelope:
-        fix = "write envelope: {kind: custom, type: /type, record: {kind: …, id: /…}}"
-        yield ConfigError(at, "a custom platform has no envelope of its own", fix)
-    if not isinstance(envelope, PlatformEnvelope):
-        pointers = envelope.record
-        known = platform.known_kinds()
-        named = {f"{at}.record.kinds.{name}": kind for name, kind in pointers.kinds.items()}
-        if pointers.kind and not pointers.kind.startswith("/"):
-            named[f"{at}.record.kind"] = pointers.kind
-        if source.preset is not None and known.intersection(pointers.kinds.values()):
-            named = {path: kind for path, kind in named.items() if ".kinds." not in path}
-        for path, kind in named.items():
-            if kind not in known:
-                yield ConfigError(path, f"{source.platform} has no {kind}", did_you_mean(kind, known))
+    if isinstance(envelope, PlatformEnvelope):
+        if isinstance(platform, NoPlatformConfig):
+            fix = "write envelope: {kind: custom, type: /type}, or add platform: with an account"
+            yield ConfigError(at, "is required without a platform", fix)
+        elif not platform.has_envelope:
+            fix = "write envelope: {kind: custom, type: /type, record: {kind: …, id: /…}}"
+            yield ConfigError(at, "a custom platform has no envelope of its own", fix)
+        return
+    if envelope.record is None and not isinstance(platform, NoPlatformConfig):
+        yield ConfigError(f"{at}.record", "is missing", "write record: {kind: …, id: /…}")
+    if envelope.record is not None:
+        yield from _check_record_kinds(f"{at}.record", envelope.record, source, platform)
+
+
+def _check_record_kinds(
+    at: str, pointers: RecordPointers | RecordOverride, source: SourceConfig, platform: PlatformConfig
+) -> Iterator[ConfigError]:
+    if isinstance(platform, NoPlatformConfig):
+        # Whoever writes a kind has forgotten the platform. The kinds of a preset are for both.
+        if source.preset is None and (pointers.kind or pointers.kinds):
+            fix = "add platform: with the account of the records, or remove kind and kinds"
+            yield ConfigError(at, "has a record kind, but the source has no platform", fix)
+        return
+    known = platform.known_kinds()
+    named = {f"{at}.kinds.{name}": kind for name, kind in pointers.kinds.items()}
+    if pointers.kind and not pointers.kind.startswith("/"):
+        named[f"{at}.kind"] = pointers.kind
+    if source.preset is not None and known.intersection(pointers.kinds.values()):
+        named = {path: kind for path, kind in named.items() if ".kinds." not in path}
+    for path, kind in named.items():
+        if kind not in known:
+            yield ConfigError(path, f"{source.platform} has no {kind}", did_you_mean(kind, known))
 
 
 def _is_public(host: str) -> bool:

@@ -1,12 +1,11 @@
-"""Loading of waybill.yaml: read, decode and check the whole file before a process starts."""
+"""Loading of waybill.yaml, or of its folder: read, decode and check everything before a process starts."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from service.config.admin import AdminConfig, check_admin
 from service.config.checks import (
@@ -17,16 +16,23 @@ from service.config.checks import (
     redelivery_hours,
     source_warnings,
 )
+from service.config.config_files import (
+    NAMED_SECTIONS,
+    PATTERNS,
+    ConfigFile,
+    config_folder,
+    merge_files,
+    read_config_files,
+)
 from service.config.decoding import ExpectedType, decode_config, unknown_key
 from service.config.destinations import DEFAULT_KIND, DestinationConfig
 from service.config.locations import locate
-from service.config.platforms import PlatformConfig
+from service.config.platforms import NO_PLATFORM, PlatformConfig
 from service.config.presets import expand_preset
 from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.config.sources import SOURCE_NAME, SourceConfig
-from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError, ConfigErrors
-from service.events import JsonValue
+from service.events import EVENT_KIND, JsonValue
 from service.records import RECORDS, RecordType, RecordTypes
 
 Host = Annotated[
@@ -56,7 +62,7 @@ class _General(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The checked configuration. `rules` are globs relative to the folder of `path`, the YAML file.
+    """The checked configuration. `path` is the YAML file or the folder; `rules` are globs relative to the folder.
 
     `record_types` are the types of the built-in and the declared record kinds.
     """
@@ -73,13 +79,21 @@ class Config(Struct, frozen=True, kw_only=True):
     destinations: dict[str, DestinationConfig] = {}
 
     @property
+    def folder(self) -> Path:
+        """Return the folder of the rule files."""
+        return config_folder(self.path)
+
+    @property
     def dedupe_days(self) -> float:
         """Longest dedupe window of all sources, 0 if each has the default."""
         windows = (
-            source.dedupe_hours or redelivery_hours(source, self.platforms[source.platform])
-            for source in self.sources.values()
+            source.dedupe_hours or redelivery_hours(source, self.account_of(source)) for source in self.sources.values()
         )
         return max(windows, default=0.0) / 24
+
+    def account_of(self, source: SourceConfig) -> PlatformConfig:
+        """Return the account of a source, or the substitute of a source without a platform."""
+        return self.platforms.get(source.platform, NO_PLATFORM)
 
 
 class ConfigReport(Struct, frozen=True):
@@ -99,37 +113,38 @@ class ConfigReport(Struct, frozen=True):
 def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> ConfigReport:
     """Read and check waybill.yaml. Return all mistakes."""
     try:
-        data = _read_sections(path)
+        files = read_config_files(path)
     except ConfigError as error:
         return ConfigReport(None, tuple(error.mistakes))
     mistakes: list[ConfigError] = []
+    data = merge_files(files, mistakes)
     platforms = dict(_table(data, "platforms", types.platform, mistakes))
     sources = dict(_table(data, "sources", SourceConfig, mistakes))
     destinations = dict(_table(data, "destinations", types.destination, mistakes))
-    general = _general(data, mistakes)
+    general = _general(data, files, mistakes)
     kinds = _record_kinds(data, mistakes)
     records, wrong = build_record_types(kinds)
     mistakes.extend(wrong)
     # Kinds with mistakes are known, so that their platforms do not report unknown kinds as well.
     known: dict[str, RecordType | None] = {**dict.fromkeys(_names(data, "records")), **records}
+    known.pop(EVENT_KIND)  # no platform has it
     for name, platform in platforms.items():
         mistakes.extend(check_platform(f"platforms.{name}", platform, environ, known))
     # Include platforms with mistakes, so that their sources do not report an unknown platform as well.
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
+    sources = dict(_name_accounts(sources, named, mistakes))
     for name, source in sources.items():
         mistakes.extend(check_source(f"sources.{name}", source, named, environ))
     for name, destination in destinations.items():
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
-        return ConfigReport(
-            None, tuple(locate(mistakes, [path])), general.rules, tuple(_names(data, "sources")), records
-        )
+        return ConfigReport(None, _locate_in(files, mistakes), general.rules, tuple(_names(data, "sources")), records)
     found = [
         environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(
-            source_warnings(f"sources.{name}", source, platforms[source.platform], environ)
+            source_warnings(f"sources.{name}", source, named[source.platform] or NO_PLATFORM, environ)
             for name, source in sources.items()
         ),
         *(destination.warnings(f"destinations.{name}") for name, destination in destinations.items()),
@@ -150,6 +165,20 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     return ConfigReport(config, ())
 
 
+def _name_accounts(
+    sources: Mapping[str, SourceConfig], named: dict[str, PlatformConfig | None], mistakes: list[ConfigError]
+) -> Iterator[tuple[str, SourceConfig]]:
+    """Give each source without a platform its own name as account, and add that account to `named`."""
+    accounts = frozenset(named)
+    for name, source in sources.items():
+        if not source.platform and name in accounts:
+            reason = "has no platform, but the name of an account"
+            mistakes.append(ConfigError(f"sources.{name}", reason, f"add platform: {name}, or rename the source"))
+        elif not source.platform:
+            named[name] = NO_PLATFORM
+        yield name, structs.replace(source, platform=source.platform or name)
+
+
 def load_record_types(path: Path) -> RecordTypes:
     """Read the types of records of a waybill.yaml, which needs no secrets. Without a file, they are the built-in ones.
 
@@ -159,10 +188,15 @@ def load_record_types(path: Path) -> RecordTypes:
     if not path.exists():
         return RECORDS
     mistakes: list[ConfigError] = []
-    types, wrong = build_record_types(_record_kinds(_read_sections(path), mistakes))
+    files = read_config_files(path)
+    types, wrong = build_record_types(_record_kinds(merge_files(files, mistakes), mistakes))
     if found := [*mistakes, *wrong]:
-        raise ConfigErrors(locate(found, [path]))
+        raise ConfigErrors(_locate_in(files, found))
     return types
+
+
+def _locate_in(files: Sequence[ConfigFile], mistakes: Sequence[ConfigError]) -> tuple[ConfigError, ...]:
+    return tuple(locate(mistakes, [file.path for file in files]))
 
 
 def _record_kinds(data: Mapping[str, Any], mistakes: list[ConfigError]) -> dict[str, RecordKindConfig]:
@@ -174,13 +208,6 @@ def _record_kinds(data: Mapping[str, Any], mistakes: list[ConfigError]) -> dict[
         except ConfigError as error:
             mistakes.extend(error.mistakes)
     return kinds
-
-
-def _read_sections(path: Path) -> dict[str, Any]:
-    data = read_yaml(path)
-    if not isinstance(data, dict):
-        raise ConfigError("", "has no sections", "begin with platforms: and sources:", file=str(path))
-    return cast("dict[str, Any]", data)
 
 
 def _table(
@@ -208,24 +235,29 @@ def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | 
     entries = data.get(section)
     if isinstance(entries, dict) and entries:
         return list(cast("dict[str, Any]", entries))
-    if section in {"destinations", "records"} and not entries:
+    if section in {"platforms", "destinations", "records"} and not entries:
         return []
     if mistakes is not None:
         mistakes.append(ConfigError(section, "is missing or empty", f"add at least one entry under {section}:"))
     return []
 
 
-def _general(data: Mapping[str, Any], mistakes: list[ConfigError]) -> _General:
-    known = {"platforms", "records", "sources", "destinations", *_General.__struct_fields__}
+def _general(data: Mapping[str, Any], files: Sequence[ConfigFile], mistakes: list[ConfigError]) -> _General:
+    known = {*NAMED_SECTIONS, *_General.__struct_fields__}
     mistakes.extend(unknown_key("", key, known) for key in data if key not in known)
     general = _General()
-    for section in _General.__struct_fields__:
-        try:
-            if section in data:
-                part = decode_config({section: data[section]}, _General, "")
-                general = msgspec.structs.replace(general, **{section: getattr(part, section)})
-        except ConfigError as error:
-            mistakes += [ConfigError(each.path.lstrip("."), each.reason, each.fix) for each in error.mistakes]
+    for file in files:
+        found: list[ConfigError] = []
+        for section in file.sections.keys() & set(_General.__struct_fields__):
+            try:
+                part = getattr(decode_config({section: file.sections[section]}, _General, ""), section)
+            except ConfigError as error:
+                found += [ConfigError(each.path.lstrip("."), each.reason, each.fix) for each in error.mistakes]
+            else:
+                value = (*general.rules, *part) if section == PATTERNS else part
+                general = structs.replace(general, **{section: value})
+        # In its own file: the position in a list is that of the file.
+        mistakes += locate(found, [file.path])
     return general
 
 

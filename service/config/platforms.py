@@ -5,10 +5,12 @@ from typing import Annotated, ClassVar, Literal, cast
 
 from msgspec import Meta, Struct
 
+from service.bodies.pointers import Pointer
 from service.config.decoding import did_you_mean
 from service.config.operations import OperationConfig
 from service.config.record_maps import FieldPointer, FieldPointers
 from service.errors import ConfigError
+from service.events import EVENT_KIND
 from service.records import OWN_FIELDS, KnownRecords
 from service.secrets import SecretRef
 
@@ -48,11 +50,19 @@ DocumentedValues = Mapping[str, tuple[str, ...]]
 Status = Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")]
 
 
+class GoneResponse(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Response that means that there is no such record: its status, and the value at a pointer in its body."""
+
+    status: Annotated[int, Meta(ge=200, le=599, description="an HTTP status of 200 to 599")]
+    at: Pointer
+    value: str | int | bool
+
+
 class ErrorsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Statuses with a meaning of their own on this system: transient errors, or a record that is gone."""
+    """Responses with a meaning of their own on this system: transient errors, or a record that is gone."""
 
     transient: tuple[Status, ...] = ()
-    gone: tuple[Status, ...] = ()
+    gone: tuple[Status | GoneResponse, ...] = ()
 
 
 NO_ERRORS_CONFIG = ErrorsConfig()
@@ -176,6 +186,20 @@ class BuiltInPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
                 reason = f"{field} has no single place on this platform: {origins[whole]}"
                 return ConfigError(at, reason, "remove it, and use the value under raw. in rules")
         return ConfigError(at, "cannot be mapped on this platform", did_you_mean(field, [*self.places[kind], *own]))
+
+
+class NoPlatformConfig(PlatformConfig, frozen=True, kw_only=True):
+    """Substitute for the account of a source without a platform. No account of waybill.yaml has this kind."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({EVENT_KIND})
+    has_envelope: ClassVar[bool] = False
+
+    def unlisted_fix(self, account: str, kind: str) -> str:  # noqa: ARG002 - nothing is listed
+        """Suggest a platform for the poll of a source without one."""
+        return "add platform: with the account to list the records of"
+
+
+NO_PLATFORM = NoPlatformConfig()
 
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:

@@ -47,7 +47,7 @@ _NAME_FIX = "use a lower-case letter, then at most 39 lower-case letters, digits
 _OWN_FIELDS = frozenset(DeclaredRecord.__struct_fields__)
 _CLASS_ATTRIBUTES = ("personal_fields", "required_fields", "nested_fields", "enum_values")
 RESERVED_FIELDS = frozenset({"raw", "event", "previous", "delivery", *_CLASS_ATTRIBUTES, *keyword.kwlist})
-RESERVED_KINDS = frozenset({"event", *RECORDS})
+RESERVED_KINDS = frozenset(RECORDS)
 
 FieldType = Literal["text", "integer", "decimal", "money", "moment", "date", "boolean"]
 

@@ -45,6 +45,8 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     A source has `verify` to receive deliveries, `poll` to list records, or both. Then the poll ingests the misses.
 
+    - `platform`: the account to fetch records from. Without it the events are of the kind `event`, nothing is fetched,
+      and the name of the source takes the place of the account.
     - `preset`: a well-known sender, whose values are those of the fields that are not set.
     - `dedupe_hours`: the dedupe window. The default follows the platform.
     - `dedupe_by`: `id`, or `id_and_record` for a sender that uses one id for events of several records. Such events are
@@ -59,7 +61,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     - `success_status`, `success_body`: the answer to accepted deliveries, for senders that require a certain one.
     """
 
-    platform: str
+    platform: str = ""
     preset: str | None = None
     verify: SchemeConfig | None = None
     poll: PollConfig | None = None

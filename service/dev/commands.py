@@ -56,8 +56,8 @@ PORT_TYPE = click.IntRange(0, 65_535)
 @click.command(epilog="\b\nExamples:\n  waybill dev\n  waybill dev --config waybill.yaml --fresh")
 @click.option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Your waybill.yaml with its rules. Default: waybill.yaml in this folder, without one a generated example.",
+    type=click.Path(path_type=Path, exists=True),
+    help="Your waybill.yaml or its folder. Default: waybill.yaml in this folder, without one a generated example.",
 )
 @click.option(
     "--port", type=PORT_TYPE, help="Port for webhooks; 0 selects a free port. Default: 8080, or the next pair."

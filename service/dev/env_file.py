@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from service.config.config_files import config_folder
 from service.errors import ConfigError
 from service.settings import PREFIX
 
@@ -19,7 +20,7 @@ def read_env_file(config: Path) -> dict[str, str]:
     Raises:
         ConfigError: the file cannot be read, or a line is not `NAME=value`. The error does not contain the line.
     """
-    path = config.parent / NAME
+    path = config_folder(config) / NAME
     try:
         with path.open("rb") as file:
             text = file.read(BYTES_MAX + 1)

@@ -56,7 +56,7 @@ def event_cells(line: LogLine) -> list[str] | None:
     event_id = str(line.get("event_id") or "")
     details = [_join(line, ATTEMPT_DETAILS if is_attempt else DELIVERY_DETAILS)]
     if line.get("gone"):
-        details.append("record deleted")
+        details.append("record missing")
     if int(line.get("attempt", 1)) > 1:
         details.append(f"attempt {line['attempt']}")
     return [

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from service.config import Config, PlatformConfig, SourceConfig
 from service.envelopes import CustomEnvelope, PlatformEnvelope
+from service.envelopes.pointer_envelope import RecordOverride
 from service.platforms.registry import kind_of
 from service.signatures import Unverified
 
@@ -24,7 +25,7 @@ def find_example_event(config: Config) -> ExampleEvent | None:
         scheme = source.verify
         # A source with public keys only is skipped: signing requires the private key.
         if scheme is not None and (scheme.refs or isinstance(scheme, Unverified)):
-            return ExampleEvent(name, _event_of(source, config.platforms[source.platform]))
+            return ExampleEvent(name, _event_of(source, config.account_of(source)))
     return None
 
 
@@ -36,7 +37,8 @@ def _event_of(source: SourceConfig, platform: PlatformConfig) -> str:
         return envelope.type
     types = {change: event for event, change in reversed(envelope.types.items())}
     named = next((types[change] for change in CHANGES if change in types), None)
-    return named or f"{_kind_of(envelope.record.kind, envelope.record.kinds, platform)}.updated"
+    record = envelope.record or RecordOverride()
+    return named or f"{_kind_of(record.kind, record.kinds, platform)}.updated"
 
 
 def _kind_of(kind: str | None, kinds: dict[str, str], platform: PlatformConfig) -> str:

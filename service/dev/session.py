@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import structs
 
 from service.cli.output import print_row, print_text
+from service.config.config_files import config_folder, find_config_files
 from service.configuration import read_config
 from service.dev.env_file import NAME as ENV_FILE
 from service.dev.env_file import read_env_file
@@ -80,9 +81,9 @@ class DevSession:
     def _watched_files(self) -> Iterator[Path]:
         """Yield waybill.yaml, the file of variables, and the rule files."""
         config = self._stack.workspace.config
-        yield from (config, config.parent / ENV_FILE)
+        yield from (*find_config_files(config), config_folder(config) / ENV_FILE)
         with contextlib.suppress(ConfigError):  # no file matches; `waybill check` reports it
-            yield from find_rule_files(self._rules, config.parent)
+            yield from find_rule_files(self._rules, config_folder(config))
 
     def _rule_patterns(self) -> tuple[str, ...]:
         report = read_config(self._stack.workspace.config, self._stack.environ)
@@ -103,7 +104,9 @@ class DevSession:
             self._reject(checked.stderr.splitlines())
             return
         self._rules = self._rule_patterns()
-        is_restart = any(path.name in {self._stack.workspace.config.name, ENV_FILE} for path in self._changed)
+        config = self._stack.workspace.config
+        own = {*find_config_files(config), config_folder(config) / ENV_FILE}
+        is_restart = not own.isdisjoint(self._changed)
         try:
             if is_restart or not self._is_running:
                 self._restart()

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct, structs
 
-from service.config.strict_yaml import read_yaml
+from service.config.config_files import config_folder, merge_files, read_config_files
 from service.errors import ConfigError
 from service.mock.platform import TOKEN
 from service.settings import PREFIX
@@ -175,10 +175,10 @@ def write_service_config(workspace: Workspace) -> dict[str, str]:
     """
     if not workspace.admin_token:
         return {}
-    config = cast("dict[str, Any]", read_yaml(workspace.config))
+    config = merge_files(read_config_files(workspace.config), [])
     admin = cast("dict[str, Any]", config.get("admin") or {})
     token = {"name": ADMIN_TOKEN_NAME, "role": "admin", "sha256": {"env": ADMIN_TOKEN_SHA256}}
-    folder = workspace.config.parent.absolute()
+    folder = config_folder(workspace.config).absolute()
     changed = {
         "rules": [str(folder / pattern) for pattern in config.get("rules") or ()],
         "admin": {**admin, "tokens": [*admin.get("tokens", ()), token]},

@@ -34,16 +34,18 @@ class CustomEnvelope(PointerEnvelope, frozen=True, kw_only=True, tag="custom"):
     """Custom envelope of any JSON.
 
     `type` is a pointer, `{header: …}`, or a fixed text if the sender has no event types. Without an `id` the signed
-    bytes are the event's identity. `each` points to a list of events, if a delivery contains several. The empty pointer
-    means that the body is the list. A step `*` stands for all items of a list inside:
-    `/entry/*/changes`. The other pointers are then relative to one item.
+    bytes are the event's identity. `record` is required for a source with a platform.
+
+    `each` points to a list of events, if a delivery contains several. The empty pointer means that the body is the
+    list. A step `*` stands for all items of a list inside: `/entry/*/changes`. The other pointers are then relative to
+    one item.
     """
 
     id: PointerOrHeader | None = None
     type: TypePointer | HeaderRef
     occurred_at: PointerOrHeader | None = None
     each: ListPointer | None = None
-    record: RecordPointers
+    record: RecordPointers | None = None
     unmapped: TypeMapping | None = "changed"
 
     def reader(self, context: ParseContext) -> DeliveryParser:
@@ -58,14 +60,15 @@ class _CustomReader:
         self.depth_max = context.depth_max
         self.type = envelope.type
         pointed = isinstance(self.type, str) and self.type.startswith("/")
+        record = envelope.record
         pointers = EventPointers(
             id=envelope.id,
             type=str(self.type) if pointed else None,
             occurred_at=envelope.occurred_at,
-            record=envelope.record.id,
-            kind=envelope.record.kind,
-            kinds=envelope.record.kinds,
-            optional=envelope.record.optional,
+            record=record and record.id,
+            kind=record and record.kind,
+            kinds=record.kinds if record else {},
+            optional=record is not None and record.optional,
         )
         self.builder = FactBuilder(envelope, pointers, context)
         self.events_max = context.events_max

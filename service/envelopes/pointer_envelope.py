@@ -13,7 +13,7 @@ from service.bodies.pointer_lookup import PointerTree
 from service.bodies.pointers import Pointer, PointerOrHeader
 from service.bodies.strict_json import read_scalar
 from service.envelopes.envelope import Envelope, ParseContext, not_an_event
-from service.events import ChangeType, Fact, RecordRef
+from service.events import EVENT_KIND, ChangeType, Fact, RecordRef
 
 TypeMapping = Literal["created", "updated", "deleted", "changed", "ignored", "rejected"]
 """Treatment of an event type: a change type, `ignored` (answer 202 without an event), or `rejected` (answer 422)."""
@@ -78,7 +78,7 @@ class EventPointers(Struct, frozen=True, kw_only=True):
     id: str | None
     type: str | None
     occurred_at: str | None
-    record: str
+    record: str | None
     kind: str | None
     kinds: Mapping[str, str]
     optional: bool = False
@@ -91,6 +91,8 @@ class FactBuilder:
         self.envelope = envelope
         self.account, self.known = context.connector.account, context.kinds
         kind, self.kinds = pointers.kind, pointers.kinds
+        if EVENT_KIND in self.known:  # the source has no platform, so its events have no other kind
+            kind = EVENT_KIND
         by_name = {
             "id": pointers.id,
             "type": pointers.type,
@@ -122,10 +124,11 @@ class FactBuilder:
             return Fact(event_type, occurred_at=occurred_at)
         if kind is None:
             return Fact(event_type, occurred_at=occurred_at, reason="unknown_kind")
-        if self.optional and not self._has_record(found):
+        is_alone = kind == EVENT_KIND and not self._has_record(found)
+        if self.optional and not is_alone and not self._has_record(found):
             return Fact(event_type, occurred_at=occurred_at, reason="no_record")
         event_id = self.text("id", found) if "id" in self.pointers else None
-        record = RecordRef(self.account, kind, self.text("record", found))
+        record = RecordRef(self.account, kind, "" if is_alone else self.text("record", found))
         return Fact(event_type, event_id, mapped, record, occurred_at)
 
     def text(self, name: str, found: Mapping[str, bytes]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.events import CORRELATION_HEADER, EVENT_VERSION, Delivery, Event, new_event_id
 from service.ingestion.dedupe_keys import digest_content
@@ -53,7 +53,7 @@ def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) 
                 context.delivery.source,
                 fact.type,
                 fact.change,
-                fact.record,
+                fact.record if fact.record.id else structs.replace(fact.record, id=event_id),
                 fact.occurred_at,
                 {**headers, CORRELATION_HEADER: correlation_id} if correlation_id else headers,
                 context.traceparent,

@@ -1,7 +1,7 @@
 """Limits of the texts of a fact, which become part of keys and log lines. Pure."""
 
 from service.envelopes.envelope import not_an_event
-from service.events import Fact
+from service.events import EVENT_KIND, Fact
 
 TEXT_CHARACTERS_MAX = 256
 """Maximum length of an event type or record id, which are part of keys and log lines."""
@@ -21,7 +21,8 @@ def check_facts(facts: tuple[Fact, ...]) -> None:
             continue  # ignored: no other value of it is stored or logged
         if fact.id is not None:
             _check_text(fact.id, "id", ID_CHARACTERS_MAX)
-        _check_text(fact.record.id, "record's id")
+        if fact.record.id or fact.record.kind != EVENT_KIND:
+            _check_text(fact.record.id, "record's id")
 
 
 def _check_text(text: str, what: str, characters_max: int = TEXT_CHARACTERS_MAX) -> None:

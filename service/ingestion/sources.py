@@ -17,7 +17,7 @@ from service.challenges.endpoint_verification import EndpointVerification
 from service.config import Config, PlatformConfig, SourceConfig
 from service.config.checks import redelivery_hours
 from service.envelopes import DeliveryParser, ParseContext, ParsedDelivery
-from service.envelopes.envelope import RejectedItem
+from service.envelopes.envelope import Connector, RejectedItem
 from service.errors import Rejection
 from service.events import Delivery, Fact
 from service.ingestion.dedupe_keys import (
@@ -60,6 +60,16 @@ class QuarantinedItem(Struct, frozen=True, gc=False):
 
     item: RejectedItem
     dedupe_key: str
+
+
+class NoPlatform(Struct, frozen=True):
+    """Connector of a source without a platform. The source has an envelope of its own, so nothing calls `read`."""
+
+    account: str
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Raise NotImplementedError."""
+        raise NotImplementedError(f"{self.account} has no platform that could read {delivery.source}")
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -240,8 +250,8 @@ def build_sources(
             name,
             source,
             source.verify,
-            config.platforms[source.platform],
-            platforms[source.platform],
+            config.account_of(source),
+            platforms.get(source.platform) or NoPlatform(source.platform),
             environ,
             settings,
             entropy,
@@ -257,7 +267,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
     source: SourceConfig,
     scheme: SchemeConfig,
     account: PlatformConfig,
-    platform: Platform,
+    connector: Connector,
     environ: Mapping[str, str],
     settings: Settings,
     entropy: Callable[[int], bytes],
@@ -265,7 +275,7 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
 ) -> Source:
     # A dedupe key must outlive the sender's redeliveries, or one of them would count as new.
     hours = source.dedupe_hours or max(settings.dedupe_hours, redelivery_hours(source, account))
-    context = ParseContext(platform, account.known_kinds(), settings.body_depth_max, settings.delivery_events_max)
+    context = ParseContext(connector, account.known_kinds(), settings.body_depth_max, settings.delivery_events_max)
     return Source(
         name=name,
         platform=source.platform,

@@ -17,16 +17,17 @@ from msgspec import Struct, structs
 from service.actions import Action
 from service.compute_thread import run_in_thread
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, StoreUnavailable, TransientError
-from service.events import ChangeType, Event, RecordRef
+from service.events import EVENT_KIND, ChangeType, Event, RecordRef
 from service.lookups import RecordLookups
 from service.management.event_ids import find_event_id
 from service.management.rulebook import RulebookOperations
 from service.management.stored_events import recent_events, stored_event, synthetic_event
 from service.platforms import Platform
-from service.platforms.base import CallContext, FetchedRecord, is_hint
+from service.platforms.base import CallContext, FetchedRecord, is_hint, state_without_fetch
 from service.records import RecordType, RecordTypes
 from service.rules import Evaluation, PlannedEffect, Rule, Rulebook, RuleResult, Step, Subject, Trace, write_document
 from service.rules.lookups import Lookups, LookupSummary
+from service.rules.rule_test_writer import write_rule_test
 from service.store import Store
 
 LAST_EVENTS_MAX = 200
@@ -39,7 +40,10 @@ StoreForLane = Callable[[str], Store]
 
 
 class DryRun(Struct, frozen=True):
-    """Result of the rules for one record: results, every node with its value, and the rendered effects."""
+    """Result of the rules for one record: results, every node with its value, and the rendered effects.
+
+    `rule_test` is the text of a rule test with this record and these results; null for a deleted record.
+    """
 
     rulebook: str
     record: str
@@ -49,6 +53,7 @@ class DryRun(Struct, frozen=True):
     complete: bool
     effects: Sequence[PlannedEffect]
     event_id: str | None = None
+    rule_test: str | None = None
     lookups: Sequence[LookupSummary] = ()
 
 
@@ -93,7 +98,8 @@ async def load_rulebook(document: bytes, actions: Sequence[type[Action]], record
 def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
     """Evaluate the rules on a subject, with the result of every node."""
     trace = Trace(STEPS_MAX)
-    evaluation = rulebook.evaluate(subject, datetime.now(UTC), trace)
+    now = datetime.now(UTC)
+    evaluation = rulebook.evaluate(subject, now, trace)
     return DryRun(
         rulebook=rulebook.version,
         record=subject.event.record.lane,
@@ -103,6 +109,7 @@ def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None =
         complete=trace.complete,
         effects=evaluation.effects,
         event_id=event_id,
+        rule_test=None if subject.raw == {} else write_rule_test(rulebook, subject, evaluation, now),
         lookups=subject.lookups.summarize(),
     )
 
@@ -198,6 +205,8 @@ async def fetch_lookups(subject: Subject, rulebooks: Sequence[Rulebook], platfor
 async def _fetch(event: Event, platforms: Mapping[str, Platform], ref: RecordRef | None = None) -> FetchedRecord:
     """Fetch the record of an event, or another one."""
     ref = ref or event.record
+    if (state := state_without_fetch(ref)) is not None:
+        return state
     platform = platforms.get(ref.platform)
     if platform is None:
         known = ", ".join(sorted(platforms)) or "none is configured"
@@ -268,6 +277,9 @@ class DryRunOperations(RulebookOperations):
         Raises:
             Rejection, ConfigError, StoreUnavailable, TransientError, PermanentError, Deferred: As `dry_run_event`.
         """
+        if ref.kind == EVENT_KIND:
+            fix = "name a stored event, or post a delivery"
+            raise ConfigError("record", "an event without a platform has no record to fetch", fix)
         rulebook, event = await self.load_candidate(candidate), synthetic_event(ref, change, source)
         platforms = self.installation.platforms()
         subject = await _subject(rulebook, event, self.installation.store_of(ref.lane), platforms)

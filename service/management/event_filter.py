@@ -18,7 +18,8 @@ State = Literal["queued", "decided", "dead", "ended"]
 Verdict = Literal["matched", "unmatched", "unknown", "error"]
 
 EVENT_OUTCOMES = (
-    "matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered", "discarded", "expired",
+    "matched", "unmatched", "record_missing", "unchanged", "stale", "resolved", "ignored", "dead_lettered", "discarded",
+    "expired",
 )  # fmt: skip
 """Outcomes with which an event ends."""
 

@@ -18,7 +18,7 @@ from service.redaction import redact_response
 
 T = TypeVar("T")
 
-INVALID_CALL_CODES = frozenset({"invalid_argument", "invalid_id", "not_configured"})
+INVALID_CALL_CODES = frozenset({"invalid_argument", "invalid_id", "not_configured", "unknown_kind"})
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

@@ -53,6 +53,11 @@ FETCHES = Counter(
     "waybill_fetches", "Calls to platforms by outcome.", ("platform", "operation", "outcome", "error_kind")
 )
 FETCH_SECONDS = Histogram("waybill_fetch_seconds", "Response time of a platform.", ("platform",), SLOW)
+RECORDS_EXPECTED = Counter(
+    "waybill_records_expected",
+    "Records of created and updated events: found or missing.",
+    ("platform", "record_kind", "result"),
+)
 LOOKUPS = Counter("waybill_lookups", "Look-ups of records by outcome: ok, missing, error.", ("platform", "outcome"))
 LOOKUP_SECONDS = Histogram(
     "waybill_lookup_seconds", "Duration of a look-up, including waits for a limit.", ("platform",), SLOW

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from service.events import Delivery, Fact, RecordRef
+from service.events import EVENT_KIND, Delivery, Fact, RecordRef
 from service.exchange import Exchange
-from service.records import Record
+from service.records import EventRecord, Record
 
 
 class CallContext(Struct, frozen=True):
@@ -38,6 +38,7 @@ class FetchedRecord(Struct, frozen=True):
         operation: Name of the operation, such as `pack_cloud.customer.get`.
         duration_ms: Duration of the call in milliseconds.
         body_bytes: Size of the response.
+        reason: URL, status and words of the platform, if the record is gone.
     """
 
     record: Record | None
@@ -48,6 +49,7 @@ class FetchedRecord(Struct, frozen=True):
     operation: str
     duration_ms: float
     body_bytes: int = 0
+    reason: str = ""
 
 
 class ListedRecord(Struct, frozen=True):
@@ -161,6 +163,13 @@ class Platform(Protocol):
             Deferred: The account is throttled or its circuit is open.
         """
         ...
+
+
+def state_without_fetch(ref: RecordRef) -> FetchedRecord | None:
+    """Return the state of an event without a platform, which is nothing; None for a record that must be fetched."""
+    if ref.kind != EVENT_KIND:
+        return None
+    return FetchedRecord(EventRecord(id=ref.id), None, None, "", 0, "", 0.0)
 
 
 def is_hint(platforms: Mapping[str, Platform], ref: RecordRef) -> bool:

@@ -11,11 +11,12 @@ import msgspec
 
 from service.config.platforms import BuiltInPlatformConfig, PlatformConfig
 from service.errors import ConfigError, PermanentError, TransientError
+from service.platforms.api.configured_records import compile_fields, read_answer
 from service.platforms.api.decoding import decode_body
 from service.platforms.api.pointer_map import PointerMap
 from service.platforms.api.responses import PlatformResponse
+from service.platforms.built_in_config import ExtensibleConfig
 from service.platforms.custom.config import CustomConfig
-from service.platforms.custom.connector import compile_fields, read_answer
 from service.platforms.kind import AnswerReader, RecordedAnswer
 from service.platforms.registry import PLATFORMS, kind_of
 from service.records import Record, RecordTypes
@@ -52,7 +53,7 @@ def _reader(
     captured: RecordedAnswer, accounts: Mapping[str, PlatformConfig], records: RecordTypes, at: str
 ) -> AnswerReader:
     name, config = captured.platform, accounts.get(captured.platform)
-    if isinstance(config, CustomConfig):
+    if isinstance(config, CustomConfig) or (isinstance(config, ExtensibleConfig) and captured.kind in config.records):
         return _custom_reader(config, captured, records, at)
     known = [kind.name for kind in PLATFORMS.values() if kind.readers]
     kind = kind_of(config) if config is not None else PLATFORMS.get(name)
@@ -71,7 +72,9 @@ def _reader(
     return lambda reply, _: mapped(reply)
 
 
-def _custom_reader(config: CustomConfig, captured: RecordedAnswer, records: RecordTypes, at: str) -> AnswerReader:
+def _custom_reader(
+    config: CustomConfig | ExtensibleConfig, captured: RecordedAnswer, records: RecordTypes, at: str
+) -> AnswerReader:
     found = config.records.get(captured.kind)
     if found is None:
         raise ConfigError(f"{at}.type", f"{captured.platform} has no {captured.kind}", "add it to its records")

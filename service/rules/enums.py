@@ -31,7 +31,11 @@ def account_values(config: Config, rule: Rule) -> PlatformValues:
     if isinstance(record := config.record_types.get(rule.type), type) and issubclass(record, DeclaredRecord):
         return {f"records.{rule.type}": record.enum_values}
     sources = [config.sources[name].platform for name in rule.sources if name in config.sources]
-    accounts = {name: config.platforms[name] for name in (sources if rule.sources else config.platforms)}
+    accounts = {
+        name: config.platforms[name]
+        for name in (sources if rule.sources else config.platforms)
+        if name in config.platforms
+    }
     return {
         name: platform.documented_values(rule.type)
         for name, platform in accounts.items()

@@ -5,7 +5,7 @@ that evaluate the rule. They stop as early as without evidence, and drop compari
 operand is not stored, since the decision contains the rulebook version. Personal values are masked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -20,6 +20,9 @@ from service.rules.trace import Node, Trace, Truth
 
 BYTES_MAX = 1_024
 """Maximum size of the evidence of one decision. Rules beyond it are stored with their result only."""
+
+TOO_LARGE_RULES_MAX = 8
+"""Rules whose evidence did not fit, after which no more is collected: finding an element costs a pass over its list."""
 
 ACTUAL_CHARS_MAX = 60
 ROOT_CHARS = len("when.")
@@ -46,40 +49,52 @@ class Evidence(Trace):
 
     brief: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         super().__init__(steps_max=0)
-        self.items: list[tuple[str, Node, Truth, Value, Value, tuple[int, ...]]] = []
+        self._bytes_left = bytes_max
+        self._too_large_rules = 0
+        self._items: list[tuple[Node, Truth, Value, Value, tuple[int, ...]]] = []
+        self._encoded: dict[str, msgspec.Raw] = {}
+
+    def begin(self, rule: str) -> bool:
+        """Begin the next rule. Return False if no more evidence is stored."""
+        self._encode_items()
+        self.rule = rule
+        return self._too_large_rules < TOO_LARGE_RULES_MAX
 
     def branch(self, node: Node, result: Truth, actual: Value = None) -> None:
         """Add a quantifier; the results of `all`, `any` and `not` follow from their children."""
         if node.field is not None:
-            self.items.append((self.rule, node, result, actual, None, tuple(self._elements)))
+            self._items.append((node, result, actual, None, tuple(self._elements)))
 
     def leaf(self, node: Node, result: Truth, actual: Value, expected: Value, reason: str | None = None) -> None:  # noqa: ARG002 - the rule has the reason
         """Add a comparison."""
         against = expected if node.against is not None else None
-        self.items.append((self.rule, node, result, actual, against, tuple(self._elements)))
+        self._items.append((node, result, actual, against, tuple(self._elements)))
 
     def mark(self) -> int:
         """Return the current number of items, as a position for `drop`."""
-        return len(self.items)
+        return len(self._items)
 
     def drop(self, begin: int, end: int) -> None:
         """Remove the items between two marks."""
-        del self.items[begin:end]
+        del self._items[begin:end]
 
-    def by_rule(self, bytes_max: int = BYTES_MAX) -> dict[str, msgspec.Raw]:
-        """Return the items of each rule as JSON. Rules that exceed `bytes_max` in total are left out."""
-        by_rule: dict[str, list[Any]] = {}
-        for rule, node, result, actual, against, elements in self.items:
-            by_rule.setdefault(rule, []).append(_plain(node, result, actual, against, elements))
-        encoded: dict[str, msgspec.Raw] = {}
-        for rule, items in by_rule.items():
-            text = _encode(items)
-            if len(text) <= bytes_max:
-                bytes_max -= len(text)
-                encoded[rule] = msgspec.Raw(text)
-        return encoded
+    def by_rule(self) -> Mapping[str, msgspec.Raw]:
+        """Return the items of each rule as JSON, without the rules that do not fit into the maximum size."""
+        self._encode_items()
+        return self._encoded
+
+    def _encode_items(self) -> None:
+        if not self._items:
+            return
+        text = _encode([_plain(*item) for item in self._items])
+        self._items.clear()
+        if len(text) <= self._bytes_left:
+            self._bytes_left -= len(text)
+            self._encoded[self.rule] = msgspec.Raw(text)
+        else:
+            self._too_large_rules += 1
 
 
 def read_evidence(plain: JsonValue) -> Sequence[EvidenceItem]:

@@ -16,9 +16,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from service.config.decoding import did_you_mean
 from service.errors import ConfigError
-from service.records import PERSONAL, Money, RecordTypes
+from service.records import PERSONAL, EventRecord, Money
 from service.rules.delivery_fields import DELIVERY, header_of, payload_of
 from service.rules.limits import FIELD_CHARS_MAX
 from service.rules.lookup_readers import CompiledLookup
@@ -42,6 +41,8 @@ ROOTS = {"raw": "raw.status", "event": "event.source", "previous": "previous.sta
 """The first names of paths that are not fields of the record, each with an example."""
 NOT_PREVIOUS = ("event.", "previous.", f"{DELIVERY}.")
 """Beginnings of the paths that have no previous state."""
+NOT_OF_EVENTS = frozenset({"raw", "previous", "event.record.platform"})
+"""First names and paths that rules about an event alone cannot use."""
 
 
 class Member(Struct, frozen=True):
@@ -73,8 +74,8 @@ class FieldScope(Struct, frozen=True):
 class Field(Struct, frozen=True):
     """A resolved path. `read` takes the scope if `rooted`, else the current list element.
 
-    `path` is the path without `$root.`. `item` is the element type of a list. `attribute` is the name of a declared
-    field of the element, which a list loop reads without a call.
+    `path` is the path without `$root.`. `item` is the element type of a list. `attribute` is the path of declared
+    fields of the element, which a list loop reads without a call.
     """
 
     path: str
@@ -101,6 +102,9 @@ def resolve(path: str, fields: FieldScope, at: str) -> Field:
 
 def _resolve_in_record(path: str, fields: FieldScope, at: str) -> Field:
     root, _, rest = path.partition(".")
+    if fields.record is EventRecord and (root in NOT_OF_EVENTS or path in NOT_OF_EVENTS):
+        reason = f"an event without a platform has no {path}"
+        raise ConfigError(at, reason, "use event.source, another field of event., or a field of delivery.")
     if root in fields.lookups:
         return _resolve_in_lookup(path, fields, at)
     if root == "raw" and rest:
@@ -174,11 +178,20 @@ def _resolve_in_element(path: str, fields: FieldScope, at: str) -> Field:
         raise ConfigError(at, f"the elements have no field {path!r}", "use $item for the element itself")
     names = path.split(".")
     member, personal = _walk(fields.element, names, at)
-    declared = len(names) == 1 and not member.derived
     return Field(
         path, member.kind, guarded(path_reader(path)), rooted=False, personal=personal, item=item_of(member),
-        attribute=path if declared else None,
+        attribute=path if _is_declared(fields.element, names) else None,
     )  # fmt: skip
+
+
+def _is_declared(struct: Any, names: list[str]) -> bool:  # noqa: ANN401 - a type
+    """Return whether no name of a path is derived."""
+    for name in names:
+        member = members(struct)[name]
+        if member.derived:
+            return False
+        struct = member.type
+    return True
 
 
 @cache
@@ -209,18 +222,6 @@ def describe_fields(record: type[Struct], prefix: str = "") -> dict[str, Member]
         if _is_struct(inner):
             found |= describe_fields(inner, f"{path}[]." if member.kind == "list" else f"{path}.")
     return found
-
-
-def record_type(kind: str, records: RecordTypes, at: str) -> type[Struct]:
-    """Return the struct of a rule type. `at` is the path of the rule, for errors.
-
-    Raises:
-        ConfigError: there is no such record kind.
-    """
-    if kind not in records:
-        fix = f"{did_you_mean(kind[:64], records)}; waybill.yaml declares others under records:"
-        raise ConfigError(f"{at}.type", f"no record kind {kind[:64]!r}", fix)
-    return records[kind]
 
 
 def _walk(struct: type[Struct], names: list[str], at: str, root: str = "") -> tuple[Member, bool]:

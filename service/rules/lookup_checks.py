@@ -51,5 +51,5 @@ def _check_values(config: Config, rule: Rule, name: str, accounts: Sequence[str]
 def _accounts_of(config: Config, rule: Rule) -> Sequence[str]:
     """Return the accounts whose records the rule is about: those of its sources, or all that have its kind."""
     named = [config.sources[source].platform for source in rule.sources if source in config.sources]
-    accounts = named if rule.sources else config.platforms
-    return sorted({account for account in accounts if rule.type in config.platforms[account].record_kinds()})
+    accounts = config.platforms.keys() & named if rule.sources else config.platforms
+    return sorted(account for account in accounts if rule.type in config.platforms[account].record_kinds())

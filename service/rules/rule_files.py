@@ -21,7 +21,7 @@ from service.errors import ConfigError
 from service.mistakes import Mistakes, is_consequence
 from service.records import RECORDS, RecordTypes
 from service.rules.compiler.rule import actions_by_name, compile_rule
-from service.rules.fields import record_type
+from service.rules.rule_records import record_type
 from service.rules.syntax import Rule
 
 RULE_TEST_SUFFIXES = (".examples.yaml", ".examples.yml")

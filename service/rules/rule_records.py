@@ -11,6 +11,18 @@ from service.records import Record, RecordTypes
 from service.rules.fields import item_of, members
 
 
+def record_type(kind: str, records: RecordTypes, at: str) -> type[Struct]:
+    """Return the struct of a rule type. `at` is the path of the rule, for errors.
+
+    Raises:
+        ConfigError: there is no such record kind.
+    """
+    if kind not in records:
+        fix = f"{did_you_mean(kind[:64], records)}; waybill.yaml declares others under records:"
+        raise ConfigError(f"{at}.type", f"no record kind {kind[:64]!r}", fix)
+    return records[kind]
+
+
 def read_record(records: RecordTypes, kind: str, written: Mapping[str, Any], at: str) -> Record:
     """Parse the record of a rule test. Unknown names are rejected, since they would be silently ignored.
 

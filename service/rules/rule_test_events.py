@@ -1,15 +1,15 @@
 """The event of a rule test: as written in the test, or parsed from a delivery of a sender."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from service.errors import ConfigError
-from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.records import Record
+from service.events import EVENT_VERSION, ChangeType, Delivery, Event, Fact, RecordRef
+from service.rules.delivery_fields import READABLE_HEADERS
 
 FILE_BYTES_MAX = 1_048_576
 
@@ -34,9 +34,14 @@ class RuleTestEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ParsedFact(Struct, frozen=True):
-    """The only fact about a record in a delivery. `is_hint`: its platform resolves the record to others."""
+    """The only fact about a record in a delivery, with the bytes and the sender's id that its event has.
+
+    `is_hint`: the platform resolves the record to others.
+    """
 
     fact: Fact
+    body: bytes
+    sender_id: str | None
     is_hint: bool
 
 
@@ -44,10 +49,8 @@ ParseDelivery = Callable[[Delivery, str], ParsedFact]
 """Parses a delivery. The second argument is the path of the event, for errors."""
 
 
-def read_event(
-    event: RuleTestEvent, folder: Path, parse_delivery: ParseDelivery, at: str
-) -> RuleTestEvent | ParsedFact:
-    """Return the event as written, or the fact of its delivery. `at` is the path of the event, for errors.
+def read_delivery(event: RuleTestEvent, folder: Path, parse_delivery: ParseDelivery, at: str) -> ParsedFact | None:
+    """Return the fact of the delivery of an event; None without a delivery. `at` is the path of the event, for errors.
 
     Raises:
         ConfigError: the delivery cannot be read, or there are headers without a delivery.
@@ -55,43 +58,49 @@ def read_event(
     if event.delivery is None and event.delivery_file is None:
         if event.headers:
             raise ConfigError(f"{at}.headers", "require a delivery", "add delivery, or delivery_file")
-        return event
+        return None
     if event.delivery is not None and event.delivery_file is not None:
         raise ConfigError(f"{at}.delivery", "cannot be combined with delivery_file", "remove one of the two")
     if event.delivery_file is None:
         body = msgspec.json.encode(event.delivery)
     else:
         body = read_sibling_file(folder / event.delivery_file, f"{at}.delivery_file")
-    headers = {name.lower(): value for name, value in event.headers.items()}
-    return parse_delivery(Delivery(event.source, headers, body, 0.0), at)
+    return parse_delivery(Delivery(event.source, _lower(event.headers), body, 0.0), at)
 
 
-def event_of_delivery(parsed: ParsedFact, event: RuleTestEvent, record: Record, kind: str, at: str) -> RuleTestEvent:
-    """Build the event of a delivery. The delivery must be about this record, or be a hint.
+def build_event(given: RuleTestEvent, parsed: ParsedFact | None, ref: RecordRef, at: str) -> Event:
+    """Build the event of a rule test about the record `ref`, as written or of its delivery.
 
     Raises:
-        ConfigError: the delivery is about another record.
+        ConfigError: the delivery is about another record, and is no hint.
     """
-    fact = parsed.fact
-    subject = fact.record or RecordRef("", "", "")
+    if parsed is None:
+        return Event(
+            EVENT_VERSION, given.id, given.source, given.type, given.change, ref, given.occurred_at, {}, None, b"",
+            sender_id=given.sender_id,
+        )  # fmt: skip
+    fact, subject = parsed.fact, parsed.fact.record or RecordRef("", "", "")
+    _check_subject(parsed, subject, ref, at)
+    headers = {name: value for name, value in _lower(given.headers).items() if name in READABLE_HEADERS}
+    return Event(
+        EVENT_VERSION, given.id, given.source, fact.type, fact.change,
+        RecordRef(given.platform or subject.platform, ref.kind, ref.id), fact.occurred_at, headers, None, parsed.body,
+        sender_id=parsed.sender_id,
+    )  # fmt: skip
+
+
+def _check_subject(parsed: ParsedFact, subject: RecordRef, ref: RecordRef, at: str) -> None:
+    kind = ref.kind
     if not parsed.is_hint and subject.kind != kind:
         fix = "use a record and a delivery of the same kind"
         raise ConfigError(f"{at}.source", f"the delivery is about a {subject.kind}, the test about a {kind}", fix)
-    if subject.kind == kind and subject.id != record.id:
+    if subject.kind == kind and subject.id and subject.id != ref.id:
         fix = "use the record and the delivery of the same event"
-        raise ConfigError(
-            f"{at}.source", f"the delivery is about {subject.id[:64]!r}, the record is {record.id!r}", fix
-        )
-    platform = event.platform or subject.platform
-    return structs.replace(
-        event,
-        type=fact.type,
-        change=fact.change,
-        occurred_at=fact.occurred_at,
-        platform=platform,
-        sender_id=fact.id,
-        delivery=None,
-    )
+        raise ConfigError(f"{at}.source", f"the delivery is about {subject.id[:64]!r}, the record is {ref.id!r}", fix)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def read_sibling_file(path: Path, at: str) -> bytes:

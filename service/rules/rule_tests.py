@@ -29,7 +29,7 @@ the response of the platform's API, which the platform's connector parses:
 ```
 
 The event can also be a delivery: `event: {source: pack-orders, delivery_file: captured/delivery.json}`. The envelope of
-the source parses it.
+the source parses it, and rules read it under `delivery.`. A test of `type: event` needs no record.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from service.config.decoding import decode_config, did_you_mean
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
-from service.events import EVENT_VERSION, Event, JsonValue, RecordRef
+from service.events import EVENT_KIND, Event, JsonValue, RecordRef
 from service.records import Record, RecordTypes
 from service.rules.posted_lookups import PostedLookup, read_lookups
 from service.rules.rule_files import RULE_TEST_SUFFIXES
@@ -54,8 +54,8 @@ from service.rules.rule_test_events import (
     ParseDelivery,
     ParsedFact,
     RuleTestEvent,
-    event_of_delivery,
-    read_event,
+    build_event,
+    read_delivery,
     read_sibling_file,
 )
 from service.rules.rulebook import Evaluation, Rulebook
@@ -89,9 +89,10 @@ ParseResponse = Callable[[RuleTest, str], tuple[Record, Any]]
 
 
 class PreparedRuleTest(Struct, frozen=True):
-    """A rule test that is ready to run: its record and the platform's data are parsed."""
+    """A rule test that is ready to run: its event, its record and the platform's data are parsed."""
 
     test: RuleTest
+    event: Event
     record: Record
     raw: Any
 
@@ -128,51 +129,55 @@ def read_tests(
     if len(found) > RULE_TESTS_MAX:
         reason = f"has {len(found)} rule tests, at most {RULE_TESTS_MAX} are allowed"
         raise ConfigError(str(path), reason, "use a second file")
-    return tuple(
-        _with_event(
-            _prepare(test, path.parent, parse_response, records, at), path.parent, parse_delivery, f"{at}.event"
-        )
-        for at, test in ((f"{path}: [{index}]", test) for index, test in enumerate(found))
-    )
+    prepared: list[PreparedRuleTest] = []
+    for index, test in enumerate(found):
+        at = f"{path}: [{index}]"
+        if test.type not in records:
+            raise ConfigError(f"{at}.type", f"no record kind {test.type!r}", did_you_mean(test.type, records))
+        parsed = read_delivery(test.event, path.parent, parse_delivery, f"{at}.event")
+        completed = _with_event_record(test, parsed)
+        subject = _read_subject(completed, path.parent, parse_response, records, at)
+        prepared.append(_prepare(completed, parsed, subject, records, at))
+    return tuple(prepared)
 
 
-def _with_event(prepared: PreparedRuleTest, folder: Path, parse_delivery: ParseDelivery, at: str) -> PreparedRuleTest:
-    test = prepared.test
-    read = read_event(test.event, folder, parse_delivery, at)
-    event = (
-        event_of_delivery(read, test.event, prepared.record, test.type, at) if isinstance(read, ParsedFact) else read
-    )
-    return structs.replace(prepared, test=structs.replace(test, event=event))
+def _with_event_record(test: RuleTest, parsed: ParsedFact | None) -> RuleTest:
+    """Return a test of an event alone with its record, which the test may leave out."""
+    if test.type != EVENT_KIND or test.record is not UNSET:
+        return test
+    named = parsed.fact.record.id if parsed is not None and parsed.fact.record is not None else ""
+    return structs.replace(test, record={"id": named or test.event.id})
 
 
 def _prepare(
-    test: RuleTest, folder: Path, parse_response: ParseResponse, records: RecordTypes, at: str
+    test: RuleTest, parsed: ParsedFact | None, subject: tuple[Record, Any], records: RecordTypes, at: str
 ) -> PreparedRuleTest:
-    """Parse the record or the platform's response, and check `previous`."""
-    if test.type not in records:
-        raise ConfigError(f"{at}.type", f"no record kind {test.type!r}", did_you_mean(test.type, records))
+    """Build the event, and check `previous`."""
+    record, raw = subject
+    if test.previous is not None:
+        read_record(records, test.type, {"id": record.id} | test.previous, f"{at}.previous")
+    read_lookups(test.lookups, "", records, f"{at}.lookups")
+    ref = RecordRef(test.event.platform or test.platform or "example", test.type, record.id)
+    return PreparedRuleTest(test, build_event(test.event, parsed, ref, f"{at}.event"), record, raw)
+
+
+def _read_subject(
+    test: RuleTest, folder: Path, parse_response: ParseResponse, records: RecordTypes, at: str
+) -> tuple[Record, Any]:
+    """Parse the record, or the platform's response."""
     if test.platform is None:
         _reject_fields(test, at, {"currency": test.currency, "raw_file": test.raw_file})
         if test.record is UNSET:
             raise ConfigError(f"{at}.record", "is missing", "add record, or platform with raw or raw_file")
-        prepared = PreparedRuleTest(
-            test, read_record(records, test.type, test.record, f"{at}.record"), read_raw(test.raw)
-        )
-    else:
-        if test.record is not UNSET:
-            raise ConfigError(f"{at}.record", "cannot be combined with platform", "remove one of the two")
-        if (test.raw is None) == (test.raw_file is None):
-            fix = "add one of them, with the platform's response"
-            raise ConfigError(f"{at}.raw", "exactly one of raw and raw_file is required", fix)
-        if test.raw_file is not None:
-            completed = structs.replace(test, raw=_read_response_file(folder / test.raw_file, f"{at}.raw_file"))
-        else:
-            completed = test
-        prepared = PreparedRuleTest(test, *parse_response(completed, at))
-    if test.previous is not None:
-        read_record(records, test.type, {"id": prepared.record.id} | test.previous, f"{at}.previous")
-    read_lookups(test.lookups, "", records, f"{at}.lookups")
-    return prepared
+        return read_record(records, test.type, test.record, f"{at}.record"), read_raw(test.raw)
+    if test.record is not UNSET:
+        raise ConfigError(f"{at}.record", "cannot be combined with platform", "remove one of the two")
+    if (test.raw is None) == (test.raw_file is None):
+        fix = "add one of them, with the platform's response"
+        raise ConfigError(f"{at}.raw", "exactly one of raw and raw_file is required", fix)
+    if test.raw_file is not None:
+        test = structs.replace(test, raw=_read_response_file(folder / test.raw_file, f"{at}.raw_file"))
+    return parse_response(test, at)
 
 
 def _reject_fields(test: RuleTest, at: str, given: Mapping[str, object]) -> None:
@@ -202,17 +207,11 @@ def run_tests(rulebook: Rulebook, tests: Sequence[PreparedRuleTest]) -> Iterator
 
 def run_test(rulebook: Rulebook, prepared: PreparedRuleTest) -> Evaluation:
     """Evaluate the rulebook for one rule test."""
-    test, record = prepared.test, prepared.record
-    given = test.event
-    ref = RecordRef(given.platform or test.platform or "example", test.type, record.id)
-    event = Event(
-        EVENT_VERSION, given.id, given.source, given.type, given.change, ref, given.occurred_at, {}, None, b"",
-        sender_id=given.sender_id,
-    )  # fmt: skip
+    test, event, record = prepared.test, prepared.event, prepared.record
     previous = None
     if test.previous is not None:
         before = read_record(rulebook.records, test.type, {"id": record.id} | test.previous, "previous")
         previous = rulebook.previous_fields(Subject(event, before))
-    lookups = read_lookups(test.lookups, ref.platform, rulebook.records, "lookups")
+    lookups = read_lookups(test.lookups, event.record.platform, rulebook.records, "lookups")
     subject = Subject(event, record, prepared.raw, previous, lookups=lookups)
     return rulebook.evaluate(subject, test.now or datetime.now(UTC))

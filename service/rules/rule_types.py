@@ -10,14 +10,14 @@ import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
 from service.actions import Action, RetrySafety
-from service.events import ChangeType, JsonValue
-from service.records import RecordTypes
+from service.events import EVENT_KIND, ChangeType, JsonValue
+from service.records import EventRecord, RecordTypes
 from service.rules.compiler.functions import FUNCTIONS
 from service.rules.compiler.operators import OPERATORS, OperandKind
 from service.rules.compiler.rule import actions_by_name
-from service.rules.fields import EVENT_FIELDS, FieldKind, describe_fields
+from service.rules.fields import EVENT_FIELDS, NOT_OF_EVENTS, FieldKind, describe_fields
 
-NAMES = {"purchase_order": "Purchase order", "customer": "Customer"}
+NAMES = {"purchase_order": "Purchase order", "customer": "Customer", EVENT_KIND: "Event alone"}
 
 
 class FieldType(Struct, frozen=True):
@@ -107,6 +107,7 @@ def _fields(record: type[Struct]) -> list[FieldType]:
     return own + [
         FieldType(f"event.{path}", kind, personal=False, operators=operators_of(kind))
         for path, kind in EVENT_FIELDS.items()
+        if not (record is EventRecord and f"event.{path}" in NOT_OF_EVENTS)
     ]
 
 

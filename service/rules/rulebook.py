@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, structs
 from service.actions import Action, RetrySafety
 from service.errors import PermanentError
 from service.events import ChangeType, Event, RecordRef
+from service.mistakes import Mistakes
 from service.records import RECORDS, Record, RecordTypes
 from service.rules.compiler.conditions import Evaluator
 from service.rules.compiler.rule import CompiledRule, actions_by_name, compile_rule
@@ -107,11 +108,19 @@ class Rulebook:
         """Compile a stored document. `records` are the types of records that rules may be about.
 
         Raises:
-            ConfigError: it is not a rulebook document, or a rule has a mistake; the error contains the path.
+            ConfigErrors: it is not a rulebook document, or all mistakes in its rules, each with the rule and the path.
         """
         parsed = parse_document(document)
         names = actions_by_name(actions)
-        compiled = [compile_rule(rule, names, f"rules[{index}]", records) for index, rule in enumerate(parsed.rules)]
+        compiled: list[CompiledRule] = []
+        mistakes = Mistakes()
+        for index, rule in enumerate(parsed.rules):
+            before = len(mistakes.found)
+            with mistakes.collect():
+                compiled.append(compile_rule(rule, names, f"rules[{index}]", records))
+            for mistake in mistakes.found[before:]:
+                mistake.rule_id = rule.id
+        mistakes.raise_all()
         return cls(document_version(document), compiled, frozenset(rule.id for rule in parsed.api_rules), records)
 
     def evaluate(
@@ -234,8 +243,8 @@ def _evaluate(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:
     """Evaluate one rule. `on_unknown` of the rule determines the result of an unknown condition."""
     compiled = entry.compiled
     rule = compiled.rule
-    if trace is not None:
-        trace.rule = rule.id
+    if trace is not None and not trace.begin(rule.id):
+        trace = None
     try:
         truth = True if compiled.when is None else compiled.when(scope, scope, trace)
     except LookupPending:

@@ -58,6 +58,11 @@ class Trace:
         self.rule = ""
         self._elements: list[int] = []
 
+    def begin(self, rule: str) -> bool:
+        """Begin a rule. Return whether its steps are collected."""
+        self.rule = rule
+        return True
+
     def enter(self, element: int) -> None:
         """Enter an element of a list."""
         self._elements.append(element)

@@ -19,6 +19,7 @@ from service.store.management.replay import Replays
 from service.store.management.session_key import SessionKey
 from service.store.management.sweep import Sweeper
 from service.store.management.untrusted_proxy import UntrustedProxy
+from service.store.platforms.found_records import FoundRecords
 from service.store.platforms.parking import Parking
 from service.store.platforms.polls import Polls
 from service.store.platforms.throttle import ThrottleStore
@@ -60,6 +61,7 @@ class Store:
         self.audit = AuditStore(self.client, self.keys)
         self.session_key = SessionKey(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
+        self.found_records = FoundRecords(self.client, self.keys)
         self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0

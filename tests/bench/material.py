@@ -103,9 +103,9 @@ def order_json(record_id: str, lines_count: int = LINES) -> bytes:
     })  # fmt: skip
 
 
-def decoded_order(record_id: str) -> PurchaseOrder:
+def decoded_order(record_id: str, lines_count: int = LINES) -> PurchaseOrder:
     """Return the same order as a record."""
-    raw: dict[str, Any] = msgspec.json.decode(order_json(record_id))
+    raw: dict[str, Any] = msgspec.json.decode(order_json(record_id, lines_count))
     lines = tuple(
         Line(
             id=line["id"],

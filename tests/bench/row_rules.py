@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from service.actions import load_actions
-from service.rules import Rulebook, Subject
+from service.rules import Evidence, Rulebook, Subject
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.rulebook_document import parse_document
 from service.rules.scope import Scope
@@ -17,6 +17,20 @@ from tests.bench.stage import Stage
 from tests.bench.table import Line, middle, within
 
 SAMPLES = 7
+LIST_RULES, LIST_LINES = 1_000, 5_000
+LIST_CONDITIONS = {
+    "number": ("{any_of: lines, where: {field: quantity_received, op: lt, value: VALUE}}", "8", "7"),
+    "two fields": ("{any_of: lines, where: {field: quantity_received, op: VALUE, ref: quantity_ordered}}", "lt", "gt"),
+    "amount": ('{any_of: lines, where: {field: price.value, op: gt, value: "VALUE"}}', "12.49", "12.50"),
+    "text": ("{any_of: lines, where: {field: product_code, op: eq, value: SKU-VALUE}}", "04999", "09999"),
+    "all": ("{all_of: lines, where: {field: quantity_ordered, op: ge, value: VALUE}}", "10", "11"),
+    "count": (
+        "{count: lines, where: {field: quantity_received, op: lt, value: 10}, op: ge, value: VALUE}",
+        "1000",
+        "1001",
+    ),
+}
+"""A condition on a list by its name, with a value for which it is true and one for which it is false."""
 OTHERS = 990
 
 
@@ -36,6 +50,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
         times["few"].append(_microseconds(few, loops))
         times["many"].append(_microseconds(many, loops))
     asked, anew, rendered, few_us, many_us = (middle(each) for each in times.values())
+    lists_ms = _list_rules_ms()
     return [
         within(
             "rules: the conditions of the reference rule over 30 lines",
@@ -59,7 +74,35 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
             1.3,
             f"{few_us:.1f} us -> {many_us:.1f} us",
         ),
+        within(
+            f"rules: {LIST_RULES:,} list rules on {LIST_LINES:,} lines, a fifth of them true",
+            max(lists_ms.values()),
+            "ms",
+            10,
+            "with evidence; " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in lists_ms.items()),
+        ),
     ]
+
+
+def _list_rules_ms() -> dict[str, float]:
+    """Return the milliseconds of CPU for one decision by rules on a list, by the kind of their comparison."""
+    order, now = decoded_order("po-1", LIST_LINES), datetime.now(UTC)
+    found: dict[str, float] = {}
+    for name, (when, true, false) in LIST_CONDITIONS.items():
+        values = [false if number % 5 else true for number in range(LIST_RULES)]
+        rules = "".join(
+            f"- {{id: r{number}, type: purchase_order, when: {when.replace('VALUE', value)}}}\n"
+            for number, value in enumerate(values)
+        )
+        book, milliseconds = _book(rules), list[float]()
+        for _ in range(SAMPLES):
+            began, evidence = time.process_time(), Evidence()
+            evaluation = book.evaluate(Subject(stored_event(1), order, {}), now, evidence)
+            evidence.by_rule()
+            milliseconds.append((time.process_time() - began) * 1_000)
+            assert sum(verdict.result == "matched" for verdict in evaluation.verdicts) == LIST_RULES // 5
+        found[name] = min(milliseconds)
+    return found
 
 
 def _conditions(loops: int, *, derived: bool) -> float:

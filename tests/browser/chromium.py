@@ -23,6 +23,12 @@ AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-gpu")
 DESKTOP, SMALL, PHONE = (1280, 860), (1024, 720), (390, 844)
 
+SHIFTS = """
+const done = arguments[0], shifts = [];
+new PerformanceObserver((list) => shifts.push(...list.getEntries())).observe({type: "layout-shift", buffered: true});
+requestAnimationFrame(() => requestAnimationFrame(() => done(shifts.map((each) => each.value))));
+"""
+
 Theme = Literal["light", "dark"]
 
 
@@ -84,6 +90,11 @@ class Chromium:
         script = "const done = arguments[1]; axe.run(document, arguments[0]).then((found) => done(found.violations))"
         found: list[dict[str, Any]] = self.driver.execute_async_script(script, only)
         return [f"{each['id']}: {json.dumps([node['html'] for node in each['nodes']])}" for each in found]
+
+    def layout_shift(self) -> float:
+        """Return the sum of the layout shifts of the page since its load."""
+        shifts: list[float] = self.driver.execute_async_script(SHIFTS)
+        return sum(shifts)
 
     def save(self, path: Path) -> None:
         path.write_bytes(self.driver.get_screenshot_as_png())

@@ -17,6 +17,15 @@ def pod(objects: Objects, component: str) -> Any:
     return deployment(objects, component)["spec"]["template"]["spec"]
 
 
+def test_source_without_a_platform_is_rendered() -> None:
+    envelope = {"kind": "custom", "type": "/type"}
+    source = {"verify": {"scheme": "bearer", "secrets": [{"env": "T"}]}, "envelope": envelope}
+    render(
+        "minimal",
+        {"config": {"sources": {"alarms": source}}, "rules": {"files": {"f": [{"id": "r", "type": "event"}]}}},
+    )
+
+
 # pods
 
 

@@ -71,6 +71,21 @@ async def statuses(ingress: ChildProcess) -> tuple[int, int, int, int]:
     return found[0], found[1], found[2], found[3]
 
 
+async def test_files_of_a_folder_are_watched(processes: WorkerProcesses, tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(config("old-shop", "http://127.0.0.1:9", "OLD"))
+    ingress = await processes.start(command="serve", config=folder)
+    assert await statuses(ingress) == (202, 404, 200, 401)
+    source = CONFIG[CONFIG.index("sources:") : CONFIG.index("outbound:")].replace("NAME", "new-shop")
+    (folder / "b.yaml").write_text(source)
+    await processes.wait_for_line(ingress, "config.reloaded")
+    assert await statuses(ingress) == (202, 202, 200, 401)
+    (folder / "a.yaml").write_text((folder / "a.yaml").read_text() + "ruls: []\n")
+    rejected = await processes.wait_for_line(ingress, "config.rejected")
+    assert str(folder / "a.yaml") in str(rejected["reason"])
+
+
 async def test_changed_file_is_used_by_service_and_worker_without_a_restart(
     processes: WorkerProcesses, tmp_path: Path
 ) -> None:

@@ -110,6 +110,18 @@ def test_evidence_masks_personal_data() -> None:
     assert evidence_of(rule, customer()) == {"r": [["", True, "***"]]}
 
 
+def test_no_evidence_is_searched_after_several_rules_that_do_not_fit() -> None:
+    evidence = Evidence(bytes_max=1)
+    assert [evidence.begin(f"r{number}") for number in range(2)] == [True, True]
+    rule = "{any_of: lines, where: {field: quantity_ordered, op: gt, value: 0}}"
+    many = [f"{{id: r{number:02d}, type: purchase_order, when: {rule}}}" for number in range(20)]
+    subjects = subject(order(lines=[line(5, 2)]))
+    evaluation = book(f"[{', '.join(many)}]").evaluate(subjects, NOW, evidence)
+    assert {verdict.result for verdict in evaluation.verdicts} == {"matched"}
+    assert not evidence.begin("next")
+    assert evidence.by_rule() == {}
+
+
 def test_evidence_is_limited_per_rule_and_per_decision() -> None:
     long = order(reference="x" * 5_000)
     (item,) = evidence_of("[{id: r, type: purchase_order, when: {field: reference, op: exists}}]", long)["r"]

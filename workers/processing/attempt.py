@@ -107,7 +107,7 @@ class Attempt:
         self.log.fields |= decision.log_fields
         entries: list[HistoryEntry] = [received_entry(event, self.head.received_ms), entry]
         if not entry.effects:
-            entries.append(self.log.entry(outcome))
+            entries.append(self.log.entry(outcome, entry.error))
         next_event = await self._lanes.decide(
             DecisionWrite(
                 job=self._job.id,
@@ -126,8 +126,9 @@ class Attempt:
         )
         self._is_decided = True
         self.log.report_rules(entry)
+        self.log.count_record(event, entry)
         if not entry.effects:
-            self.log.finish(outcome)
+            self.log.finish(outcome, entry.error)
         return next_event
 
     async def decide_again(self, decided: DecisionEntry, added: DecisionEntry, event: Event) -> NextEvent:

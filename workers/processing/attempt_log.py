@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from service.errors import WaybillError
-from service.events import Event, trace_id, traceparent_from_id
+from service.events import EVENT_KIND, Event, trace_id, traceparent_from_id
 from service.log import current_logger, log_info
 from service.metrics.families import (
     ATTEMPT_ERRORS,
@@ -13,15 +13,18 @@ from service.metrics.families import (
     END_TO_END_SECONDS,
     EVENTS_DEAD_LETTERED,
     QUEUE_WAIT_SECONDS,
+    RECORDS_EXPECTED,
     RULE_ERRORS,
     RULES_UNKNOWN,
 )
 from service.redaction import loggable_id
 from service.store import Job, LaneHead
 from service.tracing.spans import NO_SPAN, Attributes, start_span
-from workers.processing.history import ERROR_CHARACTERS_MAX, AttemptEntry, DecisionEntry
+from workers.processing.history import ERROR_CHARACTERS_MAX, EXISTING, AttemptEntry, DecisionEntry
 
-FINAL_OUTCOMES = frozenset({"matched", "unmatched", "unchanged", "stale", "resolved", "ignored", "dead_lettered"})
+FINAL_OUTCOMES = frozenset({
+    "matched", "unmatched", "record_missing", "unchanged", "stale", "resolved", "ignored", "dead_lettered",
+})  # fmt: skip
 """Outcomes that end the event."""
 
 UNKNOWN_SOURCE = "unknown"
@@ -119,6 +122,12 @@ class AttemptLog:
                     rulebook=decided.rulebook,
                     reason=verdict.reason,
                 )
+
+    def count_record(self, event: Event, decided: DecisionEntry) -> None:
+        """Count a record that was created or updated: whether it was found."""
+        if event.change in EXISTING and event.record.kind != EVENT_KIND:
+            result = "missing" if decided.gone else "found"
+            RECORDS_EXPECTED.inc((event.record.platform, event.record.kind, result))
 
     def finish(self, outcome: str, error: WaybillError | None = None) -> None:
         """Log `attempt.finished` and update the metrics."""

@@ -17,7 +17,7 @@ from service.rules.stored_decisions import RULE_EVALUATION
 from service.settings import Settings
 from service.store import IngestRequest, LastState
 from workers.processing.effect_policy import NO_POLICY, EffectPolicy
-from workers.processing.history import DecisionEntry, StoredEffect, StoredRuleResult
+from workers.processing.history import ERROR_CHARACTERS_MAX, EXISTING, DecisionEntry, StoredEffect, StoredRuleResult
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -60,7 +60,7 @@ def decide(
     """
     # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
     if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
-        entry = _entry(rulebook, fetched, last, attempt, stale=stale)
+        entry = _entry(rulebook, event, fetched, last, attempt, stale=stale)
         return Decision(entry, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
     record: Record = fetched.record or rulebook.gone_record(event.record)
     subject = Subject(event, record, fetched.raw, _previous(last), lookups=lookups)
@@ -74,7 +74,7 @@ def decide(
         matched += verdict.result == "matched"
         failed += verdict.result == "error"
     entry = structs.replace(
-        _entry(rulebook, fetched, last, attempt, stale=stale),
+        _entry(rulebook, event, fetched, last, attempt, stale=stale),
         verdicts=verdicts,
         effects=effects,
         lookups=lookups.summarize(),
@@ -94,7 +94,7 @@ def decide(
     }
     # A deleted record keeps its last known fields.
     fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields
-    return Decision(entry, "matched" if matched else "unmatched", fields, log_fields)
+    return Decision(entry, entry.outcome, fields, log_fields)
 
 
 def decide_failed_rules(
@@ -126,7 +126,7 @@ def decide_failed_rules(
     verdicts += [StoredRuleResult(rule_id, "unmatched", reason) for rule_id in sorted(removed)]
     last = LastState(digest=decided.previous_digest)
     return structs.replace(
-        _entry(rulebook, fetched, last, attempt, stale=False),
+        _entry(rulebook, event, fetched, last, attempt, stale=False),
         verdicts=verdicts,
         effects=[effect for effect in effects if not effect.is_rule],
         lookups=lookups.summarize(),
@@ -151,6 +151,13 @@ def _stored_results(
     return verdicts, effects
 
 
+def _missing(event: Event, fetched: FetchedRecord) -> str:
+    """Return the platform's answer for a record that should exist; empty if it exists, or may be deleted."""
+    if fetched.record is not None or event.change not in EXISTING:
+        return ""
+    return fetched.reason or f"{event.record.platform} has no such record"
+
+
 def _previous(last: LastState) -> dict[str, Any] | None:
     return _decode(last.fields) if last.digest and last.fields else None
 
@@ -162,7 +169,9 @@ def derived_event(event: Event, ref: RecordRef, settings: Settings) -> IngestReq
     return IngestRequest(derived, event_id, int(settings.dedupe_hours * 3_600_000))
 
 
-def _entry(rulebook: Rulebook, fetched: FetchedRecord, last: LastState, attempt: int, *, stale: bool) -> DecisionEntry:
+def _entry(
+    rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int, *, stale: bool
+) -> DecisionEntry:
     return DecisionEntry(
         at_ms=int(time.time() * 1000),
         attempt=attempt,
@@ -171,6 +180,7 @@ def _entry(rulebook: Rulebook, fetched: FetchedRecord, last: LastState, attempt:
         previous_digest=last.digest,
         version=fetched.version,
         gone=fetched.record is None,
+        missing=_missing(event, fetched)[:ERROR_CHARACTERS_MAX],
         stale=stale,
         verdicts=[],
         effects=[],

@@ -8,14 +8,14 @@ from service.errors import Deferred, PermanentError, TransientError
 from service.events import Event, RecordRef, trace_id
 from service.log import log_info
 from service.metrics.families import FETCH_SECONDS, FETCHES, LOOKUP_SECONDS, LOOKUPS
-from service.platforms.base import CallContext, FetchedRecord, Platform
+from service.platforms.base import CallContext, FetchedRecord, Platform, state_without_fetch
 from service.tracing.spans import Span, current_traceparent, start_span
 
 THROTTLED_KINDS = frozenset({"account_throttled", "circuit_open"})
 
 
 async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt: int) -> FetchedRecord:
-    """Fetch the record of an event.
+    """Fetch the record of an event. An event without a platform has its state at once.
 
     Raises:
         TransientError: the connector failed, or `unknown_platform`: the account is not configured in this worker.
@@ -23,6 +23,8 @@ async def fetch_record(platforms: Mapping[str, Platform], event: Event, attempt:
         PermanentError: the connector failed.
         Deferred: a limit of the account is reached, or its circuit breaker is open.
     """
+    if (state := state_without_fetch(event.record)) is not None:
+        return state
     return await _fetch(platforms, event, event.record, attempt)
 
 

@@ -83,10 +83,14 @@ class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_on
     lookups: Sequence[LookupSummary] = ()
     previous: bytes = b""
     """Encoded fields of the previous state, if a rule failed: a replay compares with the same state."""
+    missing: str = ""
+    """URL, status and words of the platform, if a record that was created or updated is missing."""
 
     @property
     def outcome(self) -> str:
         """Outcome of the event if every effect is done."""
+        if self.missing:
+            return "record_missing"
         return "matched" if any(verdict.result == "matched" for verdict in self.verdicts) else "unmatched"
 
     def describe_rules(self, span: Span) -> None:
@@ -96,6 +100,11 @@ class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_on
                 rule_ids = [verdict.rule_id for verdict in self.verdicts if verdict.result == result]
                 span.set({f"waybill.rules.{result}": rule_ids})
             span.set({"waybill.rulebook": self.rulebook, "waybill.rules.evaluated": len(self.verdicts)})
+
+    @property
+    def error(self) -> PermanentError | None:
+        """Warning about the decision: the record is missing."""
+        return PermanentError("record_missing", self.missing) if self.missing else None
 
     @property
     def failed_rules(self) -> Sequence[StoredRuleResult]:
@@ -179,6 +188,8 @@ _decision_decoder = msgspec.json.Decoder(DecisionEntry)
 _effect_decoder = msgspec.json.Decoder(EffectEntry)
 _received_decoder = msgspec.json.Decoder(ReceivedEntry)
 
+EXISTING = frozenset({"created", "updated"})
+"""Changes after which a record should exist. A change of unknown kind may be a deletion."""
 ERROR_CHARACTERS_MAX = 300
 """Stored characters of an error text."""
 EFFECT_PREFIX = b'{"entry":"effect"'

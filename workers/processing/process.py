@@ -160,23 +160,22 @@ class LaneRun:
         kept = self._dependencies.undecided.take(event.id)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = kept.fetched if kept else await self._fetch(event, attempt, fetch_delay_seconds)
+        await self._dependencies.store.found_records.add(event.record.platform, found=fetched.record is not None)
         stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
         if stale and stale.wait_seconds:
             return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)
         if stale and stale.kind == "before_last_state":
             # Rules would see a transition back that never happened.
             return await attempt.finish("stale", stale.error(last))
-        policy = self._dependencies.policy
+        policy, attempts = self._dependencies.policy, attempt.head.attempts
         event = self._with_payload(event, attempt.head)
-        evaluate = partial(
-            decide, event=event, fetched=fetched, last=last, attempt=attempt.head.attempts, policy=policy
-        )
+        evaluate = partial(decide, event=event, fetched=fetched, last=last, attempt=attempts, policy=policy)
         lookups = AttemptLookups(self._dependencies, event, attempt, kept)
         with start_span("decision") as span:
             decision = await self._evaluate(partial(evaluate, stale=stale is not None), event, fetched, lookups)
             decision.entry.describe_rules(span)
-            del evaluate, kept, lookups
-            del fetched  # releases thousands of objects while they are in the CPU cache; no later step needs them
+            # Releases thousands of objects while they are in the CPU cache; no later step needs them.
+            del evaluate, kept, lookups, fetched
             next_event = await attempt.decide(decision, event)
         if not decision.entry.effects:
             return next_event
@@ -262,7 +261,7 @@ class LaneRun:
         if error is None and decided.failed_rules:
             return await attempt.dead_letter(rule_error(decided))
         if error is None:
-            return await attempt.finish(decided.outcome)
+            return await attempt.finish(decided.outcome, decided.error)
         # A limit or an open circuit uses up no attempt, but the age of the event still counts.
         exhausted = attempt.is_exhausted(
             counts=not outcome.is_deferred, retry_for_seconds=outcome.retry_for_seconds or None

@@ -39,6 +39,7 @@ COLORS: Mapping[str, str] = {
     "rejected": "red",
     "matched": "green",
     "unmatched": "blue",
+    "record_missing": "dark-orange",
     "unchanged": "light-blue",
     "resolved": "light-green",
     "stale": "purple",

@@ -36,6 +36,15 @@ def _burns(name: str, short: str, long: str, threshold: str) -> str:
     return f"min by (namespace) ({{{series}}}) > {threshold}"
 
 
+MISSING = ', result="missing"'
+
+
+def _expected(function: str, more: str = "") -> str:
+    """Return the records that were created or updated, by account and kind."""
+    series = f"waybill_records_expected_total{{$scope{more}}}[30m]"
+    return f"sum by (namespace, platform, record_kind) ({function}({series}))"
+
+
 def _half_fail(metric: str, by: str) -> str:
     """Return the condition that more than half of the calls fail, and at least ten of them."""
     failed = f'{metric}{{$scope, outcome="error"}}[10m]'
@@ -204,6 +213,13 @@ METRICS = (
         "10m",
         "warning",
         "More than 50 % of the effects of rule {{ $labels.rule_id }} fail.",
+    ),
+    Alert(
+        "WaybillRecordsMissing",
+        f"{_expected('increase', MISSING)} >= 5 and {_expected('rate', MISSING)} / {_expected('rate')} > 0.2",
+        "0m",
+        "warning",
+        "Over 20 % of created and updated {{ $labels.record_kind }} records of {{ $labels.platform }} are missing.",
     ),
     Alert(
         "WaybillRulesFail",

@@ -236,6 +236,19 @@ PLATFORMS = Row(
             "percentunit",
         ),
         Panel(
+            "Records missing, share",
+            "lines",
+            (
+                Metric(
+                    _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM + ', result="missing"')
+                    + " / "
+                    + _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM),
+                    "{{platform}} {{record_kind}}",
+                ),
+            ),
+            "percentunit",
+        ),
+        Panel(
             "Response time p95",
             "lines",
             (Metric(_quantile(0.95, "waybill_fetch_seconds", "platform", _PLATFORM), "{{platform}}"),),

@@ -28,8 +28,8 @@ DELIVERY, ATTEMPT, FETCH, ACTION, QUEUE = (
     "action.finished",
     "queue.sampled",
 )
-ENDED = Where("outcome", "=~", "matched|unmatched|unchanged|stale|resolved|ignored|dead_lettered")
-DECIDED = Where("outcome", "=~", "matched|unmatched")
+ENDED = Where("outcome", "=~", "matched|unmatched|record_missing|unchanged|stale|resolved|ignored|dead_lettered")
+DECIDED = Where("outcome", "=~", "matched|unmatched|record_missing")
 REJECTED = Where("delivery_status", "=", "rejected")
 RETRIED = Where("outcome", "=", "retried")
 DEAD = Where("outcome", "=", "dead_lettered")

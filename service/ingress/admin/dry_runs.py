@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Controller, post
 from litestar.params import JSONBody
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, structs
 
 from service.compute_thread import run_in_thread
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError
-from service.events import ChangeType, RecordRef
+from service.events import EVENT_KIND, ChangeType, RecordRef
 from service.ingress.admin.dependencies import Operations, RecordName
 from service.ingress.admin.problems import FieldError, ValidationProblem, invalid, pointer_of
 from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison, dry_run_subject
@@ -28,11 +29,14 @@ from service.rules.syntax import RuleType
 class PostedRecord(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Record as rules see it, `previous`, its last decided state, and `lookups`, the records that rules look up.
 
-    The account is named `posted`.
+    `delivery` is the payload of the delivery and `headers` are its stored headers, as rules read them under
+    `delivery.`. A record of the kind `event` may be left out. The account is named `posted`.
     """
 
     kind: RuleType
-    record: dict[str, Any]
+    record: dict[str, Any] = {}
+    delivery: Any = UNSET
+    headers: dict[str, str] = {}
     raw: Any = None
     previous: dict[str, Any] | None = None
     lookups: tuple[PostedLookup, ...] = ()
@@ -125,8 +129,13 @@ def _point_to(error: ConfigError, pointers: Mapping[str, str]) -> ValidationProb
 
 def _posted(rulebook: Rulebook, posted: PostedRecord, data: DryRunRequest) -> Subject:
     try:
-        record = read_record(rulebook.records, posted.kind, posted.record, "post.record")
-        event = synthetic_event(RecordRef("posted", posted.kind, record.id), data.change, data.source)
+        given = {"id": "posted"} | posted.record if posted.kind == EVENT_KIND else posted.record
+        record = read_record(rulebook.records, posted.kind, given, "post.record")
+        event = structs.replace(
+            synthetic_event(RecordRef("posted", posted.kind, record.id), data.change, data.source),
+            body=b"" if posted.delivery is UNSET else msgspec.json.encode(posted.delivery),
+            headers={name.lower(): value for name, value in posted.headers.items()},
+        )
         previous = None
         if posted.previous is not None:
             before = read_record(rulebook.records, posted.kind, {"id": record.id} | posted.previous, "post.previous")

@@ -16,6 +16,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from service.ingress.admin.api_examples import load_examples, with_example
 from service.ingress.admin.api_page import POLICY, ApiPage
 from service.ingress.http.openapi import describe_health
 from service.ingress.http.problems import MEDIA_TYPE, problem_schema
@@ -69,11 +70,16 @@ _RULES: Mapping[str, Mapping[str, Any]] = {
 }
 """Rules between the properties of a request, by the name of its schema."""
 
+_METRICS_TEXT = {
+    "schema": {"type": "string"},
+    "example": "# TYPE waybill_events_pending gauge\nwaybill_events_pending 3.0\n",
+}
 _METRICS = {
     "get": {
         "operationId": "metrics",
         "summary": "Metrics in the text format of Prometheus",
-        "responses": {"200": {"description": "metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+        "description": "Metrics of this process and of its stores. No token is required.",
+        "responses": {"200": {"description": "metrics", "content": {"text/plain": _METRICS_TEXT}}},
     }
 }
 
@@ -105,8 +111,12 @@ class OpenApiRenderer(JsonRenderPlugin):
 
 def with_error_codes(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the document with the error responses of every operation."""
+    examples = load_examples()
     paths = {
-        path: {method: _operation(path, found) for method, found in item.items()}
+        path: {
+            method: with_example(_operation(path, found), examples.get(f"{method.upper()} {path}", {}))
+            for method, found in item.items()
+        }
         for path, item in document["paths"].items()
         if path.startswith(API)
     }

@@ -25,6 +25,7 @@ from service.errors import (
 )
 from service.ingress.http.problems import MEDIA_TYPE
 from service.ingress.http.responses import SECURITY_HEADERS
+from service.management.platform_operations import INVALID_CALL_CODES
 
 _PATH_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _MISSING = re.compile(r"Missing required query parameter '(\w+)'")
@@ -121,6 +122,8 @@ def handle_store_error(_request: Request[Any, Any, Any], error: WaybillError) ->
     """Return the 5xx response of an error of the store or of a platform."""
     if isinstance(error, StoreUnavailable):
         return respond(503, error.kind, "The store does not answer.", (), _retry_after(error.retry_after_seconds))
+    if isinstance(error, PermanentError) and error.kind in INVALID_CALL_CODES:
+        return respond(422, "invalid", str(error))
     if isinstance(error, TransientError | PermanentError | Deferred):
         return respond(502, error.kind, str(error))
     return respond(503, error.kind, "The store cannot be used now.", (), _retry_after(5))

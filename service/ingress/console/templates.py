@@ -12,7 +12,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
 
 from service.events import SHORT_ID_CHARACTERS, short_id_characters
-from service.exchange_text import format_exchange
+from service.exchange_text import format_curl, format_exchange
 from service.ingress.console.assets import asset_url
 from service.plurals import count_noun
 from service.rules.trace import Step
@@ -113,6 +113,10 @@ def _format_exchange(exchange: Mapping[str, Any]) -> str:
     return "\n".join(format_exchange(exchange))
 
 
+def _format_curl(exchange: Mapping[str, Any]) -> str:
+    return "\n".join(format_curl(exchange))
+
+
 def _with_spaces(text: object) -> str:
     return str(text).replace("_", " ")
 
@@ -124,6 +128,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "count": count_noun,
     "pretty": format_json,
     "exchange": _format_exchange,
+    "curl": _format_curl,
     "value": format_value,
     "spaced": _with_spaces,
     "short": short_id,

@@ -31,6 +31,7 @@ REJECTIONS: Mapping[int, tuple[str, ...]] = {
 }
 """HTTP statuses of rejections with their stable codes. `failure_status` of a source replaces 401."""
 
+_DELIVERY = {"event": "purchase_order.updated", "data": {"id": "po-4711"}}
 _STATUS = {"type": "string", "enum": ["queued", "duplicate", "ignored", "rejected"]}
 _EVENT_ID = {"type": ["string", "null"], "description": "id of the event; for a duplicate, of the first one"}
 _OUTCOME = {
@@ -82,13 +83,20 @@ def _deliver(name: str) -> dict[str, Any]:
     several = {"properties": {"events": {"type": "array", "items": outcome}}}
     accepted = {
         "description": "stored durably (queued), stored before (duplicate), or not about a record (ignored)",
-        "content": {"application/json": {"schema": {"allOf": [outcome, several]}}},
+        "content": {
+            "application/json": {
+                "schema": {"allOf": [outcome, several]},
+                "example": {"status": "queued", "event_id": "01a227c8660d7854b3a0704388149c9e"},
+            }
+        },
     }
     challenge: dict[str, Any] = {"description": "challenge response, if the source has challenges"}
     return {
         "operationId": name,
         "summary": "Deliver a webhook",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+        "description": "202 means that each event of the delivery is stored durably. The format of the body and the "
+        "signature are those of the source in waybill.yaml.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {}, "example": _DELIVERY}}},
         "responses": {"200": challenge, "202": accepted} | {str(status): _rejection(status) for status in REJECTIONS},
     }
 
@@ -101,7 +109,8 @@ def _handshake(name: str) -> dict[str, Any]:
     rejections = {str(status): _rejection(status) for status in (404, 429, 431, 503)}
     return {
         "operationId": name,
-        "summary": "Request permission to deliver (CloudEvents HTTP Webhook 1.0.2, section 4)",
+        "summary": "Request permission to deliver",
+        "description": "Handshake of CloudEvents HTTP Webhook 1.0.2, section 4, for sources that permit it.",
         "parameters": [origin],
         "responses": {"200": {"description": "permission granted", "headers": headers}} | rejections,
     }
@@ -114,18 +123,32 @@ def _rejection(status: int) -> dict[str, Any]:
 
 def describe_health() -> dict[str, Any]:
     """Return the path items of the health endpoints, which both ports have."""
+    ready = {"status": "ready", "durability": "fsync"}
+    unready = {"status": "unready", "reason": "store_full", "durability": "fsync"}
     return {
-        "/healthz": _health("healthz", "the process is alive", {}),
-        "/readyz": _health("readyz", "events can be stored durably", {"503": "events cannot be stored durably"}),
+        "/healthz": _health(
+            "healthz",
+            ("The process is alive", "Liveness: the process answers requests. The store is not checked."),
+            {"200": {"status": "up"}},
+        ),
+        "/readyz": _health(
+            "readyz",
+            ("Events can be stored durably", "Readiness: 503 with the reason while no event can be stored durably."),
+            {"200": ready, "503": unready},
+        ),
     }
 
 
-def _health(name: str, meaning: str, others: Mapping[str, str]) -> dict[str, Any]:
-    descriptions = {"200": meaning, **others}
-    content = {"application/json": {"schema": {"type": "object"}}}
-    responses = {status: {"description": text, "content": content} for status, text in descriptions.items()}
-    heads = {status: {"description": text} for status, text in descriptions.items()}
+def _health(name: str, texts: tuple[str, str], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the path item of an endpoint. `texts` are summary and description; `examples` the answers by status."""
+    summary, description = texts
+    described = {"summary": summary, "description": description}
+    heads: dict[str, Any] = {status: {"description": example["status"]} for status, example in examples.items()}
+    responses = {
+        status: {**heads[status], "content": {"application/json": {"schema": {"type": "object"}, "example": example}}}
+        for status, example in examples.items()
+    }
     return {
-        "get": {"operationId": name, "summary": meaning, "responses": responses},
-        "head": {"operationId": f"{name}Head", "summary": meaning, "responses": heads},
+        "get": {"operationId": name, **described, "responses": responses},
+        "head": {"operationId": f"{name}Head", **described, "responses": heads},
     }

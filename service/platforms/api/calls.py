@@ -8,7 +8,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from service.compute_thread import LARGE_BYTES, run_in_thread
-from service.config.platforms import NO_ERRORS_CONFIG, ErrorsConfig
+from service.config.platforms import NO_ERRORS_CONFIG, ErrorsConfig, GoneResponse
 from service.errors import Deferred, PermanentError, TransientError
 from service.exchange import Exchange
 from service.http_client import HttpClient, HttpResponse
@@ -19,6 +19,7 @@ from service.platforms.api.responses import (
     CREDENTIAL_STATUSES,
     GONE_STATUSES,
     RETRYABLE_STATUSES,
+    GoneResponses,
     PlatformResponse,
     classify_response,
 )
@@ -55,9 +56,15 @@ class ApiClient:
         self._outbound = outbound
         self._credentials = credentials
         self._transient = frozenset(errors.transient)
-        self._gone = frozenset(errors.gone) | GONE_STATUSES
-        self._read_transient = (read_transient | self._transient | RETRYABLE_STATUSES) - frozenset(errors.gone)
+        gone = frozenset(each for each in errors.gone if isinstance(each, int))
+        bodies = tuple(each for each in errors.gone if isinstance(each, GoneResponse))
+        self._gone = GoneResponses(gone | GONE_STATUSES, bodies)
+        self._read_transient = (read_transient | self._transient | RETRYABLE_STATUSES) - gone
         self._throttle = throttle
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path."""
+        return self._base_url + path
 
     async def get(
         self, operation: str, path: str, context: CallContext, headers: Mapping[str, str] = NO_HEADERS
@@ -167,17 +174,23 @@ class ApiClient:
         body_needed: bool,
     ) -> HttpResponse:
         settings = self._outbound.settings
-        return await self._outbound.request(
-            method,
-            self._base_url + target,
-            headers=headers,
-            body=body,
-            seconds_max=settings.fetch_timeout_seconds,
-            bytes_max=settings.fetch_bytes_max,
-            guarded=False,
-            body_needed=body_needed,
-            exchange=exchange,
-        )
+        try:
+            return await self._outbound.request(
+                method,
+                self._base_url + target,
+                headers=headers,
+                body=body,
+                seconds_max=settings.fetch_timeout_seconds,
+                bytes_max=settings.fetch_bytes_max,
+                guarded=False,
+                body_needed=body_needed,
+                exchange=exchange,
+            )
+        except PermanentError as error:
+            if error.kind != "response_too_large":
+                raise
+            reason = f"{error}. Increase WAYBILL_FETCH_BYTES_MAX, or request fewer fields by the path"
+            raise PermanentError(error.kind, reason, http_status=error.http_status) from error
 
 
 def _headers(context: CallContext, headers: Mapping[str, str], body: bytes | None) -> Mapping[str, str]:
@@ -210,7 +223,8 @@ async def fetch_one(
     """
     reply = await calls.get(operation, path, context, headers)
     if reply.gone:
-        return FetchedRecord(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms)
+        reason = f"GET {calls.url(path)} {reply.reason}"
+        return FetchedRecord(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms, reason=reason)
     if reply.body_bytes > LARGE_BYTES:
         return await run_in_thread(_read_record, operation, reply, asked, read)
     return _read_record(operation, reply, asked, read)

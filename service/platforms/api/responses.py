@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from service.bodies.pointers import parse_pointer, resolve_pointer
+from service.config.platforms import GoneResponse
 from service.errors import PermanentError, TransientError
 from service.events import JsonValue
 from service.http_client import HttpResponse
@@ -29,7 +31,10 @@ HOST_CHARACTERS_MAX = 100
 
 
 class PlatformResponse(Struct, frozen=True):
-    """Decoded response. `data` is None if the record is `gone`; header names are in lower case."""
+    """Decoded response. `data` is None if the record is `gone`; `reason` is then the status and the platform's words.
+
+    Header names are in lower case.
+    """
 
     status: int
     data: Any
@@ -37,6 +42,30 @@ class PlatformResponse(Struct, frozen=True):
     gone: bool = False
     headers: Mapping[str, str] = MappingProxyType({})
     body_bytes: int = 0
+    reason: str = ""
+
+
+class GoneResponses(Struct, frozen=True):
+    """Responses that mean that a record is gone: by status, or by status and a value in the body."""
+
+    statuses: frozenset[int] = GONE_STATUSES
+    bodies: tuple[GoneResponse, ...] = ()
+
+    def __contains__(self, answer: HttpResponse) -> bool:
+        """Return whether a response means that the record is gone.
+
+        A 404 with a web page does not: the server does not know the address of the API.
+        """
+        if answer.status in self.statuses:
+            return answer.status != 404 or not is_html(answer.body)
+        expected = [each for each in self.bodies if each.status == answer.status]
+        data = _readable(answer.body, answer.status) if expected else None
+        # JSON has no number that equals `true`, but Python has.
+        values = [(each.value, resolve_pointer(data, parse_pointer(each.at))) for each in expected]
+        return any(value == found and type(value) is type(found) for value, found in values)
+
+
+NO_RECORD = GoneResponses()
 
 
 def classify_response(
@@ -44,7 +73,7 @@ def classify_response(
     answer: HttpResponse,
     *,
     transient: frozenset[int],
-    gone: frozenset[int] = GONE_STATUSES,
+    gone: GoneResponses = NO_RECORD,
     secrets: Iterable[str],
     now: float,
     body_needed: bool = True,
@@ -52,8 +81,7 @@ def classify_response(
     """Decode a successful response; raise the error of any other.
 
     `secrets` were sent and are removed from the platform's message; `now` is in seconds since the epoch. If no body is
-    needed, an unreadable body counts as none. A 404 with a web page is not a missing record: the server does not know
-    the API's address.
+    needed, an unreadable body counts as none.
 
     Returns:
         The response.
@@ -64,13 +92,15 @@ def classify_response(
             `platform_rejected`, `invalid_argument` if the response names a query parameter, or as `decode_body`.
     """
     status = answer.status
+    if status < 300 and body_needed and answer in gone:
+        return _gone(answer, secrets)
     if 200 <= status < 300:
         data = decode_body(answer.body, status) if body_needed else _readable(answer.body, status)
         size = len(answer.body)
         return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers, body_bytes=size)
     wait = retry_after_seconds(answer.headers.get("retry-after"), now)
-    if status in gone and wait is None and (status != 404 or not is_html(answer.body)):
-        return PlatformResponse(status, None, answer.duration_ms, gone=True)
+    if wait is None and answer in gone:
+        return _gone(answer, secrets)
     reason = describe_failure(operation, answer, secrets)
     if not is_transient(status, wait) and names_parameter(answer.body):
         raise PermanentError("invalid_argument", reason, http_status=status)
@@ -80,9 +110,14 @@ def classify_response(
     raise PermanentError(_permanent_kind(status), reason, http_status=status)
 
 
+def _gone(answer: HttpResponse, secrets: Iterable[str]) -> PlatformResponse:
+    reason = describe_failure("", answer, secrets).strip()
+    return PlatformResponse(answer.status, None, answer.duration_ms, gone=True, reason=reason)
+
+
 def describe_failure(name: str, answer: HttpResponse, secrets: Iterable[str]) -> str:
     """Describe a response that is not successful: its status and its own words, or the host of a redirect."""
-    if answer.status < 400:
+    if 300 <= answer.status < 400:
         return f"{name} answered {answer.status}{_leads_to(answer)}: redirects are not followed; correct the URL"
     said = error_message(answer.body, secrets)
     return f"{name} answered {answer.status}" + (f": {said}" if said else "")

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from service.config.platforms import BaseUrl, BuiltInPlatformConfig, DocumentedValues, FieldPlaces, Paths, Uid
+from service.config.platforms import BaseUrl, DocumentedValues, FieldPlaces, Paths, Uid
+from service.platforms.built_in_config import ExtensibleConfig
 from service.platforms.flow_retail.records import COMBINED, ENUMS, PLACES
 from service.secrets import SecretRef
 
 
-class FlowRetailConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="flow_retail"):
+class FlowRetailConfig(ExtensibleConfig, frozen=True, kw_only=True, tag="flow_retail"):
     """Tenant of Flow Retail. Webhooks have no id, and two updates can have identical bodies.
 
     A webhook is tried ten times with growing intervals; the total time is not documented.
@@ -30,4 +31,5 @@ class FlowRetailConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="fl
 
     def listed_kinds(self) -> frozenset[str]:
         """Return the kinds that can be polled: purchase orders belong to a store, so they need `store_uid`."""
-        return self.listed if self.store_uid is not None else self.listed - {"purchase_order"}
+        kinds = super().listed_kinds()
+        return kinds if self.store_uid is not None else kinds - {"purchase_order"}

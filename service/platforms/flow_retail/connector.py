@@ -15,6 +15,7 @@ from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text
+from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import StaticHeaders
 from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
@@ -81,6 +82,7 @@ class FlowRetail:
         self.client = FlowRetailClient(self._endpoints)
         self._currency = TenantCurrency(self.client)
         self._map = PointerMap(config, f"platforms.{account}")
+        self._records = ConfiguredRecords("flow_retail", calls, config.records, dependencies.records)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an action of the tenant; an action of another store or of no known record has no record.
@@ -111,6 +113,8 @@ class FlowRetail:
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Fetch a customer or a purchase order."""
+        if ref.kind in self._records:
+            return await self._records.fetch(ref, context)
         self._check_kind(ref.kind)
         reader = read_customer if ref.kind == "customer" else read_purchase_order
         name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
@@ -130,6 +134,8 @@ class FlowRetail:
         Returns:
             The page.
         """
+        if kind in self._records:
+            return await self._records.list_records(kind, cursor, context)
         self._check_kind(kind)
         paging = Paging(
             page_number=int(cursor or 1), page_size=LISTED_MAX, sort_by="lastModifiedAt", sort_direction="DESC"

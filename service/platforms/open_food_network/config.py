@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from service.config.platforms import BaseUrl, BuiltInPlatformConfig, DocumentedValues, FieldPlaces
+from service.config.platforms import BaseUrl, DocumentedValues, FieldPlaces
+from service.platforms.built_in_config import ExtensibleConfig
 from service.platforms.open_food_network.client import COMBINED, PLACES
 from service.secrets import SecretRef
 
 
-class OpenFoodNetworkConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="open_food_network"):
+class OpenFoodNetworkConfig(ExtensibleConfig, frozen=True, kw_only=True, tag="open_food_network"):
     """Instance of Open Food Network. A webhook is tried 25 times over about 20 days (Sidekiq's default)."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"customer", "order"})

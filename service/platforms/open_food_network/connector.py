@@ -14,6 +14,7 @@ from service.compute_thread import run_in_thread
 from service.events import Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, text
+from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import StaticHeaders
 from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
@@ -73,6 +74,7 @@ class OpenFoodNetwork:
         self._endpoints = PlatformApi("open_food_network", calls, operations)
         self.client = OpenFoodNetworkClient(self._endpoints)
         self._map = PointerMap(config, f"platforms.{account}")
+        self._records = ConfiguredRecords("open_food_network", calls, config.records, dependencies.records)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; only a real payment with an order's number is a fact with a record.
@@ -103,6 +105,8 @@ class OpenFoodNetwork:
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Fetch a customer."""
+        if ref.kind in self._records:
+            return await self._records.fetch(ref, context)
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         ids, read = {"customer": ref.id}, self._map.reader("customer", read_customer)
@@ -110,6 +114,8 @@ class OpenFoodNetwork:
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List all customers; they have no modification time, so a poll compares digests."""
+        if kind in self._records:
+            return await self._records.list_records(kind, cursor, context)
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(page=int(cursor or 1), context=context)

@@ -5,18 +5,18 @@ from typing import ClassVar, Literal
 
 from service.config.platforms import (
     BaseUrl,
-    BuiltInPlatformConfig,
     DocumentedValues,
     FieldPlaces,
     HeaderName,
     Paths,
     Uid,
 )
+from service.platforms.built_in_config import ExtensibleConfig
 from service.platforms.pack_cloud.records import COMBINED, ENUMS, PLACES
 from service.secrets import SecretRef
 
 
-class PackCloudConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="pack_cloud"):
+class PackCloudConfig(ExtensibleConfig, frozen=True, kw_only=True, tag="pack_cloud"):
     """Organization on pack.cloud. The authorization is not documented, so header and prefix of the token can be set.
 
     `status_filter` is the notation of several statuses: `repeated` (`filter[status][]=` for each) or `comma`.

@@ -16,6 +16,7 @@ from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
 from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text, timestamp
+from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import StaticHeaders
 from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
@@ -76,6 +77,7 @@ class PackCloud:
         self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})
         self.client = PackCloudClient(self._endpoints, config.status_filter)
         self._map = PointerMap(config, f"platforms.{account}")
+        self._records = ConfiguredRecords("pack_cloud", calls, config.records, dependencies.records)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event of the organization.
@@ -110,6 +112,8 @@ class PackCloud:
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Fetch a purchase order or a customer."""
+        if ref.kind in self._records:
+            return await self._records.fetch(ref, context)
         if ref.kind not in {"purchase_order", "customer"}:
             raise unknown_kind(self.account, ref.kind)
         read = read_purchase_order if ref.kind == "purchase_order" else read_customer
@@ -129,6 +133,8 @@ class PackCloud:
             PermanentError: `unknown_kind` for customers, which cannot be listed.
             unknown_kind: The same error.
         """
+        if kind in self._records:
+            return await self._records.list_records(kind, cursor, context)
         if kind != "purchase_order":
             raise unknown_kind(self.account, kind)
         phase, _, onward = (cursor or "open:").partition(":")

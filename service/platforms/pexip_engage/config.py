@@ -5,18 +5,18 @@ from typing import ClassVar
 
 from service.config.platforms import (
     BaseUrl,
-    BuiltInPlatformConfig,
     DocumentedValues,
     FieldPlaces,
     LimitCount,
     Paths,
     Slug,
 )
+from service.platforms.built_in_config import ExtensibleConfig
 from service.platforms.pexip_engage.client import ENUMS, PLACES
 from service.secrets import SecretRef
 
 
-class PexipEngageConfig(BuiltInPlatformConfig, frozen=True, kw_only=True, tag="pexip_engage"):
+class PexipEngageConfig(ExtensibleConfig, frozen=True, kw_only=True, tag="pexip_engage"):
     """Enterprise on Pexip Engage. The documentation allows 4 requests at once and 3,000 a minute from one address.
 
     `token_url` defaults to the production realm of the enterprise. A webhook is tried three times within a minute; the

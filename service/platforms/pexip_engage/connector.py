@@ -14,6 +14,7 @@ from service.compute_thread import run_in_thread
 from service.events import Delivery, Fact, RecordRef, new_event_id
 from service.platforms.api.calls import ApiClient, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject, nested, record_version, text, timestamp
+from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import ClientCredentials
 from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
@@ -88,6 +89,7 @@ class PexipEngage:
         )
         self.client = PexipEngageClient(self._endpoints)
         self._map = PointerMap(config, f"platforms.{account}")
+        self._records = ConfiguredRecords("pexip_engage", calls, config.records, dependencies.records, self._headers)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; a ping, or an entity without a customer, is a fact without a record.
@@ -125,6 +127,8 @@ class PexipEngage:
 
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Fetch a customer."""
+        if ref.kind in self._records:
+            return await self._records.fetch(ref, context)
         if ref.kind != "customer":
             raise unknown_kind(self.account, ref.kind)
         return await self._endpoints.fetch(
@@ -137,6 +141,8 @@ class PexipEngage:
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List all customers; neither an order nor a filter by change is documented, so a poll reads every page."""
+        if kind in self._records:
+            return await self._records.list_records(kind, cursor, context)
         if kind != "customer":
             raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)

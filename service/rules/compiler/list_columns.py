@@ -4,6 +4,8 @@ A search compares each element with a constant. The least and the greatest numbe
 give the same result without a loop. A column with other values, such as null, is searched by the loop.
 """
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from operator import attrgetter
@@ -25,27 +27,136 @@ class Bounds(NamedTuple):
     greatest: int | Decimal
 
 
-Column = Bounds | frozenset[str] | None
-"""Bounds of numbers, or all texts; None for a column with other values."""
+class Texts(NamedTuple):
+    """Texts of a column: all, and one for each element."""
+
+    distinct: frozenset[str]
+    values: Sequence[str]
+
+
+Column = Bounds | Texts | None
+"""Bounds of numbers, or texts; None for a column with other values."""
 
 ColumnTest = Callable[[Column], bool | None]
 """Returns whether a column has an element with the sought result; None if only a loop can decide it."""
 
+Tally = Sequence[int | Decimal] | Counter[str] | None
+"""Sorted numbers of a column, or the number of each text; None for a column with other values."""
 
-def search_column(field: Field, where: CompiledCondition, find: LoopSearch, *, sought: bool) -> LoopSearch | None:
-    """Return a search with the result of `find`, for a list of the record. Return None if it is not supported."""
+ColumnCount = Callable[[Scope, Sequence[Any]], int | None]
+"""Returns the number of elements with a true result; None if only a loop can count them."""
+
+FIRST_TEXTS_MAX = 8
+"""Literals of a comparison up to which the first element with one of them is searched in the column."""
+
+
+class ColumnSearch(NamedTuple):
+    """Search of an element with the sought result, and of the index of the first one; None if only a loop finds it."""
+
+    find: LoopSearch
+    find_first: Callable[[Scope], int | None] = lambda _: None
+
+
+def search_column(field: Field, where: CompiledCondition, find: LoopSearch, *, sought: bool) -> ColumnSearch:
+    """Return a search with the result of `find`, in a column if the list and the comparison are supported."""
     comparison, less = where.comparison, where.less
-    if comparison is None or not field.rooted or comparison.field.attribute is None or comparison.field.rooted:
-        return None
+    if comparison is None or not _has_column(field, comparison):
+        return ColumnSearch(find)
     if less is not None and is_supported(comparison):
         if comparison.right.attribute:
-            return _remembered(field, comparison, less, find, sought=sought)
+            return ColumnSearch(_remembered(field, comparison, less, find, sought=sought))
         if type(comparison.right.constant) in NUMBERS:
-            return _in_column(field, comparison, find, _number_test(comparison.right.constant, less, sought=sought))
+            test = _number_test(comparison.right.constant, less, sought=sought)
+            return ColumnSearch(_in_column(field, comparison, find, test))
     texts = _texts(where, comparison)
     if texts is None:
+        return ColumnSearch(find)
+    is_inside = sought is (where.operator in {"eq", "in"})
+    search = _in_column(field, comparison, find, _text_test(texts, is_inside=is_inside))
+    if not is_inside or len(texts) > FIRST_TEXTS_MAX:
+        return ColumnSearch(search)
+    return ColumnSearch(search, _first_text(field, comparison, texts))
+
+
+def count_column(field: Field, where: CompiledCondition) -> ColumnCount | None:
+    """Return a function that counts the true elements of a list of the record. Return None if it is not supported."""
+    comparison, less = where.comparison, where.less
+    if comparison is None or not _has_column(field, comparison):
         return None
-    return _in_column(field, comparison, find, _text_test(texts, is_inside=sought is (where.operator in {"eq", "in"})))
+    key, get = f"{_key(field, comparison)}\0tally", attrgetter(str(comparison.field.attribute))
+    count = _count_of(where, comparison, less)
+    if count is None:
+        return None
+
+    def count_true(scope: Scope, elements: Sequence[Any]) -> int | None:
+        known = scope.known
+        if key not in known:
+            known[key] = _tally(get, elements)
+        try:
+            return count(known[key])
+        except InvalidOperation:
+            return None
+
+    return count_true
+
+
+def _count_of(
+    where: CompiledCondition, comparison: Comparison, less: Less | None
+) -> Callable[[Tally], int | None] | None:
+    constant, texts = comparison.right.constant, _texts(where, comparison)
+    if less is not None and is_supported(comparison) and type(constant) in NUMBERS:
+        return _number_count(constant, less)
+    return None if texts is None else _text_count(texts, is_inside=where.operator in {"eq", "in"})
+
+
+def _number_count(constant: int | Decimal, less: Less) -> Callable[[Tally], int | None]:
+    def count(tally: Tally) -> int | None:
+        if not isinstance(tally, list):
+            return None
+        found = len(tally) - bisect_right(tally, constant) if less.swap else bisect_left(tally, constant)
+        return found if less.expected else len(tally) - found
+
+    return count
+
+
+def _text_count(texts: frozenset[str], *, is_inside: bool) -> Callable[[Tally], int | None]:
+    def count(tally: Tally) -> int | None:
+        if not isinstance(tally, Counter):
+            return None
+        found = sum(tally[text] for text in texts)
+        return found if is_inside else tally.total() - found
+
+    return count
+
+
+def _tally(get: Callable[[Any], Any], elements: Sequence[Any]) -> Tally:
+    try:
+        values = list(map(get, elements))
+        kinds = set(map(type, values))
+        if kinds == {str}:
+            return Counter(values)
+        return sorted(values) if values and kinds <= NUMBERS else None
+    except (AttributeError, InvalidOperation):
+        return None
+
+
+def _has_column(field: Field, comparison: Comparison) -> bool:
+    return field.rooted and comparison.field.attribute is not None and not comparison.field.rooted
+
+
+def _key(field: Field, comparison: Comparison) -> str:
+    """Return the key of a column in `Scope.known`, which is no name of a derived field."""
+    return f"\0{field.path}\0{comparison.field.attribute}"
+
+
+def _first_text(field: Field, comparison: Comparison, texts: frozenset[str]) -> Callable[[Scope], int | None]:
+    key = _key(field, comparison)
+
+    def find_first(scope: Scope) -> int | None:
+        column = scope.known.get(key)
+        return min(map(column.values.index, texts & column.distinct)) if isinstance(column, Texts) else None
+
+    return find_first
 
 
 def _remembered(field: Field, comparison: Comparison, less: Less, find: LoopSearch, *, sought: bool) -> LoopSearch:
@@ -63,7 +174,7 @@ def _remembered(field: Field, comparison: Comparison, less: Less, find: LoopSear
 
 
 def _in_column(field: Field, comparison: Comparison, find: LoopSearch, test: ColumnTest) -> LoopSearch:
-    key, get = f"\0{field.path}\0{comparison.field.attribute}", attrgetter(str(comparison.field.attribute))
+    key, get = _key(field, comparison), attrgetter(str(comparison.field.attribute))
 
     def search(scope: Scope, elements: Sequence[Any]) -> Truth:
         known = scope.known
@@ -80,7 +191,7 @@ def _column(get: Callable[[Any], Any], elements: Sequence[Any]) -> Column:
         values = list(map(get, elements))
         kinds = set(map(type, values))
         if kinds == {str}:
-            return frozenset(values)
+            return Texts(frozenset(values), values)
         return Bounds(min(values), max(values)) if values and kinds <= NUMBERS else None
     except (AttributeError, InvalidOperation):
         return None
@@ -125,8 +236,8 @@ def _text_test(texts: frozenset[str], *, is_inside: bool) -> ColumnTest:
     """Build the test whether a column has a text inside or outside of `texts`."""
 
     def test(column: Column) -> bool | None:
-        if not isinstance(column, frozenset):
+        if not isinstance(column, Texts):
             return None
-        return not texts.isdisjoint(column) if is_inside else not column <= texts
+        return not texts.isdisjoint(column.distinct) if is_inside else not column.distinct <= texts
 
     return test

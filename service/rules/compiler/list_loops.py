@@ -79,6 +79,8 @@ def is_supported(comparison: Comparison) -> bool:
     """
     field, right = comparison.field, comparison.right
     depends = right.read is not None and not right.rooted
+    if field.kind == "amount":  # the currencies of two amounts are compared as well
+        return field.attribute is not None and right.read is None
     return field.kind == "number" and field.attribute is not None and (right.attribute is not None or not depends)
 
 

@@ -8,6 +8,7 @@ from msgspec import UNSET, Struct, structs
 
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError
+from service.events import EVENT_KIND
 from service.mistakes import Mistakes
 from service.records import RecordTypes
 from service.rules.compiler.templates import RenderError, Template
@@ -58,9 +59,13 @@ def _compile(name: str, rule: Rule, fields: FieldScope, records: RecordTypes, at
     if name in ROOTS or not _NAME.fullmatch(name):
         fix = f"use up to 40 lower-case letters, digits and _, and none of {', '.join(ROOTS)}"
         mistakes.add(ConfigError(at, f"{name[:40]!r} cannot be the name of a look-up", fix))
-    if lookup.kind not in records:
-        fix = f"{did_you_mean(lookup.kind, records)}; waybill.yaml declares others under records:"
+    fetched = records.keys() - {EVENT_KIND}
+    if lookup.kind not in fetched:
+        fix = f"{did_you_mean(lookup.kind, fetched)}; waybill.yaml declares others under records:"
         mistakes.add(ConfigError(f"{at}.kind", f"no record kind {lookup.kind!r}", fix))
+    if rule.type == EVENT_KIND and lookup.platform is UNSET:
+        reason = "is missing, and the event has no platform"
+        mistakes.add(ConfigError(f"{at}.platform", reason, "add platform: with the account of the record"))
     if lookup.each is UNSET and lookup.elements_max is not UNSET:
         mistakes.add(ConfigError(f"{at}.elements_max", "requires each", "remove it, or add each: lines"))
     with mistakes.collect():

@@ -24,7 +24,7 @@ from service.rules.compiler.conditions import (
     trace_node,
 )
 from service.rules.compiler.counts import build_count_comparison
-from service.rules.compiler.list_columns import search_column
+from service.rules.compiler.list_columns import count_column, search_column
 from service.rules.compiler.list_loops import LoopSearch, compile_loop
 from service.rules.compiler.lookup_conditions import LOOKUP_COST, comparison_with_lookups, with_lookups
 from service.rules.compiler.operators import Comparator, negate
@@ -165,7 +165,7 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
     is_negated = search.is_negated
     elements_min, elements_max = search.elements_min, search.elements_max
     read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=search.sought)
-    find_once = search_column(field, where, find, sought=search.sought) or find
+    find_once, find_first = search_column(field, where, find, sought=search.sought)
 
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         actual = read(scope if rooted else current)
@@ -178,7 +178,11 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
             found = find_once(scope, actual)
             result = negate(found) if is_negated else found
             if found and trace is not None:
-                _trace_first_match(inner, find, scope, actual, trace)
+                index = find_first(scope)
+                index = _first_match(find, scope, actual) if index is None else index
+                trace.enter(index)
+                inner(scope, actual[index], trace)
+                trace.leave()
                 return result
         else:
             result = _trace_search(inner, scope, actual, trace, search)
@@ -199,15 +203,13 @@ def _trace_search(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: 
     return negate(found) if search.is_negated else found
 
 
-def _trace_first_match(run: Evaluator, find: LoopSearch, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
-    """Trace the first element with the sought result. The binary search costs as much as one pass over the list."""
+def _first_match(find: LoopSearch, scope: Scope, elements: Sequence[Any]) -> int:
+    """Return the index of the first element with the sought result. It costs as much as one pass over the list."""
     low, high = 0, len(elements)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if find(scope, elements[low:middle]) else (middle, high)
-    trace.enter(low)
-    run(scope, elements[low], trace)
-    trace.leave()
+    return low
 
 
 def _trace_first_unknown(run: Evaluator, scope: Scope, elements: Sequence[Any], trace: Trace) -> None:
@@ -253,14 +255,18 @@ def _count(
     """Count the true elements. With unknown elements, the result is known only if they cannot change it."""
     read, rooted = field.read, field.rooted
     compare, bound = comparison
+    count_true = len_of_list if where is None else count_column(field, where)
 
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         actual: Value = read(scope if rooted else current)
         result = None
         if type(actual) in LISTS and len(actual) <= elements_max:
-            answers = _results(where, scope, actual, trace)
-            least = answers.count(True)
-            most = least + answers.count(None)
+            least = count_true(scope, actual) if count_true and (trace is None or trace.brief) else None
+            most = least
+            if least is None or most is None:
+                answers = _results(where, scope, actual, trace)
+                least = answers.count(True)
+                most = least + answers.count(None)
             # Each unknown element may be true or false: the result is known if all possible counts have the same one.
             possible = {compare(number, bound) for number in {least, most, min(max(bound, least), most)}}
             possible |= {compare(least + 1, bound)} if most > least else set()
@@ -270,6 +276,11 @@ def _count(
         return result
 
     return run
+
+
+def len_of_list(_scope: Scope, elements: Sequence[Any]) -> int:
+    """Return the number of elements, which a count without a condition compares."""
+    return len(elements)
 
 
 def _results(

@@ -17,8 +17,9 @@ from service.rules.compiler.lookups import check_used, compile_lookups
 from service.rules.compiler.quantifiers import compile_condition
 from service.rules.compiler.templates import Template
 from service.rules.delivery_fields import DELIVERY
-from service.rules.fields import Field, FieldScope, record_type
+from service.rules.fields import Field, FieldScope
 from service.rules.limits import ACTIONS_MAX
+from service.rules.rule_records import record_type
 from service.rules.syntax import Rule
 
 MISSING_TEXT = "https://unknown.invalid/"
@@ -100,13 +101,15 @@ def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:
     """Check that ids are unique. `kind` is the kind of their owners, for errors.
 
     Raises:
-        ConfigError: an id is a duplicate; the path is that of the second one.
+        ConfigErrors: ids are duplicates; each path is that of the later one.
     """
-    known: set[str] = set()
+    known, mistakes = set[str](), Mistakes()
     for index, found in enumerate(ids):
         if found in known:
-            raise ConfigError(f"{at}[{index}].id", f"duplicate {kind} id {found}", f"give each {kind} its own id")
+            fix = f"give each {kind} its own id"
+            mistakes.add(ConfigError(f"{at}[{index}].id", f"duplicate {kind} id {found}", fix))
         known.add(found)
+    mistakes.raise_all()
 
 
 def _compile_action(

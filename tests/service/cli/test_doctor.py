@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import redis
 
-from service.cli.diagnostics import check_clock_skew
+from service.cli.store_diagnostics import check_clock_skew
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.store import Store
@@ -154,6 +154,14 @@ async def test_high_memory_usage_is_a_warning(run: Run, own_valkey: Callable[...
     assert any(row["check"] == "memory" and row["result"] == "warning" for row in found)
 
 
+async def test_account_of_which_no_record_was_ever_found_is_a_warning(run: Run, store: Store) -> None:
+    await store.found_records.add("shop", found=False)
+    await store.found_records.add("pack", found=True)
+    found = rows(await run("doctor", "-o", "json"))
+    (row,) = [row for row in found if row["check"] == "records"]
+    assert (row["result"], row["detail"].partition(".")[0]) == ("warning", "no record of shop was ever found")
+
+
 @pytest.mark.parametrize(
     ("peer", "trusted", "result", "text"),
     [
@@ -241,7 +249,9 @@ async def test_documented_fields_that_a_record_does_not_contain_are_listed(
 async def test_a_record_that_cannot_be_fetched_is_a_warning(run: Run, box: SandboxHandle) -> None:
     found = rows(await run("doctor", "-o", "json", "--record", "pack:customer:missing-1", "--record", "pack:invoice:1"))
     details = {row["check"]: (row["result"], row["detail"]) for row in found if row["part"] == "platform pack"}
-    assert details["fields of customer"] == ("warning", "customer missing-1 does not exist")
+    result, detail = details["fields of customer"]
+    assert (result, detail.partition(" GET ")[0]) == ("warning", "customer missing-1 does not exist:")
+    assert detail.endswith("/customers/missing-1 answered 404: Not found.")
     assert details["fields of invoice"] == ("warning", "unknown_kind: pack has no invoice to fetch")
     box.sandbox.catalog.put("pack_cloud", "purchase_order", "1", {})
     box.sandbox.catalog.delete("pack_cloud", "purchase_order", "1")

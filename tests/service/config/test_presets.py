@@ -232,6 +232,7 @@ def test_source_overrides_details_of_its_preset(tmp_path: Path) -> None:
     assert isinstance(source.verify, Hmac)
     assert (source.verify.tolerance_seconds, source.verify.header) == (600, "Stripe-Signature")
     assert isinstance(source.envelope, CustomEnvelope)
+    assert source.envelope.record is not None
     assert source.envelope.record.kind == "purchase_order"
     plain = load(tmp_path, written("stripe") | {"envelope": "standard_webhooks"}).sources["s0"]
     assert type(plain.envelope).__name__ == "StandardWebhooksEnvelope"

@@ -140,4 +140,4 @@ def test_every_mistake_of_a_file_is_reported_once(tmp_path: Path) -> None:
 def test_types_are_read_without_secrets_and_without_a_file(tmp_path: Path) -> None:
     assert load_record_types(tmp_path / "waybill.yaml") == RECORDS
     (tmp_path / "waybill.yaml").write_text("records: {box: {fields: {size: integer}}}\nplatforms: 7\n")
-    assert sorted(load_record_types(tmp_path / "waybill.yaml")) == ["box", "customer", "purchase_order"]
+    assert sorted(load_record_types(tmp_path / "waybill.yaml")) == ["box", "customer", "event", "purchase_order"]

@@ -30,7 +30,7 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         ("a: !!int twelve", "a", "is not supported"),
         ("a: !!float .nan", "a", "is not supported"),
         ("a: !env X", "a", "is not supported"),
-        ("a: [", "w.yaml:1", "expected the node content"),
+        ("a: [", "w.yaml:1", "expected node content"),
         ("a:\n  b: c: d", "w.yaml:2", "mapping values are not allowed"),
         ("a: *b", "w.yaml:1", "undefined alias"),
         ("--- 1\n--- 2", "w.yaml:2", "another document"),

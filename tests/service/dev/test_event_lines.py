@@ -19,7 +19,7 @@ DELIVERY = {"message": "delivery.received", "source_name": "shop", "event_type":
     [
         (ATTEMPT, "shop|order.paid|erp:customer:7|matched|2|e1|"),
         (ATTEMPT | {"outcome": "unmatched", "actions_run": 0, "gone": True},
-         "shop|order.paid|erp:customer:7|unmatched||e1|record deleted"),
+         "shop|order.paid|erp:customer:7|unmatched||e1|record missing"),
         (ATTEMPT | {"outcome": "retried", "actions_run": 1, "attempt": 3, "error_kind": "http_rejected",
                     "http_status": 500, "level": "warning"},
          "shop|order.paid|erp:customer:7|retried|1|e1|http_rejected  500  attempt 3"),

@@ -286,7 +286,7 @@ RULE = "- {id: %s, type: purchase_order, when: {field: %s, op: exists}}\n"
         ("id: r, type: customer, events: []", ".events: is empty, which would mean all. Fix: remove events"),
         (
             "id: r, type: order",
-            ".type: no record kind 'order'. Fix: valid: customer, purchase_order;",
+            ".type: no record kind 'order'. Fix: valid: customer, event, purchase_order;",
         ),
         (
             "id: r, type: customer, events: [update]",

@@ -10,6 +10,7 @@ import pytest
 from msgspec import UNSET
 
 from service.actions import Action, CompileTemplate, TemplateRenderer, load_actions
+from service.errors import ConfigErrors
 from service.records import Address, Customer, Money, PurchaseOrder
 from service.rules import (
     Evaluation,
@@ -391,6 +392,31 @@ def test_document_is_canonical_and_its_version_depends_on_its_content() -> None:
     assert document_version(write_document(rules[1:])) != document_version(document)
     assert write_document((), rules) != document
     assert Rulebook.load(write_document(rules[1:], rules[:1]), load_actions()).api_rules == {"all"}
+
+
+def test_mistakes_of_all_rules_are_reported() -> None:
+    text = """
+- {id: a, type: customer, when: {field: nmae, op: eq, value: x}, actions: [{id: t, do: lgo}]}
+- {id: b, type: customer, actions: []}
+- {id: c, type: box, actions: []}
+- {id: d, type: customer, actions: [{id: t, do: log, message: "{tpye}"}, {id: t, do: log, message: m}]}
+"""
+    with pytest.raises(ConfigErrors) as caught:
+        Rulebook.load(write_document(rules_of(text)), load_actions())
+    assert [(each.rule_id, each.path) for each in caught.value.mistakes] == [
+        ("a", "rules[0].when.field"),
+        ("a", "rules[0].actions[0].do"),
+        ("c", "rules[2].type"),
+        ("d", "rules[3].actions[0].message"),
+        ("d", "rules[3].actions[1].id"),
+    ]
+
+
+def test_duplicate_ids_of_a_document_are_all_reported() -> None:
+    a, b = rules_of("- {id: a, type: customer, actions: []}\n- {id: b, type: customer, actions: []}\n")
+    with pytest.raises(ConfigErrors) as caught:
+        parse_document(write_document([a, b], [a, b]))
+    assert [each.reason for each in caught.value.mistakes] == ["duplicate rule id a", "duplicate rule id b"]
 
 
 def test_empty_rulebook_evaluates_nothing() -> None:

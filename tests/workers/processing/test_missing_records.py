@@ -91,7 +91,7 @@ async def test_no_record_counts_as_deleted_while_all_are_missing(harness: Worker
     await working
     for event_id in event_ids:
         stored = await harness.stored_event(event_id)
-        assert (stored["outcome"], stored["attempts"]) == ("matched", "1")
+        assert (stored["outcome"], stored["attempts"]) == ("record_missing", "1")
     assert {body["is"] for body in harness.sink_bodies()[sent:]} == {*RECORDS, "po-9"}
     logged = [line["event"] for line in harness.lines if line["event"].startswith("platform.records")]
     assert logged == ["platform.records_missing", "platform.records_found"]
@@ -103,9 +103,8 @@ async def test_fewer_missing_records_count_as_deleted(harness: WorkerHarness) ->
     event_ids += [await harness.send(RECORDS[0], "deleted")]  # expected to be missing
     await age(harness, event_ids, WAIT_SECONDS)
     await harness.run_worker()
-    assert [(await harness.stored_event(event_id))["outcome"] for event_id in event_ids] == ["matched"] * (
-        RECORDS_MISSING_MAX + 1
-    )
+    outcomes = [(await harness.stored_event(event_id))["outcome"] for event_id in event_ids]
+    assert outcomes == ["record_missing"] * RECORDS_MISSING_MAX + ["matched"]
     assert not harness.log_lines("platform.records_missing")
 
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from service.metrics.families import RECORDS_EXPECTED
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store import NextEvent, SettlementWrite
+from service.store.platforms.found_records import FoundRecords
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, sent_key
 
 pytestmark = pytest.mark.store
@@ -19,6 +22,10 @@ async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[Worke
     settings = make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=20, stale_read_wait_seconds=0.6)
     async with open_harness(settings) as opened:
         yield opened
+
+
+def count_expected() -> Counter[str]:
+    return Counter({str(key[2]): int(count) for key, count in RECORDS_EXPECTED.values.items() if key[0] == "pack"})
 
 
 async def test_matching_order_runs_its_action_once(harness: WorkerHarness) -> None:
@@ -81,8 +88,36 @@ async def test_update_of_a_deleted_record_is_decided_on_the_last_known_state(har
     event_id = await harness.send("missing-1")
     await harness.run_worker()
     stored = await harness.stored_event(event_id)
-    assert stored["outcome"] == "unmatched"
+    assert stored["outcome"] == "record_missing"
     assert next(line for line in stored["history"] if line["entry"] == "decided")["gone"] is True
+    attempt = next(line for line in stored["history"] if line["entry"] == "attempt")
+    url = f"{harness.sandbox.base_url('pack_cloud')}/organizations/org_1/purchase-orders/missing-1"
+    assert (attempt["error_kind"], attempt["error"]) == ("record_missing", f"GET {url} answered 404: Not found.")
+    (line,) = [line for line in harness.log_lines("attempt.finished") if line["outcome"] == "record_missing"]
+    assert (line["log_level"], line["error_kind"]) == ("warning", "record_missing")
+
+
+async def test_missing_records_of_created_and_updated_events_are_counted(harness: WorkerHarness) -> None:
+    await harness.publish(SINK_RULE)
+    before = count_expected()
+    await harness.send("missing-1", "created")
+    await harness.send("missing-2", "deleted")
+    await harness.send("missing-3", "changed")
+    await harness.send("po-1", "updated")
+    await harness.run_worker()
+    assert count_expected() - before == Counter(missing=1, found=1)
+
+
+async def test_account_without_any_record_is_known_until_one_is_found(harness: WorkerHarness) -> None:
+    await harness.publish(SINK_RULE)
+    await harness.send("missing-1", "deleted")
+    await harness.run_worker()
+    assert await harness.store.found_records.accounts_without() == ["pack"]
+    await harness.send("po-1")
+    await harness.run_worker()
+    assert await harness.store.found_records.accounts_without() == []
+    await FoundRecords(harness.store.client, harness.store.keys).add("pack", found=False)  # another worker
+    assert await harness.store.found_records.accounts_without() == []
 
 
 async def test_created_record_that_answers_404_is_deferred_without_counting_an_attempt(
@@ -91,7 +126,7 @@ async def test_created_record_that_answers_404_is_deferred_without_counting_an_a
     await harness.publish(SINK_RULE)
     event_id = await harness.send("missing-1", "created")
     await harness.run_worker()
-    assert {line["outcome"] for line in harness.log_lines("attempt.finished")} == {"deferred", "unmatched"}
+    assert {line["outcome"] for line in harness.log_lines("attempt.finished")} == {"deferred", "record_missing"}
     assert (await harness.stored_event(event_id))["attempts"] == "1"
 
 

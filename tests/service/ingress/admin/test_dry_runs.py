@@ -70,6 +70,20 @@ async def test_a_posted_record_is_evaluated_with_every_node(shop: Shop) -> None:
     )  # fmt: skip
 
 
+async def test_a_posted_delivery_is_read_by_rules(shop: Shop) -> None:
+    conditions = [
+        {"field": "delivery.celsius", "op": "gt", "value": "-15", "as": "decimal"},
+        {"field": "delivery.headers.user-agent", "op": "eq", "value": "Guard/1"},
+    ]
+    rule = {"id": "hot", "type": "event", "when": {"all": conditions}}
+    posted = {"kind": "event", "delivery": {"celsius": -11.5}, "headers": {"User-Agent": "Guard/1"}}
+    results = [
+        (await shop.api("POST", RUNS, {"post": each, "rules": [rule]}, role="operator")).body["verdicts"][0]["result"]
+        for each in (posted, posted | {"delivery": {"celsius": -20}}, {"kind": "event"})
+    ]
+    assert results == ["matched", "unmatched", "unknown"]
+
+
 async def test_numbers_of_a_posted_raw_record_are_exact(shop: Shop) -> None:
     rule = {"id": "heavy", "type": "purchase_order", "when": {"field": "raw.weight", "op": "eq", "value": 12.1}}
     posted = {"post": POST | {"raw": {"weight": 12.1}}, "rules": [rule]}
@@ -112,6 +126,7 @@ async def test_a_stored_event_is_evaluated_without_effects(shop: Shop) -> None:
         ({"record": "pack:purchase_order:"}, 422, ["/record"]),
         ({"record": {"platform": "pack", "kind": "customer", "id": "1"}}, 422, ["/record"]),
         ({"post": POST | {"kind": "order"}}, 422, ["/post/kind"]),
+        ({"record": "shop:event:e"}, 422, ["/record"]),
     ],
 )
 async def test_an_invalid_dry_run_is_rejected(

@@ -11,7 +11,8 @@ from service.config import Role, SecretRef
 from service.config.auth import BearerAuth
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
-from service.platforms.custom.config import CustomConfig, CustomRecordConfig
+from service.platforms.api.record_config import CustomRecordConfig
+from service.platforms.custom.config import CustomConfig
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
@@ -167,7 +168,7 @@ async def test_platform_errors_have_distinct_statuses(platform_api: Api) -> None
         ("/api/v1/platforms/pack/reads/customer.delete", 404),
         ("/api/v1/platforms/pack/reads/customer.get", 422),
         ("/api/v1/platforms/pack/reads/customer.get?customer=missing-1", 404),
-        ("/api/v1/platforms/erp/reads/record.get?kind=order&id=1", 502),
+        ("/api/v1/platforms/erp/reads/record.get?kind=order&id=1", 422),
     ):
         answer = await platform_api("GET", path)
         assert answer.status == status, (path, answer.body)

@@ -281,7 +281,10 @@ async def test_a_misspelled_status_is_rejected(serve_admin: ServeAdmin) -> None:
 
 
 async def test_rule_types_list_fields_operators_and_actions(api: Api) -> None:
-    (order, customer) = (await api("GET", "/api/v1/rule-types", role="viewer")).body["items"]
+    order, customer, event = (await api("GET", "/api/v1/rule-types", role="viewer")).body["items"]
+    assert event["id"] == "event"
+    assert {field["path"].partition(".")[0] for field in event["fields"]} == {"id", "event"}
+    assert "event.record.platform" not in {field["path"] for field in event["fields"]}
     fields = {field["path"]: field for field in order["fields"]}
     assert fields["lines[].quantity_received"]["kind"] == "number"
     assert "lt" in fields["total.value"]["operators"]

@@ -15,6 +15,7 @@ from service.destinations.registry import Destinations, DestinationSetup
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
+from service.ingress.admin import admin_router
 from service.ingress.app import build_admin_app
 from service.ingress.console import console_router
 from service.ingress.server import Listener
@@ -124,7 +125,8 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
             records=lambda: config.record_types,
             destinations=lambda: destinations.by_name,
         )
-        app = build_admin_app(settings, worker.store, console=console_router(installation, environ))
+        admin, console = admin_router(installation, environ), console_router(installation, environ)
+        app = build_admin_app(settings, worker.store, admin=admin, console=console)
         listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)
         await listener.start()
         stack.push_async_callback(listener.stop)

@@ -6,9 +6,9 @@ import pytest
 
 from service.errors import PermanentError
 from service.platforms.api.field_map import FieldMap
+from service.platforms.api.listed_records import page_path, read_listing
+from service.platforms.api.record_config import CustomListConfig
 from service.platforms.api.responses import PlatformResponse
-from service.platforms.custom.config import CustomListConfig
-from service.platforms.custom.paging import page_path, read_listing
 from service.records import Customer
 
 FIELDS = FieldMap(Customer, {"updated_at": "/changed", "deleted_at": "/gone"}, "map")

@@ -1,4 +1,4 @@
-"""Paging of a custom platform's list. Pure.
+"""Pages of a list that waybill.yaml describes. Pure.
 
 Only the query of a next page's URL is used, so that it cannot lead to another host or path.
 """
@@ -12,9 +12,9 @@ from service.events import JsonValue
 from service.platforms.api.coercion import record_version
 from service.platforms.api.decoding import listed_digest, not_a_list
 from service.platforms.api.field_map import FieldMap
+from service.platforms.api.record_config import CustomListConfig
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import ListedRecord, RecordPage
-from service.platforms.custom.config import CustomListConfig
 from service.records import Record
 
 _NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)

@@ -1,0 +1,123 @@
+"""Fetches and lists the records of an account that waybill.yaml describes."""
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from service.bodies.pointers import parse_pointer, resolve_pointer
+from service.compute_thread import run_in_thread
+from service.errors import ConfigError, PermanentError
+from service.events import RecordRef
+from service.platforms.api.calls import NO_HEADERS, ApiClient, fetch_one, read_as, segment, unknown_kind
+from service.platforms.api.coercion import JsonObject
+from service.platforms.api.decoding import record_id
+from service.platforms.api.field_map import FieldMap, missing_required
+from service.platforms.api.listed_records import page_path, read_listing
+from service.platforms.api.record_config import CustomRecordConfig
+from service.platforms.api.responses import PlatformResponse
+from service.platforms.base import CallContext, FetchedRecord, RecordPage
+from service.records import Record, RecordTypes, Timestamp
+
+
+class ConfiguredRecords:
+    """Records of one account. `platform` begins the names of operations; `headers` returns the headers of a call.
+
+    Raises:
+        ConfigError: An unknown kind of record, or an unknown field in a map.
+    """
+
+    def __init__(
+        self,
+        platform: str,
+        calls: ApiClient,
+        configs: Mapping[str, CustomRecordConfig],
+        types: RecordTypes,
+        headers: Callable[[CallContext], Mapping[str, str]] = lambda _: NO_HEADERS,
+    ) -> None:
+        self._platform = platform
+        self._calls = calls
+        self._headers = headers
+        self._configs = configs
+        self._fields = {kind: compile_fields(calls.account, kind, config, types) for kind, config in configs.items()}
+
+    def __contains__(self, kind: str) -> bool:
+        """Return whether waybill.yaml describes a kind of record for the account."""
+        return kind in self._configs
+
+    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
+        """Fetch a record.
+
+        Returns:
+            The state of the record.
+
+        Raises:
+            unknown_kind: There is no such kind of record.
+        """
+        if ref.kind not in self._configs:
+            raise unknown_kind(self._calls.account, ref.kind)
+        place, fields = self._configs[ref.kind], self._fields[ref.kind]
+
+        def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
+            return read_answer(place, fields, reply)
+
+        path, operation = place.path.replace("{id}", segment(ref.id)), f"{self._platform}.{ref.kind}.get"
+        headers = self._headers(context)
+        return await fetch_one(self._calls, operation, path, context, asked=ref.id, read=read, headers=headers)
+
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+        """Fetch one page of the configured list.
+
+        Returns:
+            The page.
+
+        Raises:
+            PermanentError: `unknown_kind` for a kind without a list.
+        """
+        account, place = self._calls.account, self._configs[kind].list if kind in self._configs else None
+        if place is None:
+            reason = f"{account} has no list of {kind}; platforms.{account}.records.{kind}.list names one"
+            raise PermanentError("unknown_kind", reason)
+        operation, fields = f"{self._platform}.{kind}.list", self._fields[kind]
+        reply = await self._calls.get(operation, page_path(place, cursor), context, self._headers(context))
+
+        def read(answer: PlatformResponse) -> RecordPage:
+            return read_listing(place, answer, cursor, fields)
+
+        return await run_in_thread(read_as, operation, read, reply)
+
+
+def read_answer(
+    place: CustomRecordConfig, fields: FieldMap[Record], reply: PlatformResponse
+) -> tuple[JsonObject, Record, Timestamp]:
+    """Read a record from a response.
+
+    Returns:
+        The record's JSON, the record, and its modification time.
+
+    Raises:
+        PermanentError: `platform_wrong_envelope`.
+    """
+    node = resolve_pointer(reply.data, parse_pointer(place.at))
+    if not isinstance(node, dict):
+        reason = f"no object at {place.at or 'the top'}"
+        raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
+    record: Record = fields.read(cast("JsonObject", node))
+    record_id(record.id, reply.status)
+    if missing := missing_required(record):
+        reason = f"required fields are missing: {', '.join(missing)}"
+        raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
+    return cast("JsonObject", node), record, record.updated_at
+
+
+def compile_fields(account: str, kind: str, place: CustomRecordConfig, records: RecordTypes) -> FieldMap[Record]:
+    """Compile the field map of a kind of record.
+
+    Returns:
+        The field map.
+
+    Raises:
+        ConfigError: An unknown kind of record, or an unknown field in the map.
+    """
+    path = f"platforms.{account}.records.{kind}"
+    if kind not in records:
+        raise ConfigError(path, "there is no such kind of record", f"one of {', '.join(sorted(records))}")
+    return FieldMap(records[kind], place.map, f"{path}.map")
