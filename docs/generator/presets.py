@@ -24,8 +24,8 @@ sources:
   `envelope: {record: {kinds: {order: shop_order}}}`. Events about other kinds are ignored.
 - `waybill check` uses the sender's retries for the dedupe window, and warns of a sender that waits for less than 5 s.
 
-`waybill sources presets` lists them, and `waybill sources show NAME` prints what one stands for. Certain facts were
-read in the sender's own text or code. Inferred facts come from other sources: compare them with a real delivery.
+`waybill sources presets` lists them, and `waybill sources show NAME` prints the configuration of one. Certain facts are
+from the sender's own text or code. Inferred facts come from other sources: compare them with a real delivery.
 """
 
 

@@ -132,9 +132,13 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         mistakes.extend(check_platform(f"platforms.{name}", platform, environ, known))
     # Include platforms with mistakes, so that their sources do not report an unknown platform as well.
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
-    sources = dict(_name_accounts(sources, named, mistakes))
     for name, source in sources.items():
-        mistakes.extend(check_source(f"sources.{name}", source, named, environ))
+        if not source.platform and name in named:
+            reason = "has no platform, but the name of an account"
+            mistakes.append(ConfigError(f"sources.{name}", reason, f"add platform: {name}, or rename the source"))
+        sources[name] = structs.replace(source, platform=source.platform or name)
+        known_accounts = named if source.platform else {name: NO_PLATFORM}
+        mistakes.extend(check_source(f"sources.{name}", sources[name], known_accounts, environ))
     for name, destination in destinations.items():
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
@@ -144,7 +148,7 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         environ_warnings(environ),
         *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
         *(
-            source_warnings(f"sources.{name}", source, named[source.platform] or NO_PLATFORM, environ)
+            source_warnings(f"sources.{name}", source, platforms.get(source.platform, NO_PLATFORM), environ)
             for name, source in sources.items()
         ),
         *(destination.warnings(f"destinations.{name}") for name, destination in destinations.items()),
@@ -163,20 +167,6 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         warnings=warnings,
     )
     return ConfigReport(config, ())
-
-
-def _name_accounts(
-    sources: Mapping[str, SourceConfig], named: dict[str, PlatformConfig | None], mistakes: list[ConfigError]
-) -> Iterator[tuple[str, SourceConfig]]:
-    """Give each source without a platform its own name as account, and add that account to `named`."""
-    accounts = frozenset(named)
-    for name, source in sources.items():
-        if not source.platform and name in accounts:
-            reason = "has no platform, but the name of an account"
-            mistakes.append(ConfigError(f"sources.{name}", reason, f"add platform: {name}, or rename the source"))
-        elif not source.platform:
-            named[name] = NO_PLATFORM
-        yield name, structs.replace(source, platform=source.platform or name)
 
 
 def load_record_types(path: Path) -> RecordTypes:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from service.config.yaml_output import write_yaml
@@ -39,7 +40,9 @@ def diff_rulebooks(before: Document, after: Document) -> list[RuleDiff]:
 
 
 def _lines(before: Rule | None, after: Rule | None) -> list[str]:
-    texts = [write_yaml(rule).splitlines() if rule else [] for rule in (before, after)]
+    # The order of keys is no difference: the stored rulebook sorts those of actions.
+    plain = [msgspec.to_builtins(rule, order="deterministic") if rule else None for rule in (before, after)]
+    texts = [write_yaml(rule).splitlines() if rule else [] for rule in plain]
     return [
         line
         for line in difflib.unified_diff(texts[0], texts[1], n=2, lineterm="")

@@ -84,7 +84,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     sort: int = 0
     events: tuple[ChangeType, ...] = ()
     sources: tuple[str, ...] = ()
-    with_: dict[str, Lookup] = field(default_factory=dict[str, Lookup])
+    with_: dict[str, Lookup] = {}
     when: Condition | None = None
     on_unknown: OnUnknown = "skip"
     stop: bool = False

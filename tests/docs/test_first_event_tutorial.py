@@ -1,4 +1,4 @@
-"""Runs docs/tutorials/first-event.md literally in two terminals, with free ports, and then changes waybill.yaml."""
+"""Runs the tutorials of the first event, rule and console literally in two terminals, and then changes waybill.yaml."""
 
 import re
 import subprocess
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.page_steps import steps_of
 from tests.test_readme_quickstart import ID, SECONDS_MAX, first_terminal, run_until_same, with_ids
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "first-event.md"
 ACTIVATE = ". ../.venv/bin/activate"
+VARIABLES = "set -a; . ./.env; set +a"
 
 
 def commands() -> list[tuple[str, str]]:
@@ -54,7 +56,20 @@ def test_the_tutorial_runs_and_changes_of_files_are_reloaded(tmp_path: Path, fre
                 time.sleep(1.5)  # the worker looks for a new rulebook once a second; the next event needs the new one
         wait_for_output(shop / "out", "short-receipt: po-1: 4 missing")
         wait_for_output(shop / "out", "short-receipt: po-1: 4 units missing")
+        write_first_rule(shop, environ)
         check_reload(shop)
+
+
+def write_first_rule(shop: Path, environ: dict[str, str]) -> None:
+    """Run the tutorials that continue in the same two terminals."""
+    for step in (*steps_of("tutorials/first-rule.md"), *steps_of("tutorials/console.md")):
+        if step.file:
+            (shop / step.file).write_text(step.text)
+            continue
+        run_until_same(f"{ACTIVATE}\n{VARIABLES}\n{step.command}", step.shown, shop, environ)
+        if step.command.startswith("mv"):
+            time.sleep(1.5)  # the worker looks for a new rulebook once a second; the next event needs the new one
+    wait_for_output(shop / "out", "large-order: ORD100123: 1294.00 EUR")
 
 
 def check_reload(shop: Path) -> None:

@@ -34,14 +34,14 @@ _SECRET_URLS = re.compile(
 
 
 def find_secret_in_header(name: str, value: str) -> str:
-    """Return what makes a header look like a secret, empty if nothing does."""
+    """Return the reason why a header is probably a secret, empty without one."""
     if name.lower() in SECRET_HEADERS or _is_secret_name(name):
         return f"a credential in the header {name}"
     return "a value that looks like a secret" if _SECRET_VALUES.search(value) else ""
 
 
 def find_secret_in_url(url: str) -> str:
-    """Return what makes a URL or its template look like a secret, empty if nothing does.
+    """Return the reason why a URL or its template probably contains a secret, empty without one.
 
     The value of a parameter that consists of placeholders is data of the event, and no secret of the operator.
     """

@@ -1,4 +1,4 @@
-"""Parked jobs: they wait for an account whose circuit is open or whose limit is reached, and use no resources.
+"""Parked jobs: they wait for an account with an open circuit or a reached limit, and use no resources.
 
 Each store has its own parked jobs. The circuits are on the first store, like the other state of accounts.
 """

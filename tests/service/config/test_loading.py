@@ -216,6 +216,7 @@ INVALID: list[tuple[str, object, str, str, str]] = [
     ("sources/erp-orders/platform", REMOVED, "sources.erp-orders.envelope.record", "has no platform", "add platform"),
     ("sources/pack", {"verify": BEARER}, "sources.pack", "the name of an account", "add platform: pack"),
     ("sources/erp-orders/envelope/record", REMOVED, "sources.erp-orders.envelope.record", "missing", "write record"),
+    ("sources/pack-orders/platform", "erp-orders", "sources.pack-orders.platform", "there is no platform", "mean"),
     ("platforms/erp/records/event", {"path": "/x/{id}"}, "platforms.erp.records.event", "no kind event", "declare"),
     (
         "sources/alarms",
@@ -668,3 +669,14 @@ def test_a_mistake_has_the_file_and_the_line_of_the_deepest_value_that_exists(tm
     assert found["platforms.erp.token"].line == 2, "the key is missing, so its object is named"
     assert any(mistake.line == 8 for name, mistake in found.items() if name.startswith("sources.erp-orders.verify."))
     assert str(found["platforms.erp.token"]).startswith(f"{path}:2: platforms.erp.token: is missing. Fix: ")
+
+
+def test_source_without_a_platform_is_no_account_of_another_source(tmp_path: Path) -> None:
+    alarms = {"verify": BEARER, "envelope": {"kind": "custom", "type": "/type"}}
+    config = load(tmp_path, "sources/alarms", alarms)
+    assert config.sources["alarms"].platform == "alarms"
+    assert config.account_of(config.sources["alarms"]).known_kinds() == {"event"}
+    data = change("sources/alarms", alarms)
+    data["sources"]["pack-orders"]["platform"] = "alarms"
+    (mistake,) = mistakes(tmp_path, data)
+    assert (mistake.path, mistake.reason) == ("sources.pack-orders.platform", "there is no platform alarms")

@@ -87,6 +87,14 @@ def test_status_shows_the_drift_between_files_and_the_store(run: Run, file: Path
     assert {"changed one", "  -sort: 2", "  +sort: 3", "added two"} <= set(different.stdout.splitlines())
 
 
+def test_the_order_of_keys_is_no_drift(run: Run, file: Path) -> None:
+    file.write_text('- {id: one, type: customer, actions: [{message: "{id}", do: log, id: say, level: info}]}\n')
+    assert run("apply", file).exit_code == 0
+    same = run("status", file)
+    assert (same.exit_code, "The files are published." in same.stdout) == (0, True), same.stdout
+    assert "with" not in run("export").stdout
+
+
 def test_an_export_applied_again_changes_nothing(run: Run, file: Path, tmp_path: Path) -> None:
     file.write_text('- {id: one, type: purchase_order, name: "1e3", sources: ["no"]}\n' + TWO)
     version = run("apply", file).stdout.split()[0]

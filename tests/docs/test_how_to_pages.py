@@ -1,0 +1,76 @@
+"""Runs the commands of how-to pages literally, beside one `waybill dev` with its generated files."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from tests.docs.page_steps import DOCS, steps_of
+from tests.test_readme_quickstart import first_terminal, run_until_same
+
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900)]
+
+PAGES = (
+    "how-to/verify-a-sender.md",
+    "how-to/publish-and-roll-back-rules.md",
+    "how-to/replay-after-an-outage.md",
+    "how-to/erase-a-customer.md",
+)
+"""Pages in this order: each finds the state that the previous one left."""
+ADDRESS = re.compile(r"^(webhooks|admin|sandbox) +http://127\.0\.0\.1:(\d+)", re.MULTILINE)
+DOCUMENTED = {"webhooks": "8080", "admin": "8081", "sandbox": "8090"}
+ACTIVATE = ". .venv/bin/activate\n"
+
+
+class Terminal(Struct):
+    """Second terminal beside a running `waybill dev`, with the port of each documented one."""
+
+    folder: Path
+    environ: dict[str, str]
+    ports: dict[str, str]
+
+    def run(self, page: str) -> dict[str, str]:
+        """Run all steps of a page, and return the output of each command."""
+        outputs: dict[str, str] = {}
+        for step in steps_of(page):
+            if step.file:
+                (self.folder / step.file).write_text(step.text)
+                continue
+            command = step.command
+            for documented, port in self.ports.items():
+                command = command.replace(f"127.0.0.1:{documented}", f"127.0.0.1:{port}")
+            outputs[step.command] = run_until_same(ACTIVATE + command, step.shown, self.folder, self.environ)
+        return outputs
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    folder = tmp_path_factory.mktemp("how-to")
+    (folder / ".venv").symlink_to(sys.prefix)
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
+    script = f"{ACTIVATE}exec waybill dev --port 0 --admin-port 0 --sandbox-port 0"
+    with first_terminal(script, folder, environ):
+        found = dict(ADDRESS.findall((folder / "out").read_text()))
+        yield Terminal(folder, environ, {DOCUMENTED[name]: port for name, port in found.items()})
+
+
+def test_commands_of_the_pages_print_the_shown_output(terminal: Terminal) -> None:
+    outputs = {page: terminal.run(page) for page in PAGES}
+    assert all(outputs.values())
+    diagnosis = next(output for command, output in outputs[PAGES[0]].items() if "diagnose" in command)
+    assert "not_verified" in diagnosis
+
+
+def test_every_page_with_commands_is_run() -> None:
+    elsewhere = {"how-to/back-up-and-restore.md", "how-to/kubernetes.md", "how-to/operations.md"}
+    tutorials = {"tutorials/first-event.md", "tutorials/first-rule.md", "tutorials/console.md"}
+    pages = {
+        str(page.relative_to(DOCS))
+        for folder in ("tutorials", "how-to")
+        for page in (DOCS / folder).glob("*.md")
+        if "```console" in page.read_text()
+    }
+    assert pages - elsewhere - tutorials - {"tutorials/custom-platform.md"} == set(PAGES)
