@@ -1,6 +1,7 @@
 """Egress of outgoing calls: the HTTP proxy of each URL, and the trusted certificate authorities."""
 
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -24,6 +25,14 @@ class ProxyRoute(Struct, frozen=True):
 
     url: URL | None
     setting: str = PROXY_SETTING
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Password of the proxy, plain and as HTTP Basic sends it (RFC 7617)."""
+        if self.url is None or self.url.password is None:
+            return ()
+        pair = f"{self.url.user or ''}:{self.url.password}"
+        return (self.url.password, b64encode(pair.encode()).decode())
 
 
 class Proxies(Struct, frozen=True):

@@ -6,7 +6,7 @@ history of the event (`workers.processing.exchanges`).
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,8 +54,11 @@ class Exchange(Struct):
     duration_ms: float = 0.0
     connection: ConnectionFacts = ConnectionFacts()
 
-    def begin(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> None:
-        """Note the request before it is sent, in place of an earlier call."""
+    def begin(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, secrets: Iterable[str] = ()
+    ) -> None:
+        """Note the request before it is sent, in place of an earlier call. `secrets` are further ones of the call."""
+        self.secrets.extend(secrets)
         self.method, self.url, self.headers, self.body = method, url, headers, body
         self.status, self.response_headers, self.response_body = 0, {}, b""
         self.connection = ConnectionFacts()

@@ -112,9 +112,8 @@ class HttpClient:
         """
         target = _parse_url(url)
         session, proxy = await self._route(target, transport.proxy, guarded=guarded)
-        timeout = _timeout(seconds_max, transport.connect_seconds_max)
         exchange = exchange or Exchange()
-        exchange.begin(method, url, headers, body)
+        exchange.begin(method, url, headers, body, proxy.secrets)
         current_exchange.set(exchange)
         started = time.perf_counter()
         try:
@@ -123,7 +122,7 @@ class HttpClient:
                 target,
                 headers=headers,
                 data=_payload(body),
-                timeout=timeout,
+                timeout=_timeout(seconds_max, transport.connect_seconds_max),
                 allow_redirects=False,
                 proxy=proxy.url,
                 ssl=transport.tls or True,

@@ -7,7 +7,8 @@ import structlog
 from msgspec import structs
 
 from service.clock_difference import ClockCheck
-from service.errors import StoreNotDurable, StoreUnavailable
+from service.errors import StoreNotDurable, StoreScriptFailed, StoreUnavailable
+from service.outage_log import OutageLog
 from workers.worker import LeaseWorker
 
 CHECKS_PER_INTERVAL = 4
@@ -21,15 +22,18 @@ MISSED_HEARTBEATS_MAX = 3
 
 async def run_sweeps(worker: LeaseWorker, seconds: float) -> None:
     """Sweep one batch every `seconds`, more often within a long pass, until cancelled. The worker logs outages."""
-    log = structlog.get_logger()
+    log, failure = structlog.get_logger(), OutageLog("the store is not swept")
     pause_seconds = seconds
     while True:
         await asyncio.sleep(pause_seconds)
         pause_seconds = seconds
         try:
             swept = await worker.store.sweeper.sweep(worker.name)
-        except (StoreUnavailable, StoreNotDurable):
+        except (StoreUnavailable, StoreNotDurable) as error:
+            if isinstance(error, StoreScriptFailed):  # no outage: a key has another type, or a permission is missing
+                failure.begin(error)
             continue
+        failure.end()
         if swept is not None and swept.more:
             pause_seconds = seconds / (REMOVALS_PER_INTERVAL if swept.expired_left else CHECKS_PER_INTERVAL)
         if swept is not None and swept.counts:

@@ -8,9 +8,11 @@ import contextlib
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
+from msgspec import Struct
 
 from service.cli.api_client import AdminApiClient
 from service.cli.api_connection import open_api_client
@@ -45,14 +47,25 @@ CIRCUITS = ListTable[CircuitView](
     name=lambda view: view.account,
     empty_message="waybill.yaml has no platforms.",
 )
-READS = ListTable[ReadView](
+
+
+class OperationRow(Struct, frozen=True):
+    """Operation of an account: `get` runs a read, and `write` a write. `--body` stands for the body of a write."""
+
+    operation: str
+    kind: Literal["read", "write"]
+    required: Sequence[str]
+    optional: Sequence[str] = ()
+
+
+OPERATIONS = ListTable[OperationRow](
     columns={
-        **columns_of("operation"),
-        "required": lambda read: " ".join(read.required),
-        "optional": lambda read: " ".join(read.optional),
+        **columns_of("operation", "kind"),
+        "required": lambda row: " ".join(row.required),
+        "optional": lambda row: " ".join(row.optional),
     },
-    name=lambda read: read.operation,
-    empty_message="The account has no read operations.",
+    name=lambda row: row.operation,
+    empty_message="The account has no operations.",
 )
 
 
@@ -66,13 +79,24 @@ def platforms() -> None:
 @list_options
 @connection_options
 def list_(account: str | None, *, options: ListOptions, connection: ConnectionOptions) -> None:
-    """List the accounts with their circuits, or the read operations of one account."""
+    """List the accounts with their circuits, or the operations of one account."""
     if account is None:
         run_list(connection, lambda client: client.list_circuits(), CIRCUITS, options)
         return
     if options.watch:
         raise click.UsageError("--watch cannot be combined with ACCOUNT: the operations of an account do not change.")
-    print_list(run_with(_open_client(connection), lambda client: client.list_reads(account)), READS, options.output)
+    rows = run_with(_open_client(connection), lambda client: _list_operations(client, account))
+    print_list(rows, OPERATIONS, options.output)
+
+
+async def _list_operations(client: PlatformClient, account: str) -> list[OperationRow]:
+    reads = [
+        OperationRow(each.operation, "read", each.required, each.optional) for each in await client.list_reads(account)
+    ]
+    writes = await client.list_writes(account)
+    return reads + [
+        OperationRow(each.operation, "write", (*each.ids, *(["--body"] if each.body else []))) for each in writes
+    ]
 
 
 @platforms.command("pause", epilog="\b\nExample:\n  waybill platforms pause pack")
@@ -147,8 +171,9 @@ def write(
 ) -> None:
     """Run a write operation of an account and print HTTP status, id and response.
 
-    IDS are the ids of the operation in order. The request is sent once. If no response arrives, check the platform
-    before you repeat the command. With --url, requires the role admin.
+    IDS are the ids of the operation in order. Run `waybill platforms list ACCOUNT` for the operations. The request is
+    sent once. If no response arrives, check the platform before you repeat the command. With --url, requires the role
+    admin.
     """
     payload = _read_body(body)
 

@@ -25,6 +25,7 @@ from service.configuration import load_config
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.http_client import HttpClient
+from service.ingestion.headers import stored_headers
 from service.platforms.api.pointer_map import missing_fields
 from service.platforms.base import is_hint
 from service.platforms.kind import RecordedAnswer
@@ -157,7 +158,8 @@ class DeliveryReader:
         [index] = with_record
         fact = parsed.facts[index]
         is_hinted = fact.record is not None and is_hint(self._parts.platforms, fact.record)
-        return ParsedFact(fact, parsed.bodies[index], parsed.sender_ids[index], is_hinted)
+        headers = stored_headers(delivery.headers, source.stored_headers)
+        return ParsedFact(fact, parsed.bodies[index], parsed.sender_ids[index], headers, is_hinted)
 
 
 async def _build_parts() -> ConfiguredParts:

@@ -32,8 +32,8 @@ class OperationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     repeat: Annotated[
         RetrySafety,
         Meta(
-            description="what follows an unknown result: idempotent repeats the call, keyed repeats it with the same "
-            "Idempotency-Key, unsafe makes a dead letter"
+            description="idempotent (after an unknown result the call is repeated), keyed (repeated with the same "
+            "Idempotency-Key) or unsafe (a dead letter)"
         ),
     ]
     body: Annotated[Any, Meta(description="JSON body; without it, no body is sent")] = None

@@ -123,8 +123,9 @@ def open_stack(
         stack.store = store
         exits.callback(stack.stop)
         sandbox = stack.start("sandbox", "sandbox", "--port", str(sandbox_port))
-        stack.sandbox_url = str(sandbox.wait_for(lambda line: "sandbox" in line, START_TIMEOUT_SECONDS)["sandbox"])
-        write_config(workspace, stack.sandbox_url)
+        urls = sandbox.wait_for(lambda line: "sandbox" in line, START_TIMEOUT_SECONDS)
+        stack.sandbox_url = str(urls["sandbox"])
+        write_config(workspace, stack.sandbox_url, str(urls["mail"]))
         stack.start_service()
         yield stack
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, structs
@@ -60,6 +61,12 @@ destinations:
     kind: slack
     url: "{sandbox}/_sandbox/slack/sales"     # of a real Slack: url: {{env: SLACK_URL}}
     allow_private_host: true
+  mail:
+    kind: email
+    host: 127.0.0.1
+    port: {mail_port}
+    security: none     # of a real mail server: starttls or tls, with username and password
+    from: waybill@example.com
 
 rules: [rules/*.yaml]
 
@@ -89,6 +96,12 @@ RULES = """\
   actions:
     - {{id: send, do: http, url: "{sink}", body: {{customer: "{{id}}"}}}}
     - {{id: tell, do: slack, destination: sales, text: "Business customer {{company_name}}"}}
+    - id: mail
+      do: email
+      destination: mail
+      to: [sales@example.com]
+      subject: "Business customer {{company_name}}"
+      text: "{{company_name}} is a new business customer."
 """
 
 
@@ -150,12 +163,13 @@ def with_admin_token(workspace: Workspace) -> Workspace:
     return structs.replace(workspace, admin_token=_load_secrets(workspace.directory, ADMIN_TOKEN)[ADMIN_TOKEN])
 
 
-def write_config(workspace: Workspace, sandbox_url: str) -> None:
+def write_config(workspace: Workspace, sandbox_url: str, mail_url: str) -> None:
     """Write waybill.yaml and the example rules for the sandbox, unless the user has a waybill.yaml."""
     if workspace.own_config:
         return
     config = CONFIG.format(
         sandbox=sandbox_url,
+        mail_port=urlsplit(mail_url).port,
         organization=PACK_ORGANIZATION,
         tenant=FLOW_TENANT,
         token=PLATFORM_TOKEN,

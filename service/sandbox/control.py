@@ -12,6 +12,7 @@ from service.sandbox.chat import check_slack, check_teams
 from service.sandbox.custom_platform import check_custom_platform
 from service.sandbox.faults import Fault, Faults
 from service.sandbox.sink import Sink
+from service.sandbox.subscriber import check_signature
 
 ROOT = "_sandbox"
 TARGETS: Mapping[str, Callable[[Request], Reply | None]] = {
@@ -19,6 +20,7 @@ TARGETS: Mapping[str, Callable[[Request], Reply | None]] = {
     "slack": check_slack,
     "teams": check_teams,
     "platform": check_custom_platform,
+    "webhook": check_signature,
 }
 """Answers of the targets of actions, by their path below the root; None is the answer of the sink."""
 

@@ -22,6 +22,7 @@ With the default prefix `wb:`
                                  consecutive failures, consecutive openings; in the keys below an account is either
     wb:order:<record>:<rule>/<action>    events whose effect is unfinished, in event order; absent if none waits
     wb:parked, wb:parked:<account>       accounts with parked jobs; their jobs by time
+    wb:parked_since:<account>    time since which the account has parked jobs, while probes fail
     wb:recovery:<account>        time and number of the jobs that were freed last
     wb:probe:<account>           token of the call that probes an account whose circuit was open
     wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second

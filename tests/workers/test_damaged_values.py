@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.management.replay import Replay, plan_replay
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
@@ -147,6 +148,21 @@ async def test_damaged_ledger_makes_its_event_a_dead_letter(harness: WorkerHarne
     kind, error = await end_of(harness, event_id)
     assert (kind, "ledger" in error) == ("undecodable", True)
     assert len(harness.idempotency_keys()) == effects_run + OTHERS
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_damaged_list_of_an_effect_is_built_again(harness: WorkerHarness, form: str) -> None:
+    order = f"wb:order:{RECORD}:short-receipt/claim"
+    await damage(harness, order, FORMS[form])
+    event_id = await harness.send()
+    assert (await harness.stored_event(event_id))["state"] == "queued"
+    await run_with_others(harness)
+    harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink", status=503))
+    waiting = [await harness.send(), await harness.send()]
+    await harness.run_until_idle(harness.worker())
+    await damage(harness, order, FORMS[form])
+    await run_with_others(harness)
+    assert [(await end_of(harness, each))[0] for each in (event_id, *waiting)] == ["matched"] * 3
 
 
 @pytest.mark.parametrize("form", FORMS)

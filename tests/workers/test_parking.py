@@ -95,6 +95,28 @@ async def test_one_job_probes_a_half_open_circuit(harness: WorkerHarness) -> Non
     assert await due(harness) == 1
 
 
+async def test_failed_probes_keep_the_age_of_parked_jobs(harness: WorkerHarness) -> None:
+    client, keys = harness.store.client, harness.store.keys
+    await harness.send("po-1")
+    harness.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", status=429, times=1000, retry_after=3600))
+    await harness.run_until_idle(harness.worker("parker"))
+    (job,) = await client.command("ZRANGE", keys.named("parked:pack"), 0, -1)
+    await client.command("ZINCRBY", keys.named("parked:pack"), -7_000_000, job)
+    for _ in range(2):
+        await client.command("HSET", keys.named("circuits"), "pack", "1:5:1")
+        await client.command("DEL", keys.named("recovery:pack"))  # a second later
+        await free(harness)
+        assert (await harness.store.sample()).parked_age_ms >= 7_000_000  # while the probe runs
+        await harness.run_until_idle(harness.worker("prober"))
+        sample = await harness.store.sample()
+        assert (sample.parked, sample.parked_age_ms >= 7_000_000) == (1, True)
+    await close_circuit(harness)
+    await client.command("DEL", keys.named("recovery:pack"))
+    await free(harness)
+    assert await harness.store.parking.accounts() == {}
+    assert (await harness.store.sample()).parked_age_ms == 0
+
+
 async def test_closed_circuit_frees_twice_as_many_jobs_each_second(harness: WorkerHarness) -> None:
     await park_events(harness)
     await close_circuit(harness)

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from msgspec import structs
+from structlog.testing import capture_logs
 
 from service.settings import Settings
 from service.store import QuarantinedDelivery
 from service.store.management.sweep import Sweeper
+from tests.waiting import until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.housekeeping import run_sweeps
 
@@ -155,6 +157,17 @@ async def test_sweeps_run_more_often_within_a_pass(harness: WorkerHarness) -> No
     async with asyncio.timeout(12):  # eleven batches; after the second, the interval is one thirtieth
         while await harness.store.client.command("ZCARD", "wb:ended"):  # noqa: ASYNC110 - the server sends no notification
             await asyncio.sleep(0.05)
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def test_sweep_that_fails_is_logged_until_it_succeeds(harness: WorkerHarness) -> None:
+    await harness.store.client.command("SET", "wb:sweep", "of another type")
+    with capture_logs() as lines:
+        sweeping = asyncio.create_task(run_sweeps(harness.worker(), 0.02))
+        await until(lambda: [line["event"] for line in lines] == ["store.unavailable"])
+        await harness.store.client.command("DEL", "wb:sweep")
+        await until(lambda: [line["event"] for line in lines] == ["store.unavailable", "store.recovered"])
     sweeping.cancel()
     await asyncio.gather(sweeping, return_exceptions=True)
 

@@ -5,12 +5,12 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from service.actions import ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
+from service.actions import ActionContext, CompileTemplate, TemplateRenderer
 from service.destinations.action import DestinationAction
 from service.destinations.email import EmailDestination
+from service.destinations.email.destination import SmtpAnswer
 from service.destinations.email.message import Mail
 from service.destinations.http.request import SendContext
-from service.destinations.registry import Destinations
 
 RECIPIENTS_MAX = 20
 Recipient = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -23,7 +23,8 @@ class Email(DestinationAction, frozen=True, kw_only=True, tag="email"):
     The message is sent to all recipients or to none.
     """
 
-    repeat: ClassVar[RetrySafety] = "keyed"
+    target: ClassVar[type] = EmailDestination
+    status_name: ClassVar[str] = "smtp_code"
     requires_admin: ClassVar[bool] = True
     summary: ClassVar[str] = "Sends an email."
 
@@ -47,18 +48,9 @@ class Email(DestinationAction, frozen=True, kw_only=True, tag="email"):
         }
 
     @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """Send the message.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
-
-        Returns:
-            `smtp_code` and `duration_ms`.
-        """
-        destinations: Destinations = context.resource("destinations")
-        server = destinations.find(inputs["destination"], EmailDestination)
+    async def send(
+        cls, destination: EmailDestination, inputs: Mapping[str, Any], context: ActionContext, call: SendContext, /
+    ) -> SmtpAnswer:
+        """Send the message."""
         mail = Mail(to=inputs["to"], subject=inputs["subject"], text=inputs["text"], key=context.idempotency_key)
-        code, duration_ms = await server.send(mail, SendContext.of(context))
-        return {"smtp_code": code, "duration_ms": round(duration_ms, 1)}
+        return await destination.send(mail, call)

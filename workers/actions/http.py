@@ -14,19 +14,19 @@ from msgspec import Meta, field
 
 from service.actions import (
     JSON_STYLES,
-    Action,
     ActionContext,
     CompileTemplate,
     JsonNumbers,
-    RetrySafety,
     TemplateRenderer,
 )
+from service.destinations.action import DestinationAction, DestinationName
 from service.destinations.http import HttpDestination
 from service.destinations.http.config import RESERVED_HEADERS
 from service.destinations.http.request import OutgoingRequest, SendContext, encode_json
 from service.destinations.http.secret_names import find_secret_in_header, find_secret_in_url
 from service.destinations.registry import Destinations
 from service.errors import ConfigError
+from service.http_client import HttpResponse
 
 _FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
@@ -44,18 +44,18 @@ FORMS = {
 """Fields with the content of a request, and the content types of the latter."""
 
 
-class Http(Action, frozen=True, kw_only=True, tag="http"):
+class Http(DestinationAction, frozen=True, kw_only=True, tag="http"):
     """Either `destination` with a `path`, or `url`. Only one of `body` (JSON), `form`, `text` and `xml`.
 
     Path, query, headers and content are templates. `content_type` replaces that of the content. `repeat: unsafe` is for
     a target that would perform a repeated request twice.
     """
 
-    repeat: ClassVar[RetrySafety] = "keyed"
+    target: ClassVar[type] = HttpDestination
     requires_admin: ClassVar[bool] = True
     summary: ClassVar[str] = "Sends an HTTP request to another system."
 
-    destination: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z")] | None = None
+    destination: DestinationName | None = None  # pyright: ignore[reportIncompatibleVariableOverride] - or `url`
     path: Annotated[str, Meta(max_length=2_000)] = ""
     url: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
     query: dict[str, str] = field(default_factory=dict[str, str])
@@ -67,12 +67,6 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
     text: str | None = None
     xml: str | None = None
     content_type: Annotated[str, Meta(pattern=r"^[!-~][ -~]{0,199}\Z")] | None = None
-    safety: RetrySafety = field(name="repeat", default="keyed")
-
-    @property
-    def retry_safety(self) -> RetrySafety:
-        """Retry safety that the rule declares."""
-        return self.safety
 
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of address, headers and content.
@@ -117,29 +111,29 @@ class Http(Action, frozen=True, kw_only=True, tag="http"):
         return name, compile_template(name, getattr(self, name), style)
 
     @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """Send the request.
+    def find(cls, destinations: Destinations, inputs: Mapping[str, Any]) -> HttpDestination:
+        """Return the destination of rendered inputs: by name, or that of the host of the URL.
 
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
-
-        Returns:
-            `http_status` and `duration_ms`.
+        Raises:
+            TransientError, PermanentError: As `Destinations.find` and `Destinations.host`.
         """
-        destinations: Destinations = context.resource("destinations")
-        destination, path = _find_destination(destinations, inputs)
+        return super().find(destinations, inputs) if "destination" in inputs else destinations.host(inputs["url"])
+
+    @classmethod
+    async def send(
+        cls, destination: HttpDestination, inputs: Mapping[str, Any], _context: ActionContext, call: SendContext, /
+    ) -> HttpResponse:
+        """Send the request."""
         content_type, body = _content(inputs, destination.config.json)
         request = OutgoingRequest(
             method=inputs["method"],
-            path=path,
+            path=_path(inputs),
             query=_query(inputs.get("query", {})),
             headers=inputs["headers"],
             body=body,
             content_type=inputs.get("content_type", content_type),
         )
-        answer = await destination.send(request, SendContext.of(context))
-        return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
+        return await destination.send(request, call)
 
 
 def _encoded_header(render: TemplateRenderer) -> TemplateRenderer:
@@ -205,14 +199,13 @@ def _check_query(query: Mapping[str, str]) -> None:
             raise ConfigError(f"query.{name[:100]}", "contains a value that looks like a secret", _DESTINATION_FIX)
 
 
-def _find_destination(destinations: Destinations, inputs: Mapping[str, Any]) -> tuple[HttpDestination, str]:
-    """Return the destination of rendered inputs, and the path below its URL."""
+def _path(inputs: Mapping[str, Any]) -> str:
+    """Return the path below the URL of the destination."""
     if "destination" in inputs:
-        return destinations.find(inputs["destination"], HttpDestination), inputs["path"]
+        return inputs["path"]
     url: str = inputs["url"]
     parts = urlsplit(url)
-    path = url[len(f"{parts.scheme}://{parts.netloc}") :].partition("#")[0]
-    return destinations.host(url), path
+    return url[len(f"{parts.scheme}://{parts.netloc}") :].partition("#")[0]
 
 
 def _query(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

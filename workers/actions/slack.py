@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from service.actions import ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
+from service.actions import ActionContext, CompileTemplate, TemplateRenderer
 from service.destinations.action import DestinationAction
 from service.destinations.http.request import SendContext
-from service.destinations.registry import Destinations
 from service.destinations.slack import SlackDestination
 from service.errors import PermanentError
+from service.http_client import HttpResponse
 
 TEXT_CHARACTERS_MAX = 40_000
 """Slack cuts a longer text without an error."""
@@ -22,7 +22,7 @@ TEXT_CHARACTERS_MAX = 40_000
 class Slack(DestinationAction, frozen=True, kw_only=True, tag="slack"):
     """`text` is a template in Slack's mrkdwn. `blocks` are templates of Block Kit; `text` is then the notification."""
 
-    repeat: ClassVar[RetrySafety] = "keyed"
+    target: ClassVar[type] = SlackDestination
     summary: ClassVar[str] = "Posts a message to a channel of Slack."
 
     text: Annotated[str, Meta(min_length=1)]
@@ -42,24 +42,19 @@ class Slack(DestinationAction, frozen=True, kw_only=True, tag="slack"):
         return lambda scope: {"destination": self.destination, "text": text(scope), "blocks": blocks(scope)}
 
     @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
+    async def send(
+        cls, destination: SlackDestination, inputs: Mapping[str, Any], _context: ActionContext, call: SendContext, /
+    ) -> HttpResponse:
         """Post the message.
 
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
-
         Returns:
-            `http_status` and `duration_ms`.
+            The response.
 
         Raises:
             PermanentError: `message_too_large`.
         """
-        destinations: Destinations = context.resource("destinations")
-        channel = destinations.find(inputs["destination"], SlackDestination)
         if len(inputs["text"]) > TEXT_CHARACTERS_MAX:
             reason = f"the text has {len(inputs['text'])} characters, and Slack shows {TEXT_CHARACTERS_MAX}: shorten it"
             raise PermanentError("message_too_large", reason)
         message = {"text": inputs["text"]} | ({"blocks": inputs["blocks"]} if inputs["blocks"] else {})
-        answer = await channel.send(message, SendContext.of(context))
-        return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
+        return await destination.send(message, call)

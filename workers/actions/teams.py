@@ -5,13 +5,13 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, field
 
-from service.actions import ActionContext, CompileTemplate, RetrySafety, TemplateRenderer
+from service.actions import ActionContext, CompileTemplate, TemplateRenderer
 from service.destinations.action import DestinationAction
 from service.destinations.http.request import SendContext
-from service.destinations.registry import Destinations
 from service.destinations.teams import TeamsDestination
 from service.destinations.teams.card import build_card, wrap_card
 from service.errors import ConfigError
+from service.http_client import HttpResponse
 
 
 class Teams(DestinationAction, frozen=True, kw_only=True, tag="teams"):
@@ -20,7 +20,7 @@ class Teams(DestinationAction, frozen=True, kw_only=True, tag="teams"):
     `facts` are lines of name and value below the text.
     """
 
-    repeat: ClassVar[RetrySafety] = "keyed"
+    target: ClassVar[type] = TeamsDestination
     summary: ClassVar[str] = "Posts a card to a channel or chat of Microsoft Teams."
 
     title: Annotated[str, Meta(min_length=1)] | None = None
@@ -56,18 +56,9 @@ class Teams(DestinationAction, frozen=True, kw_only=True, tag="teams"):
         }  # fmt: skip
 
     @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """Post the card.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
-
-        Returns:
-            `http_status` and `duration_ms`.
-        """
-        destinations: Destinations = context.resource("destinations")
-        channel = destinations.find(inputs["destination"], TeamsDestination)
+    async def send(
+        cls, destination: TeamsDestination, inputs: Mapping[str, Any], _context: ActionContext, call: SendContext, /
+    ) -> HttpResponse:
+        """Post the card."""
         card = inputs.get("card") or build_card(inputs["title"], inputs["text"], inputs["facts"])
-        answer = await channel.send(wrap_card(card), SendContext.of(context))
-        return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
+        return await destination.send(wrap_card(card), call)

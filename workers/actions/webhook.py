@@ -9,23 +9,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from service.actions import (
     JSON_STYLES,
     ActionContext,
     CompileTemplate,
     JsonNumbers,
-    RetrySafety,
     TemplateRenderer,
 )
 from service.destinations.action import DestinationAction
 from service.destinations.http.config import RESERVED_HEADERS
 from service.destinations.http.request import SendContext, encode_json
-from service.destinations.registry import Destinations
 from service.destinations.webhook import WebhookDestination
 from service.errors import ConfigError
 from service.events import received_at_ms
+from service.http_client import HttpResponse
 
 JSON_TYPE = "application/json"
 
@@ -36,11 +35,11 @@ class Webhook(DestinationAction, frozen=True, kw_only=True, tag="webhook"):
     `send: delivery` forwards the bytes of the delivery with its content type and its stored headers.
     """
 
-    repeat: ClassVar[RetrySafety] = "keyed"
+    target: ClassVar[type] = WebhookDestination
     requires_admin: ClassVar[bool] = True
     summary: ClassVar[str] = "Sends a signed event, or the original delivery, to a subscriber."
 
-    send: Literal["decision", "delivery"] = "decision"
+    content: Literal["decision", "delivery"] = field(name="send", default="decision")
     type: Annotated[
         str, Meta(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*\Z", max_length=100, description="words separated by dots")
     ] = "rule.matched"
@@ -59,8 +58,8 @@ class Webhook(DestinationAction, frozen=True, kw_only=True, tag="webhook"):
         Raises:
             ConfigError: `values` with `send: delivery`.
         """
-        constant = {"destination": self.destination, "send": self.send}
-        if self.send == "delivery":
+        constant = {"destination": self.destination, "send": self.content}
+        if self.content == "delivery":
             if self.values is not None:
                 raise ConfigError("values", "contradicts send: delivery", "remove it, or write send: decision")
             return lambda _scope: constant
@@ -68,26 +67,16 @@ class Webhook(DestinationAction, frozen=True, kw_only=True, tag="webhook"):
         return lambda scope: {**constant, "type": self.type, "values": values(scope)}
 
     @classmethod
-    async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
-        """Send the event or the delivery.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
-
-        Returns:
-            `http_status` and `duration_ms`.
-        """
-        destinations: Destinations = context.resource("destinations")
-        subscriber = destinations.find(inputs["destination"], WebhookDestination)
+    async def send(
+        cls, destination: WebhookDestination, inputs: Mapping[str, Any], context: ActionContext, call: SendContext, /
+    ) -> HttpResponse:
+        """Send the event or the delivery."""
+        if inputs["send"] == "decision":
+            body = encode_json(_decision(inputs, context), destination.config.json)
+            return await destination.send(body, {}, JSON_TYPE, call)
         event = context.event
-        if inputs["send"] == "delivery":
-            headers = {name: value for name, value in event.headers.items() if name not in RESERVED_HEADERS}
-            body, content_type = event.body, headers.get("content-type", JSON_TYPE)
-        else:
-            body, headers, content_type = encode_json(_decision(inputs, context), subscriber.config.json), {}, JSON_TYPE
-        answer = await subscriber.send(body, headers, content_type, SendContext.of(context))
-        return {"http_status": answer.status, "duration_ms": round(answer.duration_ms, 1)}
+        headers = {name: value for name, value in event.headers.items() if name not in RESERVED_HEADERS}
+        return await destination.send(event.body, headers, headers.get("content-type", JSON_TYPE), call)
 
 
 def _decision(inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import structs
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
+from service.config.destinations import RETRY_SECONDS_MAX
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.events import Event
 from service.store import DecisionWrite, Job, LaneHead, LaneStep, NextEvent, SettlementWrite
@@ -79,8 +80,13 @@ class Attempt:
         return self.log.age_seconds
 
     def is_exhausted(self, *, counts: bool = True, retry_for_seconds: float | None = None) -> bool:
-        """Return whether no further attempt is allowed. With `counts=False` only the age of the event counts."""
+        """Return whether no further attempt is allowed. With `counts=False` only the age of the event counts.
+
+        Then the limit of a destination is the longest one: a failed probe concerns the destination, not the event.
+        """
         attempts = self.head.attempts if counts else 0
+        if retry_for_seconds is not None and not counts:
+            retry_for_seconds = RETRY_SECONDS_MAX
         return attempts_exhausted(self._settings, attempts, self.age_seconds, retry_for_seconds)
 
     def effect_context(self, event: Event) -> EffectContext:

@@ -19,6 +19,14 @@ def _quantile(part: float, metric: str, by: str = "", matchers: str = "$scope") 
     return f"histogram_quantile({part}, {buckets})"
 
 
+def _lines(title: str, unit: str, *metrics: Metric) -> Panel:
+    return Panel(title, "lines", metrics, unit)
+
+
+def _bars(title: str, unit: str, *metrics: Metric) -> Panel:
+    return Panel(title, "bars", metrics, unit)
+
+
 ANNOTATIONS = (
     (
         "New version",
@@ -75,80 +83,55 @@ OVERVIEW = Row(
 INGRESS = Row(
     "Ingress",
     (
-        Panel(
-            "Deliveries by source",
-            "lines",
-            (Metric(_rate("waybill_deliveries_total", "source", _SOURCE), "{{source}}"),),
-            "reqps",
+        _lines(
+            "Deliveries by source", "reqps", Metric(_rate("waybill_deliveries_total", "source", _SOURCE), "{{source}}")
         ),
-        Panel(
-            "Deliveries by status",
-            "bars",
-            (Metric(_rate("waybill_deliveries_total", "status", _SOURCE), "{{status}}"),),
-            "reqps",
+        _bars(
+            "Deliveries by status", "reqps", Metric(_rate("waybill_deliveries_total", "status", _SOURCE), "{{status}}")
         ),
-        Panel(
+        _bars(
             "Rejected and failed, by reason",
-            "bars",
-            (
-                Metric(
-                    _rate("waybill_deliveries_total", "source, reason", _SOURCE + ', reason!=""'),
-                    "{{source}} {{reason}}",
-                ),
-            ),
             "reqps",
+            Metric(
+                _rate("waybill_deliveries_total", "source, reason", _SOURCE + ', reason!=""'),
+                "{{source}} {{reason}}",
+            ),
         ),
-        Panel(
+        _lines(
             "Time to acknowledgement",
-            "lines",
-            (
-                Metric(_quantile(0.5, "waybill_delivery_ack_seconds", "", _SOURCE), "p50"),
-                Metric(_quantile(0.99, "waybill_delivery_ack_seconds", "", _SOURCE), "p99"),
-            ),
             "s",
+            Metric(_quantile(0.5, "waybill_delivery_ack_seconds", "", _SOURCE), "p50"),
+            Metric(_quantile(0.99, "waybill_delivery_ack_seconds", "", _SOURCE), "p99"),
         ),
-        Panel(
+        _bars(
             "Quarantined deliveries, duplicates with other content",
-            "bars",
-            (
-                Metric(_rate("waybill_quarantined_total", "source, outcome", _SOURCE), "{{source}} {{outcome}}"),
-                Metric(
-                    _rate("waybill_differing_duplicates_total", "source", _SOURCE), "{{source}} differing duplicate"
-                ),
-            ),
             "reqps",
+            Metric(_rate("waybill_quarantined_total", "source, outcome", _SOURCE), "{{source}} {{outcome}}"),
+            Metric(_rate("waybill_differing_duplicates_total", "source", _SOURCE), "{{source}} differing duplicate"),
         ),
-        Panel(
+        _lines(
             "Closed connections and denied admin calls",
-            "lines",
-            (
-                Metric(_rate("waybill_connections_closed_total", "reason"), "closed: {{reason}}"),
-                Metric(_rate("waybill_admin_denied_total", "reason"), "denied: {{reason}}"),
-            ),
             "ops",
+            Metric(_rate("waybill_connections_closed_total", "reason"), "closed: {{reason}}"),
+            Metric(_rate("waybill_admin_denied_total", "reason"), "denied: {{reason}}"),
         ),
     ),
 )
 QUEUE = Row(
     "Queue",
     (
-        Panel(
+        _lines(
             "Jobs by state",
-            "lines",
-            (
-                Metric("max by (state) (waybill_queue_jobs{$scope})", "{{state}}"),
-                Metric("max(waybill_parked_jobs{$scope})", "parked"),
-            ),
+            "short",
+            Metric("max by (state) (waybill_queue_jobs{$scope})", "{{state}}"),
+            Metric("max(waybill_parked_jobs{$scope})", "parked"),
         ),
-        Panel(
+        _lines(
             "Age",
-            "lines",
-            (
-                Metric("max(waybill_oldest_due_age_seconds{$scope})", "longest due job"),
-                Metric("max(waybill_oldest_event_age_seconds{$scope})", "oldest pending event"),
-                Metric("max(waybill_parked_age_seconds{$scope})", "longest parked job"),
-            ),
             "s",
+            Metric("max(waybill_oldest_due_age_seconds{$scope})", "longest due job"),
+            Metric("max(waybill_oldest_event_age_seconds{$scope})", "oldest pending event"),
+            Metric("max(waybill_parked_age_seconds{$scope})", "longest parked job"),
         ),
         Panel(
             "Pending events of the limit",
@@ -158,112 +141,81 @@ QUEUE = Row(
             0.8,
             "At 100 %, deliveries are answered 503.",
         ),
-        Panel(
+        _lines(
             "Queue wait",
-            "lines",
-            (
-                Metric(_quantile(0.5, "waybill_queue_wait_seconds"), "p50"),
-                Metric(_quantile(0.95, "waybill_queue_wait_seconds"), "p95"),
-            ),
             "s",
+            Metric(_quantile(0.5, "waybill_queue_wait_seconds"), "p50"),
+            Metric(_quantile(0.95, "waybill_queue_wait_seconds"), "p95"),
         ),
-        Panel(
+        _lines(
             "End-to-end latency p95",
-            "lines",
-            (Metric(_quantile(0.95, "waybill_end_to_end_seconds", "source", _SOURCE), "{{source}}"),),
             "s",
+            Metric(_quantile(0.95, "waybill_end_to_end_seconds", "source", _SOURCE), "{{source}}"),
         ),
-        Panel(
+        _bars(
             "Dead-lettered events",
-            "bars",
-            (
-                Metric(
-                    _rate("waybill_events_dead_lettered_total", "source, error_kind", _SOURCE),
-                    "{{source}} {{error_kind}}",
-                ),
-            ),
             "ops",
+            Metric(
+                _rate("waybill_events_dead_lettered_total", "source, error_kind", _SOURCE),
+                "{{source}} {{error_kind}}",
+            ),
         ),
     ),
 )
 ATTEMPTS = Row(
     "Attempts",
     (
-        Panel(
-            "Attempts by outcome",
-            "bars",
-            (Metric(_rate("waybill_attempts_total", "outcome", _SOURCE), "{{outcome}}"),),
-            "ops",
-        ),
-        Panel(
+        _bars("Attempts by outcome", "ops", Metric(_rate("waybill_attempts_total", "outcome", _SOURCE), "{{outcome}}")),
+        _bars(
             "Failed attempts by error",
-            "bars",
-            (
-                Metric(
-                    _rate("waybill_attempt_errors_total", "source, error_kind", _SOURCE), "{{source}} {{error_kind}}"
-                ),
-            ),
             "ops",
+            Metric(_rate("waybill_attempt_errors_total", "source, error_kind", _SOURCE), "{{source}} {{error_kind}}"),
         ),
-        Panel(
+        _lines(
             "Duration of an attempt p95",
-            "lines",
-            (Metric(_quantile(0.95, "waybill_attempt_seconds", "source", _SOURCE), "{{source}}"),),
             "s",
+            Metric(_quantile(0.95, "waybill_attempt_seconds", "source", _SOURCE), "{{source}}"),
         ),
     ),
 )
 PLATFORMS = Row(
     "Platforms",
     (
-        Panel(
-            "Calls by platform",
-            "lines",
-            (Metric(_rate("waybill_fetches_total", "platform", _PLATFORM), "{{platform}}"),),
-            "reqps",
+        _lines(
+            "Calls by platform", "reqps", Metric(_rate("waybill_fetches_total", "platform", _PLATFORM), "{{platform}}")
         ),
-        Panel(
+        _lines(
             "Failed calls, share",
-            "lines",
-            (
-                Metric(
-                    _rate("waybill_fetches_total", "platform", _PLATFORM + ', outcome="error"')
-                    + " / "
-                    + _rate("waybill_fetches_total", "platform", _PLATFORM),
-                    "{{platform}}",
-                ),
-            ),
             "percentunit",
+            Metric(
+                _rate("waybill_fetches_total", "platform", _PLATFORM + ', outcome="error"')
+                + " / "
+                + _rate("waybill_fetches_total", "platform", _PLATFORM),
+                "{{platform}}",
+            ),
         ),
-        Panel(
+        _lines(
             "Records missing, share",
-            "lines",
-            (
-                Metric(
-                    _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM + ', result="missing"')
-                    + " / "
-                    + _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM),
-                    "{{platform}} {{record_kind}}",
-                ),
-            ),
             "percentunit",
-        ),
-        Panel(
-            "Response time p95",
-            "lines",
-            (Metric(_quantile(0.95, "waybill_fetch_seconds", "platform", _PLATFORM), "{{platform}}"),),
-            "s",
-        ),
-        Panel(
-            "Failed calls by error",
-            "bars",
-            (
-                Metric(
-                    _rate("waybill_fetches_total", "platform, error_kind", _PLATFORM + ', outcome="error"'),
-                    "{{platform}} {{error_kind}}",
-                ),
+            Metric(
+                _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM + ', result="missing"')
+                + " / "
+                + _rate("waybill_records_expected_total", "platform, record_kind", _PLATFORM),
+                "{{platform}} {{record_kind}}",
             ),
+        ),
+        _lines(
+            "Response time p95",
+            "s",
+            Metric(_quantile(0.95, "waybill_fetch_seconds", "platform", _PLATFORM), "{{platform}}"),
+        ),
+        _bars(
+            "Failed calls by error",
             "reqps",
+            Metric(
+                _rate("waybill_fetches_total", "platform, error_kind", _PLATFORM + ', outcome="error"'),
+                "{{platform}} {{error_kind}}",
+            ),
         ),
         Panel(
             "Look-ups by outcome",
@@ -272,37 +224,30 @@ PLATFORMS = Row(
             "reqps",
             description="Records that rules look up. Error: also look-ups that a limit or an open circuit deferred.",
         ),
-        Panel(
+        _lines(
             "Duration of a look-up p95",
-            "lines",
-            (Metric(_quantile(0.95, "waybill_lookup_seconds", "platform", _PLATFORM), "{{platform}}"),),
             "s",
+            Metric(_quantile(0.95, "waybill_lookup_seconds", "platform", _PLATFORM), "{{platform}}"),
         ),
-        Panel(
+        _bars(
             "Changes found by polls",
-            "bars",
-            (
-                Metric(_rate("waybill_poll_changes_total", "source", _SOURCE), "{{source}}: ingested"),
-                Metric(_rate("waybill_poll_misses_total", "source", _SOURCE), "{{source}}: without a delivery"),
-            ),
             "ops",
+            Metric(_rate("waybill_poll_changes_total", "source", _SOURCE), "{{source}}: ingested"),
+            Metric(_rate("waybill_poll_misses_total", "source", _SOURCE), "{{source}}: without a delivery"),
         ),
     ),
 )
 RULES = Row(
     "Rules and actions",
     (
-        Panel("Effects by rule", "bars", (Metric(_rate("waybill_effects_total", "rule_id"), "{{rule_id}}"),), "ops"),
-        Panel(
+        _bars("Effects by rule", "ops", Metric(_rate("waybill_effects_total", "rule_id"), "{{rule_id}}")),
+        _bars(
             "Failed effects",
-            "bars",
-            (
-                Metric(
-                    _rate("waybill_effects_total", "rule_id, action_type, error_kind", '$scope, outcome="error"'),
-                    "{{rule_id}} {{action_type}} {{error_kind}}",
-                ),
-            ),
             "ops",
+            Metric(
+                _rate("waybill_effects_total", "rule_id, action_type, error_kind", '$scope, outcome="error"'),
+                "{{rule_id}} {{action_type}} {{error_kind}}",
+            ),
         ),
         Panel(
             "Rules unknown or failed",
@@ -314,11 +259,10 @@ RULES = Row(
             "ops",
             description="Unknown: a value was missing or had another type. Failed: the event becomes a dead letter.",
         ),
-        Panel(
+        _lines(
             "Duration of an effect p95",
-            "lines",
-            (Metric(_quantile(0.95, "waybill_effect_seconds", "action_type"), "{{action_type}}"),),
             "s",
+            Metric(_quantile(0.95, "waybill_effect_seconds", "action_type"), "{{action_type}}"),
         ),
         Panel(
             "Rules per rulebook version",
@@ -340,12 +284,7 @@ RULES = Row(
 STORE = Row(
     "Store",
     (
-        Panel(
-            "Memory",
-            "lines",
-            (Metric("max(waybill_store_memory_bytes{$scope})", "used"),),
-            "bytes",
-        ),
+        _lines("Memory", "bytes", Metric("max(waybill_store_memory_bytes{$scope})", "used")),
         Panel(
             "Memory of the limit",
             "lines",
@@ -354,76 +293,51 @@ STORE = Row(
             0.8,
             "From 80 %, deliveries are answered 503.",
         ),
-        Panel(
-            "Duration of a call p99",
-            "lines",
-            (Metric(_quantile(0.99, "waybill_store_call_seconds", "call"), "{{call}}"),),
-            "s",
+        _lines(
+            "Duration of a call p99", "s", Metric(_quantile(0.99, "waybill_store_call_seconds", "call"), "{{call}}")
         ),
-        Panel(
+        _bars(
             "Failed calls",
-            "bars",
-            (Metric(_rate("waybill_store_errors_total", "call, error_kind"), "{{call}} {{error_kind}}"),),
             "ops",
+            Metric(_rate("waybill_store_errors_total", "call, error_kind"), "{{call}} {{error_kind}}"),
         ),
-        Panel(
+        _bars(
             "Lost leases and late results",
-            "bars",
-            (
-                Metric(_rate("waybill_leases_lost_total", "namespace"), "leases lost"),
-                Metric(_rate("waybill_late_results_total", "outcome"), "late result: {{outcome}}"),
-            ),
             "ops",
+            Metric(_rate("waybill_leases_lost_total", "namespace"), "leases lost"),
+            Metric(_rate("waybill_late_results_total", "outcome"), "late result: {{outcome}}"),
         ),
     ),
 )
 PROCESSES = Row(
     "Processes",
     (
-        Panel(
+        _lines(
             "CPU",
-            "lines",
-            (Metric("sum by (pod) (rate(process_cpu_seconds_total{$scope}[$__rate_interval]))", "{{pod}}"),),
+            "short",
+            Metric("sum by (pod) (rate(process_cpu_seconds_total{$scope}[$__rate_interval]))", "{{pod}}"),
         ),
-        Panel(
-            "Resident memory",
-            "lines",
-            (Metric("max by (pod) (process_resident_memory_bytes{$scope})", "{{pod}}"),),
-            "bytes",
-        ),
-        Panel(
+        _lines("Resident memory", "bytes", Metric("max by (pod) (process_resident_memory_bytes{$scope})", "{{pod}}")),
+        _lines(
             "Lag of the event loop p99",
-            "lines",
-            (Metric(_quantile(0.99, "waybill_event_loop_lag_seconds", "pod"), "{{pod}}"),),
             "s",
+            Metric(_quantile(0.99, "waybill_event_loop_lag_seconds", "pod"), "{{pod}}"),
         ),
-        Panel(
-            "Lost log lines",
-            "bars",
-            (Metric(_rate("waybill_log_lines_dropped_total", "pod"), "{{pod}}"),),
-            "ops",
-        ),
-        Panel(
+        _bars("Lost log lines", "ops", Metric(_rate("waybill_log_lines_dropped_total", "pod"), "{{pod}}")),
+        _bars(
             "Lost spans",
-            "bars",
-            (
-                Metric(
-                    _rate("waybill_spans_total", "pod, outcome", '$scope,outcome!="exported"'), "{{pod}} {{outcome}}"
-                ),
-            ),
             "ops",
+            Metric(_rate("waybill_spans_total", "pod, outcome", '$scope,outcome!="exported"'), "{{pod}} {{outcome}}"),
         ),
-        Panel(
+        _bars(
             "Checks without a free file descriptor",
-            "bars",
-            (Metric(_rate("waybill_files_exhausted_total", "pod"), "{{pod}}"),),
             "ops",
+            Metric(_rate("waybill_files_exhausted_total", "pod"), "{{pod}}"),
         ),
-        Panel(
+        _lines(
             "Clock of the store minus clock of the pod",
-            "lines",
-            (Metric("max by (pod) (waybill_clock_difference_seconds{$scope})", "{{pod}}"),),
             "s",
+            Metric("max by (pod) (waybill_clock_difference_seconds{$scope})", "{{pod}}"),
         ),
         Panel(
             "Versions",

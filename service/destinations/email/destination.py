@@ -18,7 +18,9 @@ from aiosmtplib.errors import (
     SMTPResponseException,
     SMTPServerDisconnected,
 )
+from msgspec import Struct
 
+from service.destinations.connection import ConnectedDestination
 from service.destinations.destination import Probe, ShownRequest
 from service.destinations.email.config import EmailConfig
 from service.destinations.email.message import Mail, build_message, check_recipients
@@ -26,12 +28,12 @@ from service.destinations.http.request import SendContext
 from service.destinations.http.tls import TlsFiles
 from service.destinations.kind import DestinationDependencies
 from service.egress import tls_context
-from service.errors import Deferred, PermanentError, TransientError
+from service.errors import PermanentError, TransientError
 from service.exchange import SMTP_METHOD, connection_facts
 from service.lease import check_lease
 from service.name_resolver import open_socket
 from service.platforms.api.error_messages import scrub_secrets
-from service.secrets import SecretReader, SecretRef
+from service.secrets import SecretRef
 
 ANSWER_CHARACTERS_MAX = 500
 TRANSIENT_CODES = range(400, 500)
@@ -39,7 +41,14 @@ SHOWN_HEADERS = ("From", "Subject", "Date", "Message-ID")
 """Headers of a stored exchange. The recipients are in the inputs of the effect."""
 
 
-class EmailDestination:
+class SmtpAnswer(Struct, frozen=True):
+    """Code of the answer to a message, and the duration of the call."""
+
+    status: int
+    duration_ms: float
+
+
+class EmailDestination(ConnectedDestination[EmailConfig]):
     """One mail server and sender.
 
     Raises:
@@ -47,18 +56,14 @@ class EmailDestination:
     """
 
     def __init__(self, name: str, config: EmailConfig, dependencies: DestinationDependencies) -> None:
-        self.name = name
-        self.config = config
-        self._dependencies = dependencies
-        self._at = f"destinations.{name}"
-        self._secrets = SecretReader(dependencies.environ)
+        super().__init__(name, config, dependencies)
         settings = dependencies.http_client.settings
-        self._tls = TlsFiles(config.tls, settings, f"{self._at}.tls") if config.tls else None
+        self._tls = TlsFiles(config.tls, settings, f"{self.at}.tls") if config.tls else None
         self._default_tls = tls_context(settings) or ssl.create_default_context()
         self._credentials()
 
-    async def send(self, mail: Mail, context: SendContext) -> tuple[int, float]:
-        """Send a message within the limits of the destination. Return the code of the answer and milliseconds.
+    async def send(self, mail: Mail, context: SendContext) -> SmtpAnswer:
+        """Send a message within the limits of the destination.
 
         Raises:
             Deferred: A limit is reached, or the circuit is open.
@@ -66,15 +71,11 @@ class EmailDestination:
             PermanentError: `target_rejected` for an answer 5xx; `invalid_recipient`; `recipient_not_permitted`.
         """
         check_recipients(mail.to, self.config.recipients)
-        message = build_message(mail, self.config.sender, self._dependencies.clock())
+        message = build_message(mail, self.config.sender, self.dependencies.clock())
         started = time.perf_counter()
-        try:
-            async with self._dependencies.throttle.slot(repeatable=True, target=""):
-                code = await self._send(mail, message, context)
-        except (TransientError, Deferred) as error:
-            error.retry_for_seconds = float(self.config.retry.seconds)
-            raise
-        return code, (time.perf_counter() - started) * 1000
+        async with self.slot(""):
+            code = await self._send(mail, message, context)
+        return SmtpAnswer(code, (time.perf_counter() - started) * 1000)
 
     async def probe(self, _method: str, _path: str, /) -> Probe:
         """Connect, log in and send NOOP. No message is sent."""
@@ -102,7 +103,7 @@ class EmailDestination:
 
     async def _send(self, mail: Mail, message: EmailMessage, context: SendContext) -> int:
         exchange, is_sent = context.exchange, False
-        exchange.secrets.extend(self._secrets.values())
+        exchange.secrets.extend(self.secrets.values())
         headers = {name: str(message[name]) for name in SHOWN_HEADERS}
         exchange.begin(SMTP_METHOD, self.config.shown_url, headers, mail.text.encode())
         started = time.perf_counter()
@@ -160,7 +161,7 @@ class EmailDestination:
     async def _open_socket(self, seconds_max: float) -> socket.socket:
         config = self.config
         async with asyncio.timeout(min(config.timeouts.connect_seconds, seconds_max)):
-            return await open_socket(self._dependencies.http_client.resolver, config.host, config.server_port)
+            return await open_socket(self.dependencies.http_client.resolver, config.host, config.server_port)
 
     def _context(self) -> ssl.SSLContext:
         return self._tls.context() if self._tls else self._default_tls
@@ -169,8 +170,8 @@ class EmailDestination:
         config = self.config
         username = config.username
         if isinstance(username, SecretRef):
-            username = self._secrets.read(username, f"{self._at}.username")
-        return username, self._secrets.read(config.password, f"{self._at}.password") if config.password else None
+            username = self.secrets.read(username, f"{self.at}.username")
+        return username, self.secrets.read(config.password, f"{self.at}.password") if config.password else None
 
     def _classify(self, error: Exception, *, is_connected: bool) -> TransientError | PermanentError:
         """Return the error for an exception of the session. It has the server's own words."""
@@ -197,7 +198,7 @@ class EmailDestination:
         return PermanentError("target_rejected", reason)
 
     def _scrub(self, text: str) -> str:
-        return scrub_secrets(" ".join(text.split())[:ANSWER_CHARACTERS_MAX], self._secrets.values())
+        return scrub_secrets(" ".join(text.split())[:ANSWER_CHARACTERS_MAX], self.secrets.values())
 
 
 async def _quit(client: SMTP) -> None:

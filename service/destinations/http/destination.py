@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from service.config.auth import NoAuth
+from service.destinations.connection import ConnectedDestination
 from service.destinations.destination import Probe, ShownRequest
 from service.destinations.http.config import HIDDEN_URL, HttpConfig, url_mistake
 from service.destinations.http.request import (
@@ -22,7 +23,7 @@ from service.destinations.http.request import (
 from service.destinations.http.signing import UnsignedRequest
 from service.destinations.http.transport import Transport
 from service.destinations.kind import DestinationDependencies
-from service.errors import ConfigError, Deferred, PermanentError, Rejection, TransientError
+from service.errors import ConfigError, PermanentError, Rejection, TransientError
 from service.events import new_event_id
 from service.exchange import Exchange
 from service.http_client import HttpResponse
@@ -38,7 +39,7 @@ CONFLICT = 409
 CREDENTIAL_KINDS = {401: "config_unauthorized", 403: "config_forbidden"}
 
 
-class HttpDestination:
+class HttpDestination(ConnectedDestination[HttpConfig]):
     """One HTTP destination.
 
     Raises:
@@ -46,19 +47,15 @@ class HttpDestination:
     """
 
     def __init__(self, name: str, config: HttpConfig, dependencies: DestinationDependencies) -> None:
-        self.name = name
-        self.config = config
-        self._dependencies = dependencies
-        self._at = f"destinations.{name}"
-        self._secrets = SecretReader(dependencies.environ)
-        self._transport = Transport(config, self._secrets, dependencies.http_client.settings, self._at)
+        super().__init__(name, config, dependencies)
+        self._transport = Transport(config, self.secrets, dependencies.http_client.settings, self.at)
         self._credentials = build_credentials(
             config.auth,
             DESTINATION_PREFIX + name,
             dependencies.http_client,
-            lambda ref, field: self._secrets.read(ref, f"{self._at}.auth.{field}"),
+            lambda ref, field: self.secrets.read(ref, f"{self.at}.auth.{field}"),
             token_cache=dependencies.token_cache,
-            static=lambda build: CurrentHeaders(build, self._secrets),
+            static=lambda build: CurrentHeaders(build, self.secrets),
         )
         self._base_url()
         self._fixed_headers()
@@ -76,12 +73,8 @@ class HttpDestination:
                 connection.
             PermanentError: `target_rejected`: any other status outside 200 to 299; `secret_unusable`; `invalid_url`.
         """
-        try:
-            async with self._dependencies.throttle.slot(repeatable=True, target=request.path):
-                return await self._exchange(request, context)
-        except (TransientError, Deferred) as error:
-            error.retry_for_seconds = float(self.config.retry.seconds)
-            raise
+        async with self.slot(request.path):
+            return await self._exchange(request, context)
 
     async def prepare(self, request: OutgoingRequest, context: SendContext) -> PreparedRequest:
         """Build the request with credentials, idempotency key and signature.
@@ -136,12 +129,13 @@ class HttpDestination:
 
     async def probe_request(self, request: OutgoingRequest) -> Probe:
         """As `probe`, with any request."""
-        prepared = await self.prepare(request, SendContext(idempotency_key=f"test:{new_event_id()}"))
+        context = SendContext(idempotency_key=f"test:{new_event_id()}")
+        prepared, seconds_max = await self.prepare(request, context), self.config.timeouts.total_seconds
         try:
-            answer = await self._call(prepared, self.config.timeouts.total_seconds, body_needed=True)
+            answer = await self._call(prepared, seconds_max, body_needed=True, exchange=context.exchange)
         except (TransientError, PermanentError) as error:
             return Probe(request=self.show(prepared), status=error.http_status, error=f"{error.kind}: {error}")
-        secrets = self._known_secrets(prepared)
+        secrets = (*self._known_secrets(prepared), *context.exchange.secrets)
         return Probe(
             request=self.show(prepared),
             status=answer.status,
@@ -185,7 +179,7 @@ class HttpDestination:
             transport = self._transport.options()
         except ConfigError as error:
             raise PermanentError("secret_unusable", f"{error.path}: {error.reason}") from None
-        return await self._dependencies.http_client.request(
+        return await self.dependencies.http_client.request(
             prepared.method,
             prepared.url,
             headers=prepared.headers,
@@ -208,7 +202,7 @@ class HttpDestination:
         status, retry = answer.status, self.config.retry
         if 200 <= status < 300:
             return
-        wait = retry_after_seconds(answer.headers.get("retry-after"), self._dependencies.clock())
+        wait = retry_after_seconds(answer.headers.get("retry-after"), self.dependencies.clock())
         reason = describe_failure(self.name, answer, context.exchange.known_secrets())
         conflict = context.is_repeated and status == CONFLICT
         if is_transient(status, wait) or conflict or status in (*retry.statuses, *retry.ambiguous_statuses):
@@ -225,15 +219,15 @@ class HttpDestination:
         url = self.config.url
         if isinstance(url, str):
             return url
-        text = self._secrets.read(url, f"{self._at}.url")
+        text = self.secrets.read(url, f"{self.at}.url")
         reason = url_mistake(text)
         if reason:
-            raise ConfigError(f"{self._at}.url", reason, "write a URL such as https://erp.example.com/api into it")
+            raise ConfigError(f"{self.at}.url", reason, "write a URL such as https://erp.example.com/api into it")
         return text
 
     def _fixed_headers(self) -> dict[str, str]:
         return {
-            name: self._secrets.read(value, f"{self._at}.headers.{name}") if isinstance(value, SecretRef) else value
+            name: self.secrets.read(value, f"{self.at}.headers.{name}") if isinstance(value, SecretRef) else value
             for name, value in self.config.headers.items()
         }
 
@@ -246,12 +240,12 @@ class HttpDestination:
             headers=headers,
             body=request.body or b"",
             key=key,
-            now=self._dependencies.clock(),
+            now=self.dependencies.clock(),
         )
-        return self.config.signature.headers(unsigned, lambda ref: self._secrets.read(ref, f"{self._at}.signature"))
+        return self.config.signature.headers(unsigned, lambda ref: self.secrets.read(ref, f"{self.at}.signature"))
 
     def _known_secrets(self, prepared: PreparedRequest) -> tuple[str, ...]:
-        secrets = (*self._secrets.values(), *prepared.permit.values())
+        secrets = (*self.secrets.values(), *prepared.permit.values())
         if isinstance(self.config.url, str):
             return secrets
         base = urlsplit(self._base_url())
@@ -269,7 +263,7 @@ class CurrentHeaders:
 
     def __init__(self, build: Callable[[], Mapping[str, str]], secrets: SecretReader) -> None:
         self._build = build
-        self._secrets = secrets
+        self.secrets = secrets
         build()
 
     async def headers(self) -> Mapping[str, str]:
@@ -278,7 +272,7 @@ class CurrentHeaders:
 
     async def refreshable(self, sent: Mapping[str, str], _status: int, /) -> bool:
         """Read changed secrets again. Return True if the headers differ from the sent ones."""
-        self._secrets.refresh()
+        self.secrets.refresh()
         return self._build() != sent
 
 

@@ -3,22 +3,32 @@
 from typing import Any
 
 import msgspec
-from litestar import Controller, Request, get, post
+from litestar import Request, get, post
 from litestar.params import FromPath
 
 from service.destinations.destination import Probe
 from service.errors import PermanentError, Rejection, TransientError
 from service.ingress.admin.dependencies import Operations
+from service.ingress.console.circuits import CircuitPages
 from service.ingress.console.forms import Form, FormData
 from service.ingress.console.pages import Page, render_page
 from service.management.destinations import TEST_METHODS
 from service.management.operations import AdminOperations
 
 
-class DestinationPages(Controller):
+async def _destinations_page(request: Request[Any, Any, Any], operations: AdminOperations, done: str = "") -> Page:
+    notice = {"tone": "ok", "text": done} if done else None
+    found = await operations.list_destinations()
+    return render_page(request, "destinations", active="destinations", destinations=found, notice=notice)
+
+
+class DestinationPages(CircuitPages):
     """Destinations."""
 
     path = "/destinations"
+    pause_part = AdminOperations.pause_destination
+    resume_part = AdminOperations.resume_destination
+    list_page = staticmethod(_destinations_page)
 
     @get("/", role="viewer")
     async def show_destinations(self, request: Request[Any, Any, Any], operations: Operations) -> Page:
@@ -31,24 +41,6 @@ class DestinationPages(Controller):
     ) -> Page:
         """Show one destination with its configuration."""
         return await _destination_page(request, operations, name)
-
-    @post("/{name:str}/pause", role="operator")
-    async def pause(
-        self, request: Request[Any, Any, Any], name: FromPath[str], operations: Operations, form: Form
-    ) -> Page:
-        """Pause a destination."""
-        del form  # its token was checked
-        await operations.pause_destination(name)
-        return await _destinations_page(request, operations, f"{name} is paused. Its events are parked.")
-
-    @post("/{name:str}/resume", role="operator")
-    async def resume(
-        self, request: Request[Any, Any, Any], name: FromPath[str], operations: Operations, form: Form
-    ) -> Page:
-        """Resume a destination."""
-        del form  # its token was checked
-        await operations.resume_destination(name)
-        return await _destinations_page(request, operations, f"{name} is resumed. Its events are freed gradually.")
 
     @post("/{name:str}/test", role="admin")
     async def test(
@@ -65,12 +57,6 @@ class DestinationPages(Controller):
         except (TransientError, PermanentError) as error:
             form.errors["path"] = f"{error.kind}: {error}"
         return await _destination_page(request, operations, name, form, probe)
-
-
-async def _destinations_page(request: Request[Any, Any, Any], operations: AdminOperations, done: str = "") -> Page:
-    notice = {"tone": "ok", "text": done} if done else None
-    found = await operations.list_destinations()
-    return render_page(request, "destinations", active="destinations", destinations=found, notice=notice)
 
 
 async def _destination_page(

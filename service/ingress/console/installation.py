@@ -10,6 +10,7 @@ from service.errors import Deferred, PermanentError, Rejection, TransientError
 from service.events import JsonValue
 from service.ingress.admin.dependencies import Accounts, Operations
 from service.ingress.admin.problems import not_found
+from service.ingress.console.circuits import CircuitPages
 from service.ingress.console.forms import Form, FormData
 from service.ingress.console.pages import Page, render_page
 from service.management.operations import AdminOperations
@@ -38,33 +39,30 @@ class SourcePages(Controller):
         )
 
 
-class PlatformPages(Controller):
+async def _platforms_page(request: Request[Any, Any, Any], operations: AdminOperations, done: str = "") -> Page:
+    notice = {"tone": "ok", "text": done} if done else None
+    return render_page(
+        request,
+        "platforms",
+        active="platforms",
+        circuits=await operations.list_circuits(),
+        platforms={platform.account: platform for platform in await operations.list_platforms()},
+        notice=notice,
+    )
+
+
+class PlatformPages(CircuitPages):
     """Platform accounts."""
 
     path = "/platforms"
+    pause_part = AdminOperations.pause_account
+    resume_part = AdminOperations.resume_account
+    list_page = staticmethod(_platforms_page)
 
     @get("/", role="viewer")
     async def show_platforms(self, request: Request[Any, Any, Any], operations: Operations) -> Page:
         """Show the accounts with their circuits."""
         return await _platforms_page(request, operations)
-
-    @post("/{account:str}/pause", role="operator")
-    async def pause(
-        self, request: Request[Any, Any, Any], account: FromPath[str], operations: Operations, form: Form
-    ) -> Page:
-        """Pause an account."""
-        del form  # its token was checked
-        await operations.pause_account(account)
-        return await _platforms_page(request, operations, f"{account} is paused. Its events are parked.")
-
-    @post("/{account:str}/resume", role="operator")
-    async def resume(
-        self, request: Request[Any, Any, Any], account: FromPath[str], operations: Operations, form: Form
-    ) -> Page:
-        """Resume an account."""
-        del form  # its token was checked
-        await operations.resume_account(account)
-        return await _platforms_page(request, operations, f"{account} is resumed. Its events are freed gradually.")
 
     @get("/{account:str}", role="viewer")
     async def show_platform(
@@ -132,18 +130,6 @@ class SettingPages(Controller):
         )
 
 
-async def _platforms_page(request: Request[Any, Any, Any], operations: AdminOperations, done: str = "") -> Page:
-    notice = {"tone": "ok", "text": done} if done else None
-    return render_page(
-        request,
-        "platforms",
-        active="platforms",
-        circuits=await operations.list_circuits(),
-        platforms={platform.account: platform for platform in await operations.list_platforms()},
-        notice=notice,
-    )
-
-
 async def _platform_page(
     request: Request[Any, Any, Any],
     operations: AdminOperations,
@@ -163,6 +149,7 @@ async def _platform_page(
         active="platforms",
         circuit=circuit,
         reads=await accounts.list_reads(account),
+        writes=await accounts.list_writes(account),
         answer=answer,
         fields=form.fields if form else {},
         errors=errors,

@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from service.errors import ConfigError, PermanentError
 from service.platforms.api.calls import NO_HEADERS, ApiClient, fetch_one, read_as, segment
-from service.platforms.api.coercion import JsonObject
+from service.platforms.api.coercion import JsonObject, children
+from service.platforms.api.decoding import not_a_list
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext, FetchedRecord
 from service.records import Record, Timestamp
@@ -74,6 +75,32 @@ class ResultPage(Struct, frozen=True):
     items: tuple[JsonObject, ...]
     next: str | None = None
     total: int | None = None
+
+
+def read_listed(reply: PlatformResponse, key: str) -> tuple[JsonObject, tuple[JsonObject, ...]]:
+    """Read a response with a list.
+
+    Args:
+        reply: The response.
+        key: The key of the list in it.
+
+    Returns:
+        The response as an object, and the items of the list.
+
+    Raises:
+        not_a_list: The error of a response that is not a list: `platform_wrong_envelope` or `config_wrong_address`.
+    """
+    data: Any = reply.data
+    node: JsonObject = cast("JsonObject", data) if isinstance(data, dict) else {}
+    items = children(node, key)
+    if items is UNSET or items is None:
+        raise not_a_list(reply.status)
+    return node, tuple(items)
+
+
+def build_page(items: tuple[JsonObject, ...], onward: int, total: object, *, more: bool) -> ResultPage:
+    """Build a page. `onward` requests the next page, if there are `more` items. An empty page is the last one."""
+    return ResultPage(items, str(onward) if items and more else None, total if isinstance(total, int) else None)
 
 
 def override_paths(operations: Sequence[Operation], paths: Mapping[str, str], at: str) -> dict[str, Operation]:

@@ -11,16 +11,23 @@ read returns None for a missing record.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from service.errors import PermanentError
-from service.platforms.api.coercion import JsonObject, children, nested
+from service.platforms.api.coercion import nested
 from service.platforms.api.declared_operations import RuleActionOptions, operation, rule_action
-from service.platforms.api.decoding import not_a_list
 from service.platforms.api.operation_methods import OperationTable
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, QueryPairs, ResultPage, WriteResult
+from service.platforms.api.operations import (
+    NO_CONTEXT,
+    PlatformApi,
+    QueryPairs,
+    ResultPage,
+    WriteResult,
+    build_page,
+    read_listed,
+)
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.platforms.flow_retail.inputs import FlowRetailCustomerInput
@@ -234,16 +241,11 @@ def read_page(reply: PlatformResponse, paging: Paging) -> ResultPage:
         The page.
 
     Raises:
-        not_a_list: The error of a response that is not a list.
+        PermanentError: As `read_listed`.
     """
-    data: Any = reply.data
-    items = children(cast("JsonObject", data), "items") if isinstance(data, dict) else UNSET
-    if items is UNSET or items is None:
-        raise not_a_list(reply.status)
-    total = nested(cast("JsonObject", data), "paging").get("totalCount")
+    node, items = read_listed(reply, "items")
+    total = nested(node, "paging").get("totalCount")
     seen = (paging.page_number - 1) * paging.page_size + len(items)
     # Without a count, a page that is not full is the last.
-    more = bool(items) and (seen < total if isinstance(total, int) else len(items) >= paging.page_size)
-    return ResultPage(
-        tuple(items), str(paging.page_number + 1) if more else None, total if isinstance(total, int) else None
-    )
+    more = seen < total if isinstance(total, int) else len(items) >= paging.page_size
+    return build_page(items, paging.page_number + 1, total, more=more)

@@ -10,16 +10,15 @@ read returns None for a missing record.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import FieldPlaces
-from service.platforms.api.coercion import JsonObject, as_tags, child, children, nested, nested_text, text
+from service.platforms.api.coercion import JsonObject, as_tags, child, nested, nested_text, text
 from service.platforms.api.declared_operations import RuleActionOptions, operation
-from service.platforms.api.decoding import not_a_list, record_id, unwrap
+from service.platforms.api.decoding import record_id, unwrap
 from service.platforms.api.operation_methods import OperationTable
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_listed
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -175,17 +174,13 @@ def read_page(reply: PlatformResponse, page: int) -> ResultPage:
         The page.
 
     Raises:
-        not_a_list: The error of a response that is not a list.
+        PermanentError: As `read_listed`.
     """
-    data: Any = reply.data
-    items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
-    if items is UNSET or items is None:
-        raise not_a_list(reply.status)
-    node = cast("JsonObject", data)
+    node, items = read_listed(reply, "data")
     counts = nested(node, "meta", "pagination")
     pages, total = counts.get("pages"), counts.get("results")
-    more = bool(items) and (page < pages if isinstance(pages, int) else bool(nested(node, "links").get("next")))
-    return ResultPage(tuple(items), str(page + 1) if more else None, total if isinstance(total, int) else None)
+    more = page < pages if isinstance(pages, int) else bool(nested(node, "links").get("next"))
+    return build_page(items, page + 1, total, more=more)
 
 
 def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:

@@ -9,16 +9,15 @@ read returns None for a missing record.
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
 
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import DocumentedValues, FieldPlaces
 from service.platforms.api.coercion import JsonObject, child, children, nested, nested_text, text, timestamp
 from service.platforms.api.declared_operations import operation
-from service.platforms.api.decoding import not_a_list, record_id, unwrap
+from service.platforms.api.decoding import record_id, unwrap
 from service.platforms.api.operation_methods import OperationTable
-from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage
+from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_listed
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
 from service.records import Address, Customer, Timestamp
@@ -106,17 +105,13 @@ def read_page(reply: PlatformResponse, offset: int) -> ResultPage:
         The page.
 
     Raises:
-        not_a_list: The error of a response that is not a list.
+        PermanentError: As `read_listed`.
     """
-    data: Any = reply.data
-    items = children(cast("JsonObject", data), "data") if isinstance(data, dict) else UNSET
-    if items is UNSET or items is None:
-        raise not_a_list(reply.status)
-    total = nested(cast("JsonObject", data), "meta").get("totalCount")
+    node, items = read_listed(reply, "data")
+    total = nested(node, "meta").get("totalCount")
     onward = offset + len(items)
     # Without a count, only an empty page marks the end.
-    more = bool(items) and (onward < total if isinstance(total, int) else True)
-    return ResultPage(tuple(items), str(onward) if more else None, total if isinstance(total, int) else None)
+    return build_page(items, onward, total, more=not isinstance(total, int) or onward < total)
 
 
 def customers_of(appointment: JsonObject) -> list[str | UnsetType | None]:

@@ -5,8 +5,7 @@ local oldest = redis.call('ZRANGE', open, 0, 0, 'WITHSCORES')[2]
 local first_due = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
 local parked, parked_at = 0, now
 for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
-  local first = redis.call('ZRANGE', prefix .. 'parked:' .. name, 0, 0, 'WITHSCORES')[2]
-  parked, parked_at = parked + redis.call('ZCARD', prefix .. 'parked:' .. name), math.min(parked_at, tonumber(first or now))
+  parked, parked_at = parked + redis.call('ZCARD', prefix .. 'parked:' .. name), math.min(parked_at, parked_since(name))
 end
 return {
   redis.call('ZCOUNT', queue, '-inf', now), redis.call('ZCARD', queue), redis.call('ZCARD', open),

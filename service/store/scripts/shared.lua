@@ -188,6 +188,12 @@ local function park(job, name)
   redis.call('DEL', lease_key(job))
 end
 
+-- Return since when an account has parked jobs without a break.
+local function parked_since(name)
+  local since = redis.call('GET', prefix .. 'parked_since:' .. name)
+  return tonumber(since or redis.call('ZRANGE', prefix .. 'parked:' .. name, 0, 0, 'WITHSCORES')[2] or now)
+end
+
 local function drop_job(job)
   redis.call('ZREM', queue, job)
   redis.call('DEL', lease_key(job), 'arq:job:' .. job, 'arq:retry:' .. job)
@@ -246,6 +252,17 @@ local function effects_of(order, ledger)
   return lists, unfinished
 end
 
+-- Return the same, and remove keys of another type: their events are added again.
+local function usable_effects_of(order, ledger)
+  local lists, unfinished = effects_of(order, ledger)
+  for _, list in ipairs(lists) do
+    if list ~= '' and not has_type(list, 'list') then
+      redis.call('DEL', list)
+    end
+  end
+  return lists, unfinished
+end
+
 -- Return the first event of a list. Events that are not pending are removed.
 local function first_of(list)
   while true do
@@ -259,7 +276,7 @@ end
 
 -- Return one letter per effect: b behind an earlier event, n before a newer one, - otherwise.
 local function places_of(id, order, ledger)
-  local lists = effects_of(order, ledger)
+  local lists = usable_effects_of(order, ledger)
   for i, list in ipairs(lists) do
     local head = list ~= '' and first_of(list)
     lists[i] = head and (head ~= id and 'b' or redis.call('LLEN', list) > 1 and 'n') or '-'
@@ -289,7 +306,7 @@ end
 -- effect and the later ones of its rule can be unfinished again: the event is then added as the last one.
 -- Returns whether it has to wait: the first unfinished effect of every rule is behind an earlier event.
 local function queue_effects(id, event, order, ledger)
-  local lists, unfinished = effects_of(order, ledger)
+  local lists, unfinished = usable_effects_of(order, ledger)
   local is_queued, behind, free = redis.call('HEXISTS', event, 'queued') == 1, 0, 0
   for i, list in ipairs(lists) do
     if list ~= '' and unfinished[i] == '' and is_queued then
@@ -313,7 +330,7 @@ end
 local function leave_order(id)
   local held = fields_of(prefix .. 'event:' .. id, 'order', 'ledger', 'queued')
   if held and held[1] and held[3] then
-    for _, list in ipairs((effects_of(held[1], held[2] or ''))) do
+    for _, list in ipairs((usable_effects_of(held[1], held[2] or ''))) do
       if list ~= '' then
         leave_list(list, id)
       end

@@ -7,7 +7,7 @@ local behind = {}
 local order = fields_of(prefix .. 'event:' .. id, 'order', 'ledger') or {}
 local lists, unfinished = effects_of(order[1] or '', order[2] or '')
 for i, list in ipairs(lists) do
-  local head = list ~= '' and unfinished[i] ~= '' and redis.call('LINDEX', list, 0)
+  local head = list ~= '' and unfinished[i] ~= '' and read('LINDEX', list, 0)
   behind[i] = head and head ~= id and head or ''
 end
 return {

@@ -42,7 +42,7 @@ local function is_behind(id, event)
   if not (held and held[1] and held[3]) then
     return false
   end
-  local lists, unfinished = effects_of(held[1], held[2] or '')
+  local lists, unfinished = usable_effects_of(held[1], held[2] or '')
   local waits = false
   for i, list in ipairs(lists) do
     waits = waits or unfinished[i] == 'first'

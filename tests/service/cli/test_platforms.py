@@ -68,16 +68,18 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.mark.usefixtures("configuration")
-def test_read_operations_are_listed_without_a_store() -> None:
+def test_operations_are_listed_without_a_store() -> None:
     circuits = run("list")
     assert (circuits.exit_code, circuits.stdout, "store_unavailable" in circuits.stderr) == (1, "", True)
     lines = run("list", "pack").stdout.splitlines()
-    assert "customer.get\tcustomer\t" in lines
-    assert "rule_condition.get\trule condition\t" in lines
-    assert run("list", "erp").stdout.splitlines() == [
-        "operation\trequired\toptional",
-        "record.get\tkind id\t",
-        "record.list\tkind\tcursor",
+    assert "customer.get\tread\tcustomer\t" in lines
+    assert "rule_condition.get\tread\trule condition\t" in lines
+    assert "rule.update\twrite\trule --body\t" in lines
+    assert run("list", "shop").stdout.splitlines() == [
+        "operation\tkind\trequired\toptional",
+        "record.get\tread\tkind id\t",
+        "record.list\tread\tkind\tcursor",
+        "order.hold\twrite\torder --body\t",
     ]
 
 

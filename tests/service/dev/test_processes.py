@@ -96,7 +96,7 @@ async def test_a_request_that_the_sandbox_rejects_is_an_error() -> None:
 async def test_the_workspace_uses_paths_and_token_of_the_sandbox(tmp_path: Path) -> None:
     async with running_sandbox() as handle:
         workspace = make_workspace(tmp_path)
-        write_config(workspace, handle.url)
+        write_config(workspace, handle.url, "smtp://127.0.0.1:2525")
         text = workspace.config.read_text()
         assert f'base_url: "{handle.base_url("pack_cloud")}"' in text
         assert f'base_url: "{handle.base_url("flow_retail")}"' in text

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiosmtplib
 import msgspec
 import pytest
 
@@ -253,11 +254,14 @@ async def start(*options: str) -> asyncio.subprocess.Process:
 async def test_the_command_prints_its_url_and_stops_on_a_signal(outbound: HttpClient, number: signal.Signals) -> None:
     process = await start("--port", "0")
     assert process.stdout is not None
-    url = json.loads(await process.stdout.readline())["sandbox"]
+    urls = json.loads(await process.stdout.readline())
+    url = urls["sandbox"]
     response = await outbound.request(
         "GET", f"{url}/_sandbox/sink", headers={}, body=None, seconds_max=5, bytes_max=1000, guarded=False
     )
     assert response.status == 200
+    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=int(urls["mail"].rpartition(":")[2])) as client:
+        assert (await client.noop()).code == 250
     os.kill(process.pid, number)
     assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
 

@@ -24,7 +24,9 @@ async def test_sources_show_their_address_and_state(browser: Browser, filled: Sc
 
 async def test_an_account_is_paused_and_resumed(browser: Browser, scenario: Scenario) -> None:
     assert "pack is paused." in (await browser.post("/platforms/pack/pause")).page.text
-    assert "paused" in (await browser.get("/platforms/pack")).page.text
+    page = (await browser.get("/platforms/pack")).page.text
+    assert "paused" in page
+    assert "rule.update write rule, body" in page
     assert "pack is paused" in (await browser.get("/")).page.text
     assert "pack is resumed." in (await browser.post("/platforms/pack/resume")).page.text
     assert "paused" not in (await browser.get("/platforms")).page.text

@@ -1,0 +1,40 @@
+"""Pages of parts with a circuit, platform accounts and destinations: pause and resume."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+from litestar import Controller, Request, post
+from litestar.params import FromPath
+
+from service.ingress.admin.dependencies import Operations
+from service.ingress.console.forms import Form
+from service.ingress.console.pages import Page
+from service.management.operations import AdminOperations
+
+Change = Callable[[AdminOperations, str], Awaitable[object]]
+
+
+class CircuitPages(Controller):
+    """Pages of parts with a circuit. `list_page` shows all parts, and a text about the change."""
+
+    pause_part: ClassVar[Change]
+    resume_part: ClassVar[Change]
+    list_page: ClassVar[Callable[[Request[Any, Any, Any], AdminOperations, str], Awaitable[Page]]]
+
+    @post("/{name:str}/pause", role="operator")
+    async def pause(
+        self, request: Request[Any, Any, Any], name: FromPath[str], operations: Operations, form: Form
+    ) -> Page:
+        """Open the circuit of a part until it is resumed."""
+        del form  # its token was checked
+        await type(self).pause_part(operations, name)
+        return await type(self).list_page(request, operations, f"{name} is paused. Its events are parked.")
+
+    @post("/{name:str}/resume", role="operator")
+    async def resume(
+        self, request: Request[Any, Any, Any], name: FromPath[str], operations: Operations, form: Form
+    ) -> Page:
+        """Close the circuit of a part."""
+        del form  # its token was checked
+        await type(self).resume_part(operations, name)
+        return await type(self).list_page(request, operations, f"{name} is resumed. Its events are freed gradually.")
