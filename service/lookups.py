@@ -16,7 +16,7 @@ from service.rules.limits import LOOKUP_BYTES_MAX, LOOKUP_RECORDS_MAX, LOOKUP_SE
 from service.rules.lookups import MISSING, NO_RECORDS, LookedUpRecord, LookupRequest
 
 CallError = TransientError | PermanentError | Deferred
-REASON_CHARACTERS_MAX = 300
+ERROR_CHARACTERS_MAX = 300
 
 FetchForLookup = Callable[[RecordRef], Awaitable[FetchedRecord]]
 """Fetches a record. Raises TransientError, PermanentError or Deferred."""
@@ -82,8 +82,14 @@ class RecordLookups:
 
     def _failed(self, ref: RecordRef, error: CallError) -> LookedUpRecord:
         self._errors[ref.lane] = error
-        reason = f"{ref.platform}: {error}"[:REASON_CHARACTERS_MAX]
-        return LookedUpRecord(ref=ref, is_final=False, error_kind=error.kind, reason=reason)
+        status = f" ({error.http_status})" if error.http_status else ""
+        return LookedUpRecord(
+            ref=ref,
+            is_final=False,
+            error_kind=error.kind,
+            reason=f"{ref.platform} gave no {ref.kind}: {error.kind}{status}",
+            error=str(error)[:ERROR_CHARACTERS_MAX],
+        )
 
     def _settle(self, request: LookupRequest, schedule_retry: ScheduleRetry | None) -> None:
         """Retry a failed look-up if its rule asks for it, or note that it is not retried any more."""

@@ -34,13 +34,14 @@ class LookupSummary(Struct, frozen=True, omit_defaults=True):
     digest: str = ""
     version: str | None = None
     error_kind: str = ""
-    reason: str = ""
+    error: str = ""
 
 
 class LookedUpRecord(Struct, frozen=True, kw_only=True):
     """Result of a look-up: the record, or the reason of its absence.
 
-    `is_final` says that the look-up is not retried. `digest` and `version` are as in `FetchedRecord`.
+    `is_final` says that the look-up is not retried. `reason` contains no values; `error` may contain text of the
+    platform. `digest` and `version` are as in `FetchedRecord`.
     """
 
     ref: RecordRef
@@ -48,6 +49,7 @@ class LookedUpRecord(Struct, frozen=True, kw_only=True):
     is_final: bool = True
     error_kind: str = ""
     reason: str = ""
+    error: str = ""
     version: str | None = None
     digest: str = ""
     duration_ms: float = 0.0
@@ -55,7 +57,8 @@ class LookedUpRecord(Struct, frozen=True, kw_only=True):
     def summarize(self) -> LookupSummary:
         """Return the look-up without the record."""
         digest = self.digest[:DIGEST_DIGITS]
-        return LookupSummary(self.ref.lane, self.duration_ms, digest, self.version, self.error_kind, self.reason)
+        error = self.error or self.reason
+        return LookupSummary(self.ref.lane, self.duration_ms, digest, self.version, self.error_kind, error)
 
 
 class LookupPending(Exception):

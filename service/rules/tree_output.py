@@ -45,7 +45,7 @@ def format_value(value: object) -> str:
 def format_lookup(found: LookupSummary) -> str:
     """Format one look-up: `+ looked up erp:supplier:S-1: state 5f2c…, version …, 12.5 ms`."""
     if found.error_kind:
-        return f"! looked up {found.record}: {found.error_kind}, {found.reason}, {found.duration_ms:g} ms"
+        return f"! looked up {found.record}: {found.error_kind}, {found.error}, {found.duration_ms:g} ms"
     version = f", version {found.version}" if found.version else ""
     return f"+ looked up {found.record}: state {found.digest[:12] or 'posted'}{version}, {found.duration_ms:g} ms"
 

@@ -71,6 +71,12 @@ PERSONAL_RULES = """\
   when: {field: type, op: eq, value: STUCK}
   actions:
     - {id: tell, do: http, url: "SINK/stuck?who={email}", headers: {X-Who: "{id}"}, body: {who: "{email}"}}
+- id: compare
+  name: Compare with a record that the rule looks up
+  type: customer
+  sources: [flow-till]
+  with: {other: {kind: customer, id: "{id}"}}
+  when: {all: [{field: type, op: eq, value: STUCK}, {field: other.type, op: ne, value: STUCK}]}
 - id: incomplete
   name: Insert a value that the record has not
   type: customer
@@ -188,7 +194,7 @@ class Scenarios:
         rules = PERSONAL_RULES.replace("SINK", f"{self.stack.sandbox_url}/_sandbox/sink")
         (self.stack.workspace.directory / "rules" / "personal.yaml").write_text(rules)
         self._run_command("rules-apply-2", "rules", "apply")
-        self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 5, SECONDS_MAX)
+        self.worker.wait_for(lambda line: line["message"] == "rulebook.activated" and line["rules"] == 6, SECONDS_MAX)
         echo = " ".join(PERSONAL.values()) + " " + " ".join(self.secrets.values())
         self.switches.put_record(_person("c-1", "PERSON"))
         plain = self._till("c-1")

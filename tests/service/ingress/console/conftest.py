@@ -17,7 +17,7 @@ from tests.service.ingress.admin.conftest import TOKENS
 from .scenario import Scenario, fill, open_scenario
 
 VOID = frozenset({"meta", "link", "input", "br", "rect", "use", "path", "img", "hr"})
-NAUGHTY = """<script>alert(1)</script><img src=x onerror=alert(1)>"'`{{7*7}}${7*7}&amp;</title></textarea>\u202e😀"""
+NAUGHTY = """<script>alert(1)</script><img src=x onerror=alert(1)>"'`{{77*77}}${7*7}&amp;</title></textarea>\u202e😀"""
 
 
 class Page(HTMLParser):
