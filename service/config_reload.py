@@ -15,7 +15,7 @@ from service.config.config_files import find_config_files
 from service.config.startup import log_config_warnings
 from service.configuration import read_config
 from service.errors import ConfigError, ConfigErrors
-from service.file_watcher import FileWatcher
+from service.file_watcher import FileWatcher, take_snapshot
 from service.log import get_logger
 from service.metrics.families import CONFIG_RELOADS, CONFIG_VALID
 from service.mistakes import format_for_log
@@ -113,6 +113,8 @@ class ReloadableConfiguration(Generic[PartsT]):
         if config.dedupe_days > self._retention_days_max:
             reason = f"has a dedupe window of {config.dedupe_days:g} days, longer than the retention of this process"
             raise ConfigError("sources", reason, "restart the processes: they extend their retention at startup")
+        # Before the secrets are read, so that a later change of them is noticed.
+        read = await asyncio.to_thread(lambda: take_snapshot(watched_files(config)))
         opened = AsyncExitStack()
         try:
             parts = await opened.enter_async_context(self._open_parts(config))
@@ -121,6 +123,7 @@ class ReloadableConfiguration(Generic[PartsT]):
             raise
         self._replaced[self._opened] = asyncio.create_task(self._close_later(self._opened))
         self.config, self.active, self._opened = config, parts, opened
+        self._watcher.adopt(read)
         replaced, self.replaced = self.replaced, asyncio.Event()
         replaced.set()
         self._rejected_reason = ""

@@ -6,6 +6,7 @@ stores each fact as an *event* with its own id, and workers process the events.
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
@@ -31,7 +32,9 @@ STORED_HEADERS = frozenset({
     "content-type", "user-agent", "webhook-id", "webhook-timestamp", "ce-id", "ce-source", "ce-type", "ce-subject",
     "ce-specversion", "ce-time", "ce-dataschema",
 })  # fmt: skip
-"""Headers of a delivery that an event stores: ids and descriptions, never credentials or signatures."""
+"""Headers of a delivery that every event stores: ids and descriptions, never credentials or signatures."""
+CREDENTIAL_HEADER = re.compile(r"auth|cookie|signature|hmac|token|secret|password|key")
+"""Part of the names of headers that no event stores."""
 
 JsonValue = Any
 """JSON value: text, number, boolean, None, list or dict."""

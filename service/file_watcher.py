@@ -23,7 +23,7 @@ class FileWatcher:
         self._find = find
         self._interval_seconds = interval_seconds
         self._clock = clock
-        self._handled = self._last = self._snapshot()
+        self._handled = self._last = take_snapshot(find())
         self._checked_at = clock()
 
     def changes(self) -> frozenset[Path]:
@@ -31,18 +31,24 @@ class FileWatcher:
         if self._clock() < self._checked_at + self._interval_seconds:
             return frozenset()
         self._checked_at = self._clock()
-        previous, self._last = self._last, self._snapshot()
+        previous, self._last = self._last, take_snapshot(self._find())
         if self._last == self._handled or self._last != previous:
             return frozenset()
         before, self._handled = self._handled, self._last
         return frozenset(path for path in {*before, *self._last} if before.get(path) != self._last.get(path))
 
-    def _snapshot(self) -> Snapshot:
-        found: dict[Path, tuple[int, int, int]] = {}
-        for path in self._find():
-            try:
-                state = path.stat()
-            except OSError:
-                continue
-            found[path] = (state.st_ino, state.st_mtime_ns, state.st_size)
-        return found
+    def adopt(self, read: Snapshot) -> None:
+        """Watch exactly the files of `read`, the snapshot before they were read. Files that are new are no change."""
+        self._handled = self._last = {path: self._handled.get(path, state) for path, state in read.items()}
+
+
+def take_snapshot(paths: Iterable[Path]) -> Snapshot:
+    """Return the state of each file that exists."""
+    found: dict[Path, tuple[int, int, int]] = {}
+    for path in paths:
+        try:
+            state = path.stat()
+        except OSError:
+            continue
+        found[path] = (state.st_ino, state.st_mtime_ns, state.st_size)
+    return found

@@ -28,6 +28,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.errors import WaybillError
 from service.log_processors import LogFields, load_log_processors
+from service.log_sampling import is_written
 from service.log_writer import ATOMIC_WRITE_BYTES_MAX, BufferedLineWriter, DirectLineWriter
 from service.redaction import mask_values, redact, scrub, to_plain
 from service.tracing.spans import current_ids
@@ -118,12 +119,12 @@ def current_logger() -> FilteringBoundLogger:
 
 
 def log_info(name: str, fields: dict[str, Any]) -> None:
-    """Write a line like `current_logger().info(name, **fields)`, through the same processors. For the hot path.
+    """Write a sampled line like `current_logger().info(name, **fields)`, through the same processors. For the hot path.
 
     It saves a fifth of the time, because `fields` are not copied once per call.
     """
     logger: Any = current_logger()
-    if not logger.is_enabled_for(logging.INFO):
+    if not logger.is_enabled_for(logging.INFO) or not is_written(fields):
         return
     try:
         arguments, named = logger._process_event("info", name, fields)  # noqa: SLF001 - documented for wrappers

@@ -1,12 +1,14 @@
-"""Settings of outgoing HTTP calls: limits of calls to platforms and targets, what is stored about them, and traces."""
+"""Settings of outgoing HTTP calls: limits of calls to platforms and targets, and of what is stored about them."""
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
+
+from service.telemetry_settings import TelemetrySettings
 
 
-class OutboundSettings(Struct, frozen=True, kw_only=True):
-    """Settings of the HTTP client, of actions and of traces."""
+class OutboundSettings(TelemetrySettings, frozen=True, kw_only=True):
+    """Settings of the HTTP client and of actions."""
 
     fetch_timeout_seconds: Annotated[float, Meta(gt=0, description="timeout for one call to a platform")] = 20.0
     fetch_bytes_max: Annotated[int, Meta(ge=1, description="largest response of a platform")] = 10_485_760
@@ -41,7 +43,3 @@ class OutboundSettings(Struct, frozen=True, kw_only=True):
     outbound_ca_file: Annotated[
         str, Meta(description="PEM file of certificate authorities that are trusted in addition to the system's")
     ] = ""
-    traces: Annotated[
-        bool,
-        Meta(description="send traces by OTLP, as the variables OTEL_* say; needs the extra waybill[traces]"),
-    ] = False

@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from service.events import JsonValue
 
@@ -77,6 +78,18 @@ _VALUES = re.compile(
 )
 
 
+class _Ids(Struct):
+    are_digests: bool = False
+
+
+_ids = _Ids()
+
+
+def log_ids_as_digests(*, enabled: bool) -> None:
+    """Write all ids of other systems as digests, or only those that can be personal data."""
+    _ids.are_digests = enabled
+
+
 def loggable_id(text: str) -> str:
     """Return an id of another system for a log line.
 
@@ -85,9 +98,17 @@ def loggable_id(text: str) -> str:
 
     Returns:
         The id, or `sha256:` and 16 digits of its digest if it can be a full name, an address or a phone number.
+        Always the digest after `log_ids_as_digests`.
     """
-    if _PLAIN_ID.fullmatch(text):
-        return text
+    return _digest(text) if _ids.are_digests else loggable_name(text)
+
+
+def loggable_name(text: str) -> str:
+    """Return a name that a sender chose, such as an event type, for a log line: as an id, without the setting."""
+    return text if _PLAIN_ID.fullmatch(text) else _digest(text)
+
+
+def _digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 

@@ -244,14 +244,6 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     dedupe_hours: Annotated[float, Meta(gt=0, description="dedupe window of sources without dedupe_hours")] = 72.0
     quarantine_retention_hours: Annotated[float, Meta(gt=0, description="retention of quarantined deliveries")] = 72.0
 
-    # log
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="lowest level that is logged")
-    ] = "info"
-    log_line_bytes_max: Annotated[int, Meta(ge=512, description="longest log line; longer fields are truncated")] = (
-        4_096
-    )
-
     def __post_init__(self) -> None:
         """Derive the name of the queue: other arq applications in the store use arq's default name."""
         if not self.queue:

@@ -1,6 +1,8 @@
 """Tests that documentation, dashboards and alerts use only names of the code, and that no log field is reserved."""
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -45,12 +47,33 @@ ECS_OBJECTS = frozenset(
 )
 """Top-level objects and reusable field sets of the Elastic Common Schema 8."""
 
-DATADOG_RESERVED = frozenset({"host", "source", "status", "service"})
-"""Reserved attributes of Datadog, without `message`, `trace_id` and `span_id`, which mean the same in both."""
+DATADOG_RESERVED = frozenset({"date", "ddsource", "ddtags", "env", "host", "hostname", "service", "source", "status"})
+"""Reserved attributes of Datadog, without those that mean the same: message, timestamp, version, trace_id, span_id."""
+
+GOOGLE_RESERVED = frozenset({"httpRequest", "labels", "logName", "resource", "severity", "time"})
+"""Fields that the agents of Google Cloud Logging move out of the payload."""
+
+LOGSTASH_RESERVED = frozenset({"tags", "type", "_id", "_index", "_source", "_type"})
+"""Fields that Logstash and Elasticsearch use themselves."""
+
+
+SEMANTIC_CONVENTIONS = ("opentelemetry.semconv.attributes", "opentelemetry.semconv._incubating.attributes")
+"""Packages of OpenTelemetry with the names of all attributes, stable and not yet stable."""
+
+
+def opentelemetry_names() -> frozenset[str]:
+    """Return the first words of all attributes of OpenTelemetry's semantic conventions, and those without a dot."""
+    names: set[str] = set()
+    for package in map(importlib.import_module, SEMANTIC_CONVENTIONS):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            constants = vars(importlib.import_module(module.name))
+            names |= {str(value) for name, value in constants.items() if name.isupper() and isinstance(value, str)}
+    return frozenset(name.split(".")[0] for name in names if "." in name)
+
 
 NO_EVENTS = frozenset({
     "admin.tokens", "config.admin", "config.destinations", "config.outbound", "config.platforms", "config.py",
-    "config.records", "config.sources", "queue.add", "record.get", "rule.matched",
+    "config.records", "config.sources", "log.level", "queue.add", "record.get", "rule.matched",
 })  # fmt: skip
 """YAML keys, values of the chart, files, and names of other systems: their first word is that of a log event."""
 
@@ -105,10 +128,13 @@ def routes() -> Iterator[str]:
                     yield re.sub(r"\{[^}]*\}", "{}", f"{controller.path}{path}".rstrip("/"))
 
 
-def test_no_scalar_log_field_has_a_name_that_a_log_store_reserves() -> None:
-    scalars = {name for name, field in SCHEMA["field"].items() if field["type"] not in ("object", "array")}
-    assert {"message", "timestamp", "source_name"} <= scalars
-    assert scalars & (ECS_OBJECTS | DATADOG_RESERVED) == set()
+def test_no_log_field_has_a_name_that_a_log_store_reserves() -> None:
+    names = {name for name, field in SCHEMA["field"].items() if field["type"] != "object"}
+    assert {"message", "timestamp", "source_name"} <= names
+    namespaces = opentelemetry_names()
+    assert {"http", "service", "exception", "message"} <= namespaces
+    reserved = ECS_OBJECTS | DATADOG_RESERVED | GOOGLE_RESERVED | LOGSTASH_RESERVED | namespaces
+    assert names & reserved == {"message"}, "the text of a line in each of them"
 
 
 def test_every_log_event_of_a_page_is_in_the_schema() -> None:

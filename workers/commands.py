@@ -25,9 +25,11 @@ from service.errors import StoreNotDurable, StoreUnavailable
 from service.garbage import tune_garbage_collector
 from service.http_client import HttpClient
 from service.log import configure
+from service.log_sampling import sample_one_in
 from service.metrics.event_loop import measure_event_loop_lag
 from service.open_files import watch_open_files
 from service.platforms.registry import build_platforms
+from service.redaction import log_ids_as_digests
 from service.settings import Settings, load_settings
 from service.store import Shards, Store
 from service.store.shards import shards_with
@@ -70,6 +72,8 @@ def prepare(settings: Settings) -> Config:
         ConfigError: the configuration is invalid.
     """
     configure("workers", settings.log_level, settings.log_line_bytes_max, buffered=True)
+    sample_one_in(settings.log_sample_one_in)
+    log_ids_as_digests(enabled=settings.log_ids == "digest")
     config = load_config(Path(settings.config), os.environ)
     log_config_warnings(config)
     return config

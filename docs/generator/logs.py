@@ -29,28 +29,40 @@ Each unit of work has one line, written at its end even on failure: `delivery.re
 No line contains a body, a header, a secret, an e-mail address, a phone number, a name or a postal address. Fields are
 redacted by name at any depth, and texts are searched. Values of other types are replaced by the name of their type.
 
+Ids of other systems (`record_id`, `sender_event_id`, `correlation_id`) and event types are written as they are, unless
+they have a space, `@`, `+` or a letter beyond ASCII: then they are `sha256:` and 16 digits of the digest.
+`WAYBILL_LOG_IDS=digest` writes all three ids as digests, where a plain id identifies a person, such as a phone number.
+To search for one: `printf %s ID | sha256sum | cut -c 1-16`.
+
 Packages add or remove fields by structlog processors in the entry point group `waybill.log_processors`. Each processor
 sees every line before its redaction, in the order of the entry points' names. `structlog.DropEvent` drops a line.
 `.github/CONTRIBUTING.md` shows one.
 
-The names are flat for all log stores, and map to OpenTelemetry:
+`WAYBILL_LOG_SAMPLE_ONE_IN=10` writes the lines about successful work of one event in ten: all lines of the event, in
+every process. Errors, waits and all other lines are always written. `weight` is the number of lines that a line stands
+for, so that the sum of `weight` counts units of work. The dashboards and alerts use the sum.
 
-| Waybill | OpenTelemetry |
-|---|---|
-| `timestamp` | `Timestamp` |
-| `level` | `SeverityText` |
-| `message` | `event.name` |
-| `component` | `service.name` (as `waybill-<component>`) |
-| `trace_id` | `TraceId` |
-| `span_id` | `SpanId` |
-| `http_status` | `http.response.status_code` |
-| `error_kind` | `error.type` |
-| `error_type` | `exception.type` |
-| `error_message` | `exception.message` |
-| `error_stack` | `exception.stacktrace` |
-| `client_host` | `client.address` |
-| `body_bytes` | `http.request.body.size` |
-| others | `waybill.<name>` |
+The names are flat and reserved by no log store: Elastic Common Schema (ECS), OpenTelemetry, Datadog or Google Cloud. A
+collector can rename them:
+
+| Waybill | OpenTelemetry | ECS | Datadog | Google Cloud |
+|---|---|---|---|---|
+| `timestamp` | `Timestamp` | `@timestamp` | `timestamp` | `timestamp` |
+| `level` | `SeverityText` | `log.level` | `status` | `severity` |
+| `message` | `event.name` | `event.action`, `message` | `message` | `message` |
+| `component` | `service.name` (as `waybill-<component>`) | `service.name` | `service` | `labels.component` |
+| `version` | `service.version` | `service.version` | `version` | `labels.version` |
+| `instance` | `service.instance.id` | `service.node.name` | `host` | `labels.instance` |
+| `trace_id` | `TraceId` | `trace.id` | `trace_id` | `logging.googleapis.com/trace` |
+| `span_id` | `SpanId` | `span.id` | `span_id` | `logging.googleapis.com/spanId` |
+| `http_status` | `http.response.status_code` | `http.response.status_code` | `http.status_code` | `jsonPayload` |
+| `error_kind` | `error.type` | `error.code` | `error.kind` | `jsonPayload` |
+| `error_type` | `exception.type` | `error.type` | `error.type` | `jsonPayload` |
+| `error_message` | `exception.message` | `error.message` | `error.message` | `jsonPayload` |
+| `error_stack` | `exception.stacktrace` | `error.stack_trace` | `error.stack` | `jsonPayload` |
+| `client_host` | `client.address` | `client.address` | `network.client.ip` | `jsonPayload` |
+| `body_bytes` | `http.request.body.size` | `http.request.body.bytes` | `network.bytes_read` | `jsonPayload` |
+| others | `waybill.<name>` | `waybill.<name>` | `<name>` | `jsonPayload.<name>` |
 """
 
 

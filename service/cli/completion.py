@@ -143,7 +143,8 @@ def _read_names(section: str) -> Names:
     resolve_name("service.cli.dev_instance:adopt_dev_instance")(os.environ)
     path = Path(os.environ.get("WAYBILL_CONFIG", "waybill.yaml"))
     try:
-        data: Any = resolve_name("service.config.strict_yaml:read_yaml")(path)
+        files = resolve_name("service.config.config_files:read_config_files")(path)
+        data: Any = resolve_name("service.config.config_files:merge_files")(files, [])
         return list(cast("dict[str, Any]", data[section]))
     except (ConfigError, TypeError, KeyError):
         return []

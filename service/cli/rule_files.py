@@ -21,6 +21,7 @@ from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
 from service.records import RecordTypes
 from service.rules.enums import PlatformValues, account_values, check_enums
+from service.rules.header_checks import check_headers
 from service.rules.json_schema import write_schema
 from service.rules.lookup_checks import check_lookups
 from service.rules.rule_files import (
@@ -135,6 +136,7 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
     """
     checks = [
         partial(check_sources, config.sources),
+        partial(check_headers, config.sources),
         partial(check_destinations, config.destinations),
         partial(check_operations, config.platforms),
         _enum_check(partial(account_values, config)),

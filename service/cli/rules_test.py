@@ -17,7 +17,7 @@ import click
 
 from service.actions import load_actions
 from service.cli.configured_parts import ConfiguredParts
-from service.cli.output import print_text
+from service.cli.output import JSON, print_json, print_text
 from service.cli.rule_files import configured_records, read_files
 from service.config import PlatformConfig
 from service.config.decoding import did_you_mean
@@ -25,6 +25,7 @@ from service.configuration import load_config
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.http_client import HttpClient
+from service.ingestion.headers import stored_headers
 from service.platforms.api.pointer_map import missing_fields
 from service.platforms.base import is_hint
 from service.platforms.kind import RecordedAnswer
@@ -58,7 +59,8 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
     help="Rule file to test. Repeatable. Default: the files that waybill.yaml names.",
 )
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Also write JUnit XML to this file.")
-def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...], junit: Path | None) -> None:
+@JSON
+def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...], junit: Path | None, *, as_json: bool) -> None:
     """Run rule tests.
 
     FILES are test files. Default: the files *.examples.yaml beside the rule files. Exit code 1 if a test fails, 2 if a
@@ -76,11 +78,15 @@ def rules_test(files: tuple[Path, ...], rule_files: tuple[Path, ...], junit: Pat
     responses, deliveries = ResponseReader(), DeliveryReader()
     tests = [test for path in found for test in read_tests(path, responses, deliveries, rulebook.records)]
     results = list(run_tests(rulebook, tests))
-    _print_results(results)
+    if as_json:
+        for result in results:
+            print_json(result)
+    else:
+        _print_results(results)
     if junit is not None:
         _write_junit(results, junit)
     for warning in responses.unmatched_pointers():
-        print_text(f"warning   {warning}")
+        print_text(f"warning   {warning}", err=as_json)
     if any(result.differences for result in results):
         sys.exit(EXIT_FAILED)
 
@@ -157,7 +163,8 @@ class DeliveryReader:
         [index] = with_record
         fact = parsed.facts[index]
         is_hinted = fact.record is not None and is_hint(self._parts.platforms, fact.record)
-        return ParsedFact(fact, parsed.bodies[index], parsed.sender_ids[index], is_hinted)
+        headers = stored_headers(delivery.headers, source.stored_headers)
+        return ParsedFact(fact, parsed.bodies[index], parsed.sender_ids[index], headers, is_hinted)
 
 
 async def _build_parts() -> ConfiguredParts:

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from service.cli.completion import complete_source, events_in
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.dev_instance import DevInstance, adopt_dev_instance
-from service.cli.output import print_text
+from service.cli.output import JSON, print_json, print_text
 from service.cli.repeated_delivery import repeat_delivery
 from service.cli.sample_deliveries import SampleDelivery, render
 from service.cli.sender import DeliveryFactory, Sender, send_all
@@ -47,6 +47,7 @@ class SendRequest(Struct, frozen=True):
     content_type: str
     count: int
     rate: float | None
+    as_json: bool
 
 
 @click.command(
@@ -67,6 +68,7 @@ class SendRequest(Struct, frozen=True):
 @click.option("--url", help="URL of the service. Default: http://127.0.0.1 and the port WAYBILL_PORT.")
 @click.option("--secret-env", help="Environment variable with the secret. Default: the first secret of the source.")
 @click.option("--content-type", default="application/json", show_default=True, help="Content-Type header.")
+@JSON
 def send(**options: object) -> None:
     """Send signed test deliveries to a source.
 
@@ -105,7 +107,11 @@ async def _send(request: SendRequest) -> Counter[str]:
         else:
             make = _repeating_factory(captured, request, sender, outbound, instance)
         async for response in send_all(sender, outbound, make, request.count, request.rate):
-            statuses[_print_response(response, sender.url)] += 1
+            if request.as_json:
+                print_json(_to_json(response))
+            else:
+                _print_response(response, sender.url)
+            statuses[response.kind if isinstance(response, TransientError) else str(response.status)] += 1
     return statuses
 
 
@@ -134,15 +140,24 @@ async def _load_event(settings: Settings, event_id: str) -> Event:
     return event
 
 
-def _print_response(response: HttpResponse | TransientError, url: str) -> str:
-    """Print a response. Return its status, or the kind of the error."""
+def _to_json(response: HttpResponse | TransientError) -> dict[str, object]:
+    """Return a response as JSON: its body is JSON or text."""
+    if isinstance(response, TransientError):
+        return {"http_status": None, "body": None, "error_kind": response.kind, "error": str(response)}
+    try:
+        body: object = msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = response.body.decode(errors="replace")
+    return {"http_status": response.status, "body": body, "error_kind": None, "error": None}
+
+
+def _print_response(response: HttpResponse | TransientError, url: str) -> None:
     if isinstance(response, TransientError):
         print_text(
             f"{response.kind}  {response}. Check that `waybill serve` runs at {url}, or set --url or WAYBILL_PORT."
         )
-        return response.kind
+        return
     print_text(f"{response.status}  {response.body.decode(errors='replace')}")
-    return str(response.status)
 
 
 def _sender(request: SendRequest, parts: ConfiguredParts) -> Sender:

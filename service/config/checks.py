@@ -12,6 +12,7 @@ from service.config.sources import SourceConfig
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope, PlatformEnvelope, StandardWebhooksEnvelope
 from service.envelopes.pointer_envelope import RecordOverride, RecordPointers
 from service.errors import ConfigError
+from service.events import CREDENTIAL_HEADER
 from service.records import KnownRecords
 from service.signatures import SchemeConfig, Unverified
 
@@ -60,6 +61,10 @@ def check_source(
     if source.handshake is not None and source.handshake.proof and isinstance(source.envelope, CloudEventsEnvelope):
         fix = "use another envelope, or a challenge"
         yield ConfigError(f"{at}.handshake.proof", "a proof can be sent back as the signature of a binary event", fix)
+    for index, name in enumerate(source.headers):
+        if CREDENTIAL_HEADER.search(name):
+            reason = f"{name} may hold a credential, which no event stores"
+            yield ConfigError(f"{at}.headers[{index}]", reason, "remove it")
     if source.platform not in platforms:
         fix = did_you_mean(source.platform, platforms)
         yield ConfigError(f"{at}.platform", f"there is no platform {source.platform}", fix)

@@ -36,6 +36,11 @@ MediaType = Annotated[
     ),
 ]
 
+StoredHeader = Annotated[
+    str,
+    Meta(pattern=r"^[a-z0-9-]{1,64}\Z", description="the name of a header in lower case, such as x-shop-domain"),
+]
+
 SOURCE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\Z"
 """Pattern of source and account names, which are parts of URLs, lanes and log fields."""
 
@@ -58,6 +63,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     - `handshake`: the same for requests that are not deliveries.
     - `content_types`: media types accepted in addition to those of the `body`.
     - `body`: `json`, `form` (an object of its fields), or `{form: payload}` (a JSON document in that field).
+    - `headers`: the headers of a delivery that events store in addition, for rules under `delivery.headers.`.
     - `success_status`, `success_body`: the answer to accepted deliveries, for senders that require a certain one.
     """
 
@@ -75,6 +81,7 @@ class SourceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     dedupe_by: Literal["id", "id_and_record"] = "id"
     identical_bodies: Literal["same", "distinct"] | None = None
     body: BodyFormat = "json"
+    headers: Annotated[tuple[StoredHeader, ...], Meta(max_length=10, description="at most 10 names of headers")] = ()
     success_status: Annotated[int, Meta(ge=200, le=299, description="an HTTP status of 200 to 299")] = 202
     success_body: Annotated[str, Meta(max_length=1_024, description="at most 1024 characters")] | None = None
     failure_status: Annotated[int, Meta(ge=400, le=599, description="an HTTP status of 400 to 599")] = 401

@@ -20,8 +20,8 @@ WIDTHS = {
 
 QUEUED = "queued"
 """State of deliveries without a line: their events get lines."""
-NOT_SHOWN = frozenset({"connections.limited"})
-"""Warnings about the machine that need no action in development."""
+NOT_SHOWN = frozenset({"connections.limited", "config.rejected"})
+"""Warnings about the machine that need no action in development, and mistakes that `waybill dev` prints itself."""
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red"}
 """Colours of warnings by their level."""
 LOG_COLOUR = "cyan"

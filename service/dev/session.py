@@ -90,9 +90,10 @@ class DevSession:
         return report.rules if report.config is None else report.config.rules
 
     def _reload(self) -> None:
-        """Check the changed files, then publish the rules, or restart the service and the worker.
+        """Check the changed files, then publish the rules, after the processes loaded a changed waybill.yaml.
 
-        With mistakes, the running processes keep the previous configuration.
+        A change of the variables restarts the service and the worker. With mistakes, the running processes keep the
+        previous configuration.
         """
         try:
             self._read_variables()
@@ -105,14 +106,17 @@ class DevSession:
             return
         self._rules = self._rule_patterns()
         config = self._stack.workspace.config
-        own = {*find_config_files(config), config_folder(config) / ENV_FILE}
-        is_restart = not own.isdisjoint(self._changed)
         try:
-            if is_restart or not self._is_running:
+            if not self._is_running or config_folder(config) / ENV_FILE in self._changed:
                 self._restart()
-            else:
+            elif not any(config in {path, path.parent} for path in self._changed):  # a file, or a folder of files
                 self._stack.publish_rules()
                 self._say("Rules published.", "green")
+            elif self._stack.reload_config(WORKER):
+                self._stack.publish_rules()
+                self._say("Reloaded the configuration.", "green")
+            else:
+                self._restart()
             self._changed.clear()
         except SubprocessFailed as error:
             self._reject(str(error).splitlines())

@@ -3,15 +3,20 @@
 Each part is a process with the command that a cluster runs.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
 
+from service.config.config_files import find_config_files
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.dev.processes import ChildProcess, LogLine, SubprocessFailed, start_child
 from service.dev.workspace import Workspace, write_config, write_service_config
 
 START_TIMEOUT_SECONDS = 60.0
 PUBLISH_TIMEOUT_SECONDS = 60.0
+RELOAD_TIMEOUT_SECONDS = 20.0
+RELOADED, REJECTED = "config.reloaded", "config.rejected"
 
 
 class Stack:
@@ -77,6 +82,20 @@ class Stack:
         worker.wait_for(is_started, START_TIMEOUT_SECONDS)
         return worker
 
+    def reload_config(self, worker: str) -> bool:
+        """Wait until the service and the worker loaded a changed waybill.yaml. Return False if one of them did not.
+
+        They watch their file themselves. Some changes, as of a retention, require a restart.
+        """
+        write_service_config(self.workspace)
+        files = {"service": self.workspace.service_config, worker: self.workspace.config}
+        children = [child for child in self.children if child.name in files]
+        try:
+            lines = [child.wait_for(reload_after(files[child.name]), RELOAD_TIMEOUT_SECONDS) for child in children]
+        except SubprocessFailed:
+            return False
+        return all(line["message"] == RELOADED for line in lines)
+
     def publish_rules(self) -> None:
         """Run `waybill rules apply`.
 
@@ -128,6 +147,17 @@ def open_stack(
         write_config(workspace, stack.sandbox_url, str(urls["mail"]))
         stack.start_service()
         yield stack
+
+
+def reload_after(path: Path) -> Callable[[LogLine], bool]:
+    """Return a function that finds the log line of the first reload after the last change of a file or a folder."""
+    changed_at = max(file.stat().st_mtime for file in (path, *find_config_files(path)))
+
+    def is_reload(line: LogLine) -> bool:
+        is_result = line.get("message") in {RELOADED, REJECTED}
+        return is_result and datetime.fromisoformat(str(line["timestamp"])).timestamp() >= changed_at
+
+    return is_reload
 
 
 def is_started(line: LogLine) -> bool:

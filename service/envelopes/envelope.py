@@ -60,6 +60,16 @@ class Connector(Protocol):
         ...
 
 
+class NoPlatform(Struct, frozen=True):
+    """Connector of a source without a platform. The source has an envelope of its own, so nothing calls `read`."""
+
+    account: str
+
+    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
+        """Raise NotImplementedError."""
+        raise NotImplementedError(f"{self.account} has no platform that could read {delivery.source}")
+
+
 class ParseContext(Struct, frozen=True):
     """Context for the parser of one source.
 

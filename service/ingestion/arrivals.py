@@ -30,17 +30,22 @@ REJECTED = FactOutcome("rejected", None)
 
 
 class DeliveryContext(Struct, frozen=True, gc=False):
-    """Values shared by all events of one delivery. `window_ms` is the dedupe window, `first_id` the first event id."""
+    """Values shared by all events of one delivery.
+
+    `window_ms` is the dedupe window, `first_id` the first event id, `headers` the headers that the source stores in
+    addition.
+    """
 
     delivery: Delivery
     traceparent: str
     window_ms: int
     first_id: str
+    headers: frozenset[str] = frozenset()
 
 
 def build_ingest_requests(verified: VerifiedDelivery, context: DeliveryContext) -> list[IngestRequest]:
     """Build an event for each fact about a record, with the bytes of the body that contain the fact."""
-    headers = stored_headers(context.delivery.headers)
+    headers = stored_headers(context.delivery.headers, context.headers)
     requests: list[IngestRequest] = []
     for index, fact in enumerate(verified.facts):
         if fact.record is not None:

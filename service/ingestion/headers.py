@@ -9,9 +9,9 @@ from service.events import CORRELATION_HEADER, CORRELATION_ID_CHARACTERS_MAX, ST
 STORED_CHARACTERS_MAX = 256
 
 
-def stored_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers to store, each cut at `STORED_CHARACTERS_MAX` characters."""
-    return {name: headers[name][:STORED_CHARACTERS_MAX] for name in STORED_HEADERS & headers.keys()}
+def stored_headers(headers: Mapping[str, str], more: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Return the headers to store, with those of `more`, each cut at `STORED_CHARACTERS_MAX` characters."""
+    return {name: headers[name][:STORED_CHARACTERS_MAX] for name in (STORED_HEADERS | more) & headers.keys()}
 
 
 def correlation_id_of(fact: Fact, headers: Mapping[str, str]) -> str | None:

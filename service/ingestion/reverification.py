@@ -80,7 +80,8 @@ async def ingest(
     """
     delivery, first_id = reverification.delivery, new_event_id()
     traceparent, _ = continue_trace(delivery.headers.get("traceparent"), first_id)
-    context = DeliveryContext(delivery, traceparent, sources[delivery.source].window_ms, first_id)
+    source = sources[delivery.source]
+    context = DeliveryContext(delivery, traceparent, source.window_ms, first_id, source.stored_headers)
     requests = build_ingest_requests(admission, context)
     return match_outcomes(admission, await store.ingest_all(requests) if requests else [])
 

@@ -17,7 +17,7 @@ from service.challenges.endpoint_verification import EndpointVerification
 from service.config import Config, PlatformConfig, SourceConfig
 from service.config.checks import redelivery_hours
 from service.envelopes import DeliveryParser, ParseContext, ParsedDelivery
-from service.envelopes.envelope import Connector, RejectedItem
+from service.envelopes.envelope import Connector, NoPlatform, RejectedItem
 from service.errors import Rejection
 from service.events import Delivery, Fact
 from service.ingestion.dedupe_keys import (
@@ -62,16 +62,6 @@ class QuarantinedItem(Struct, frozen=True, gc=False):
     dedupe_key: str
 
 
-class NoPlatform(Struct, frozen=True):
-    """Connector of a source without a platform. The source has an envelope of its own, so nothing calls `read`."""
-
-    account: str
-
-    def read(self, delivery: Delivery) -> tuple[Fact, ...]:
-        """Raise NotImplementedError."""
-        raise NotImplementedError(f"{self.account} has no platform that could read {delivery.source}")
-
-
 class Source(Struct, frozen=True, kw_only=True):
     """One configured sender.
 
@@ -85,6 +75,7 @@ class Source(Struct, frozen=True, kw_only=True):
         endpoint_verification: answers challenges sent as a query or header, if the sender uses them.
         decode_body: converts a body that is not JSON, if the sender sends forms.
         finder: finds the scheme that verifies a rejected delivery.
+        stored_headers: headers that events store in addition.
         success_status, success_body: answer to an accepted delivery; without a body, JSON with the event's id.
     """
 
@@ -104,6 +95,7 @@ class Source(Struct, frozen=True, kw_only=True):
     success_body: str | None = None
     dedupe_by_record: bool = False
     retries_on_429: bool = False
+    stored_headers: frozenset[str] = frozenset()
     finder: SchemeFinder | None = None
 
     def verify_and_parse(self, delivery: Delivery) -> VerifiedDelivery:
@@ -294,5 +286,6 @@ def _build(  # noqa: PLR0917 - joins the settings and the configuration of one s
         success_body=source.success_body,
         dedupe_by_record=source.dedupe_by == "id_and_record",
         retries_on_429=account.retries_on_429,
+        stored_headers=frozenset(source.headers),
         finder=finder,
     )

@@ -25,9 +25,11 @@ from service.ingress.plugins import load_plugins
 from service.ingress.server import ADMIN_REQUEST_SECONDS_MAX, run
 from service.ingress.store_monitor import StoreMonitor
 from service.log import configure
+from service.log_sampling import sample_one_in
 from service.management.installation import Installation
 from service.platforms import Platform
 from service.platforms.registry import build_platforms
+from service.redaction import log_ids_as_digests
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 from service.store.shards import shards_with
@@ -45,6 +47,8 @@ def serve() -> None:
     configure("service")
     settings = load_settings(os.environ)
     configure("service", settings.log_level, settings.log_line_bytes_max, buffered=True)
+    sample_one_in(settings.log_sample_one_in)
+    log_ids_as_digests(enabled=settings.log_ids == "digest")
     config = load_config(Path(settings.config), os.environ)
     settings = extend_retention_to_dedupe_windows(settings, config)
     log_config_warnings(config)

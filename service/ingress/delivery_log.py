@@ -16,12 +16,11 @@ from service.ingestion.headers import correlation_id_of
 from service.ingress.http.responses import primary_outcome
 from service.log import get_logger, log_info
 from service.metrics.families import DELIVERIES, DELIVERY_ACK_SECONDS, DIFFERING_DUPLICATES
-from service.redaction import loggable_id
+from service.redaction import loggable_id, loggable_name
 from service.store import IngestResult
 from service.tracing.spans import NO_SPAN, Attributes, start_span
 
 UNKNOWN_SOURCE = "unknown"
-CHARACTERS_MAX = 128
 EVENT_IDS_MAX = 32
 """Maximum number of event ids in the line of one delivery. All its events share the trace id."""
 
@@ -83,7 +82,7 @@ class DeliveryLog:
         """Set the event type and the correlation id from the facts. Several facts share those of the first."""
         if facts and self.delivery is not None:
             self.correlation_id = correlation_id_of(facts[0], self.delivery.headers)
-            self.event_type = facts[0].type[:CHARACTERS_MAX]
+            self.event_type = loggable_name(facts[0].type)
             self.reason = facts[0].reason
             self.sender_event_id = facts[0].id
 
@@ -108,11 +107,12 @@ class DeliveryLog:
             "body_bytes": self.body_bytes,
             "event_id": outcome.event_id,
             "trace_id": self.trace_id,
+            "weight": 1,
         }
         if self.sender_event_id is not None:
             fields["sender_event_id"] = loggable_id(self.sender_event_id)
         if self.correlation_id is not None:
-            fields["correlation_id"] = self.correlation_id
+            fields["correlation_id"] = loggable_id(self.correlation_id)
         if outcome.status == "ignored" and self.reason is not None:
             fields["reason"] = self.reason
         if self.repaired:
@@ -147,6 +147,7 @@ class DeliveryLog:
             body_bytes=self.body_bytes,
             trace_id=self.trace_id,
             quarantined=quarantined,
+            weight=1,
         )
 
     def _set_result(self, status: str, http_status: int, event_id: str | None = None) -> None:

@@ -191,7 +191,7 @@ class WebhookHandler:
         parsed = await run_in_thread(source.parse, delivery, verified) if large else source.parse(delivery, verified)
         delivery_log.set_facts(parsed.facts)
         delivery_log.repaired = parsed.repaired
-        context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id)
+        context = DeliveryContext(delivery, traceparent, source.window_ms, delivery_log.id, source.stored_headers)
         results = await self._ingest(build_ingest_requests(parsed, context))
         if parsed.rejected:
             await self._quarantine.write_items(delivery, parsed.rejected)

@@ -4,6 +4,7 @@ Both are claims of the sender: the signature proves who sent them, and no platfo
 when a rule reads it first, once per event.
 """
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,12 +13,13 @@ import msgspec
 from msgspec import UNSET
 
 from service.errors import ConfigError
-from service.events import CORRELATION_HEADER, STORED_HEADERS
+from service.events import CORRELATION_HEADER, CREDENTIAL_HEADER, STORED_HEADERS
 from service.rules.scope import Scope, Value
 
 DELIVERY = "delivery"
 READABLE_HEADERS = STORED_HEADERS | {CORRELATION_HEADER}
 
+_NAME = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
 _decode = msgspec.json.Decoder[Any](float_hook=Decimal).decode
 _KNOWN = "delivery."
 """Key of the decoded payload in `Scope.known`, which is no name of a derived field."""
@@ -35,13 +37,13 @@ def payload_of(scope: Scope) -> Value:
 
 
 def header_of(names: Sequence[str], at: str) -> str:
-    """Return the name of a stored header.
+    """Return the name of a header. `check_headers` checks that the sources of a rule store it.
 
     Raises:
-        ConfigError: an event does not store the header.
+        ConfigError: no event stores such a header.
     """
     name = ".".join(names)
-    if name not in READABLE_HEADERS:
+    if name not in READABLE_HEADERS and (not _NAME.fullmatch(name) or CREDENTIAL_HEADER.search(name)):
         fix = f"use one of {', '.join(sorted(READABLE_HEADERS))}, or a field of the payload"
         raise ConfigError(at, f"the header {name[:64]!r} is not stored with an event", fix)
     return name

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from service.errors import ConfigError
 from service.events import EVENT_VERSION, ChangeType, Delivery, Event, Fact, RecordRef
-from service.rules.delivery_fields import READABLE_HEADERS
 
 FILE_BYTES_MAX = 1_048_576
 
@@ -34,7 +33,7 @@ class RuleTestEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ParsedFact(Struct, frozen=True):
-    """The only fact about a record in a delivery, with the bytes and the sender's id that its event has.
+    """The only fact about a record in a delivery, with the bytes, the sender's id and the headers of its event.
 
     `is_hint`: the platform resolves the record to others.
     """
@@ -42,6 +41,7 @@ class ParsedFact(Struct, frozen=True):
     fact: Fact
     body: bytes
     sender_id: str | None
+    headers: Mapping[str, str]
     is_hint: bool
 
 
@@ -81,11 +81,10 @@ def build_event(given: RuleTestEvent, parsed: ParsedFact | None, ref: RecordRef,
         )  # fmt: skip
     fact, subject = parsed.fact, parsed.fact.record or RecordRef("", "", "")
     _check_subject(parsed, subject, ref, at)
-    headers = {name: value for name, value in _lower(given.headers).items() if name in READABLE_HEADERS}
+    record = RecordRef(given.platform or subject.platform, ref.kind, ref.id)
     return Event(
-        EVENT_VERSION, given.id, given.source, fact.type, fact.change,
-        RecordRef(given.platform or subject.platform, ref.kind, ref.id), fact.occurred_at, headers, None, parsed.body,
-        sender_id=parsed.sender_id,
+        EVENT_VERSION, given.id, given.source, fact.type, fact.change, record, fact.occurred_at, dict(parsed.headers),
+        None, parsed.body, sender_id=parsed.sender_id,
     )  # fmt: skip
 
 

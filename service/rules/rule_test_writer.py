@@ -14,7 +14,7 @@ from service.errors import ConfigError
 from service.redaction import IS_SECRET_OR_PERSONAL, scrub
 from service.rules.rule_records import read_record
 from service.rules.rule_test_differences import Expectation, result_differences
-from service.rules.rule_tests import PreparedRuleTest, RuleTest, read_raw, run_test
+from service.rules.rule_tests import RuleTest, prepare_test, read_raw, run_test
 from service.rules.rulebook import Evaluation, Rulebook
 from service.rules.scope import Subject
 
@@ -55,7 +55,8 @@ def write_rule_test(rulebook: Rulebook, subject: Subject, evaluation: Evaluation
     try:
         found = decode_config({**test, "expect": {}}, RuleTest, "test")
         record = read_record(rulebook.records, found.type, test["record"], "record")
-        result = run_test(rulebook, PreparedRuleTest(found, record, read_raw(found.raw)))
+        prepared = prepare_test(found, None, (record, read_raw(found.raw)), rulebook.records, "test")
+        result = run_test(rulebook, prepared)
     except ConfigError:
         return None
     expected = _expect(result)

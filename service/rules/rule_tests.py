@@ -137,7 +137,7 @@ def read_tests(
         parsed = read_delivery(test.event, path.parent, parse_delivery, f"{at}.event")
         completed = _with_event_record(test, parsed)
         subject = _read_subject(completed, path.parent, parse_response, records, at)
-        prepared.append(_prepare(completed, parsed, subject, records, at))
+        prepared.append(prepare_test(completed, parsed, subject, records, at))
     return tuple(prepared)
 
 
@@ -149,7 +149,7 @@ def _with_event_record(test: RuleTest, parsed: ParsedFact | None) -> RuleTest:
     return structs.replace(test, record={"id": named or test.event.id})
 
 
-def _prepare(
+def prepare_test(
     test: RuleTest, parsed: ParsedFact | None, subject: tuple[Record, Any], records: RecordTypes, at: str
 ) -> PreparedRuleTest:
     """Build the event, and check `previous`."""

@@ -73,7 +73,7 @@ def write_first_rule(shop: Path, environ: dict[str, str]) -> None:
 
 
 def check_reload(shop: Path) -> None:
-    """Change waybill.yaml with two mistakes, then without: only the second change restarts the processes."""
+    """Change waybill.yaml with two mistakes, then without, then the variables: only these restart the processes."""
     path = shop / "waybill.yaml"
     text = path.read_text()
     path.write_text(text.replace("kind: custom", "kind: custm").replace("preset: standard", "preset: stndard"))
@@ -82,4 +82,8 @@ def check_reload(shop: Path) -> None:
     assert "did you mean custom?" in output
     assert "did you mean standard-webhooks?" in output
     path.write_text(text.replace("standard-webhooks:", "orders:"))
+    wait_for_output(shop / "out", "Reloaded the configuration.")
+    assert "config.rejected" not in (shop / "out").read_text()
+    with (shop / ".env").open("a") as file:
+        file.write("ANOTHER=value\n")
     wait_for_output(shop / "out", "Restarted with the new configuration.")

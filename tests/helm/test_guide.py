@@ -130,6 +130,17 @@ def maxmemory(**known: float) -> float:
     return total / 0.8 / 1e9
 
 
+@pytest.mark.parametrize(
+    ("row", "days", "hours"), [("defaults", 14, 24), ("short decisions", 1, 24), ("short decisions and bodies", 1, 1)]
+)
+def test_events_per_second_of_a_store_match_the_formulas_of_capacity(row: str, days: float, hours: float) -> None:
+    page = (ROOT / "docs/explanation/capacity.md").read_text()
+    ((of_one_gb, of_64_gb),) = re.findall(rf"\| {row} \|.*\| ([\d.]+) \| (\d+) \|", page)
+    per_gb = 1 / maxmemory(n=1, b=2048, o=0, BODY_RETENTION_HOURS=hours, DECISION_RETENTION_DAYS=days)
+    assert float(of_one_gb) == pytest.approx(per_gb, abs=0.06)
+    assert int(of_64_gb) == int(64 * per_gb)
+
+
 def test_sizes_match_the_formulas_of_capacity() -> None:
     (row,) = re.findall(r"store's `maxmemory` \| ([\d.]+) GB \| ([\d.]+) GB", guide.GUIDE.read_text())
     small = maxmemory(n=1, b=2048, o=6 * 3600, BODY_RETENTION_HOURS=24, DECISION_RETENTION_DAYS=14)

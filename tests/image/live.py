@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import ssl
 import subprocess
 from collections.abc import AsyncGenerator
@@ -29,7 +30,10 @@ from tests.service.store.connection.test_tls import write_certificate
 
 IMAGE = "localhost/waybill:test"
 BASE = "docker.io/library/python:3.13-slim-trixie"
-LOCKED = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none")
+LOCKED = (
+    "--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--network", "none",
+    "--no-healthcheck",  # podman needs systemd for it
+)  # fmt: skip
 
 WITHOUT_OPERATORS: dict[str, Any] = {
     "secrets": {"existingSecrets": [], "trial": {"PACK_TOKEN": "t", "PACK_SECRET": "s"}}
@@ -82,6 +86,39 @@ def test_every_module_is_compiled_beforehand() -> None:
     count = "find /opt/waybill/lib -path '*/{}/*' -name '*.{}' | wc -l"
     sources, compiled = (int(shell(count.format("service", end))) for end in ("py", "pyc"))
     assert sources == compiled > 50
+
+
+def test_a_new_version_changes_the_small_layer_only() -> None:
+    """The layers above the base: user, locked packages, Waybill, in this order."""
+    sizes = json.loads(podman("image", "inspect", "--format", "{{json .RootFS.Layers}}", IMAGE))
+    below = json.loads(podman("image", "inspect", "--format", "{{json .RootFS.Layers}}", BASE))
+    assert len(sizes) == len(below) + 3
+    used = shell(
+        "du -sm /opt/waybill/lib/python3*/site-packages/service /opt/waybill/lib/python3*/site-packages/workers"
+    )
+    assert sum(int(line.split()[0]) for line in used.splitlines()) < 20
+
+
+def test_packages_that_nothing_imports_are_not_in_it() -> None:
+    assert shell("ls /opt/waybill/lib/python3*/site-packages | grep -E '^(faker|polyfactory|pygments)$'; true") == ""
+
+
+def test_bytecode_does_not_depend_on_the_time() -> None:
+    """The second field of a .pyc is 1 for a hash that is not checked (PEP 552), 0 for a time."""
+    script = (
+        "import glob; print({open(p, 'rb').read(8)[4] for p in glob.glob('/opt/waybill/lib/**/*.pyc', recursive=True)})"
+    )
+    assert shell(f'python3 -c "{script}"') == "{1}\n"
+
+
+def test_health_check_reports_whether_the_admin_port_answers() -> None:
+    (shown,) = json.loads(podman("image", "inspect", IMAGE))
+    kind, *command = shown["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    check = f"{shlex.join(command)} 2>/dev/null"
+    serve = "touch /tmp/healthz; cd /tmp; python3 -m http.server 8082 >/dev/null 2>&1 &"
+    script = f"{check} || echo down; {serve} until {check}; do sleep 0.1; done; echo up"
+    assert shell(script, "--env", "WAYBILL_ADMIN_PORT=8082") == "down\nup\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "check"])

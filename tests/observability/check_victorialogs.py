@@ -108,6 +108,9 @@ def logs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victori
     server = subprocess.Popen([binary, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     store = VictoriaLogs(f"http://127.0.0.1:{port}")
     try:
+        for number, line in enumerate(run.lines):
+            if "weight" in line:
+                line["weight"] = 1 + number % 3  # as if the lines were sampled
         _insert_lines(store, run)
         yield store
     finally:
@@ -156,6 +159,11 @@ def _passes(line: Line, where: Where) -> bool:
             return value is not None and value >= where.value
 
 
+def weigh(lines: Iterable[Line]) -> int:
+    """Return the number of lines that sampled lines stand for."""
+    return sum(line.get("weight", 1) for line in lines)
+
+
 def grouped(lines: Iterable[Line], by: Sequence[str]) -> dict[Key, list[Line]]:
     groups: dict[Key, list[Line]] = defaultdict(list)
     for line in lines:
@@ -180,7 +188,7 @@ def result_by_key(series: Iterable[Series], by: Sequence[str]) -> dict[Key, floa
 )
 def test_counts_match_the_run(run: Run, logs: VictoriaLogs, query: Count) -> None:
     expected = {
-        key: len(lines) for key, lines in grouped(matching(run.lines, query.event, query.where), query.by).items()
+        key: weigh(lines) for key, lines in grouped(matching(run.lines, query.event, query.where), query.by).items()
     }
     assert result_by_key(logs.value(substitute_variables(to_logsql(query))), query.by) == (
         expected or ({} if query.by else {(): 0})
@@ -215,12 +223,12 @@ def test_ratios_match_the_run(run: Run, logs: VictoriaLogs, query: Ratio) -> Non
     lines = matching(run.lines, query.bottom.event, query.bottom.where)
     top = query.top
     if isinstance(top, Sum):
-        total: float = sum(line.get(top.field) or 0 for line in lines)
+        share: float = sum(line.get(top.field) or 0 for line in lines) / len(lines)
     else:
-        total = len(matching(lines, top.event, top.where))
+        share = weigh(matching(lines, top.event, top.where)) / weigh(lines)
     for ask in (logs.value, logs.values):
         results = result_by_key(ask(substitute_variables(to_logsql(query))), ())
-        assert results[()] == pytest.approx(total / len(lines))
+        assert results[()] == pytest.approx(share)
 
 
 def test_errors_levels_and_non_json_lines_match_the_run(run: Run, logs: VictoriaLogs) -> None:

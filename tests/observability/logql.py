@@ -13,7 +13,7 @@ VARIABLES = {
 }
 
 NEED_UNWRAP = ("quantile_over_time", "sum_over_time", "max_over_time", "min_over_time", "avg_over_time")
-REJECT_UNWRAP = ("count_over_time", "rate", "absent_over_time")
+REJECT_UNWRAP = ("count_over_time", "absent_over_time")
 
 
 def substitute_variables(query: str) -> str:

@@ -24,8 +24,8 @@ LOGS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
 LOGGING_FUNCTIONS = {"log_info", "log_report", "write"}
 """Names of local and imported functions that log a line."""
 BY_LIBRARIES = {"library.logged"}
-OPTIONAL_FIELDS = {"truncated", "log_processor_error", "correlation_id", "items_rejected"}
-"""Fields of a line that was too long, of one that a log processor could not change, and of rare deliveries."""
+OPTIONAL_FIELDS = {"truncated", "log_processor_error", "correlation_id", "items_rejected", "trace_id", "span_id"}
+"""Fields of a line that was too long, of one that a log processor could not change, of rare deliveries, of a span."""
 
 SWEEP_FIELDS = frozenset(
     re.findall(r"(?:count\(|repaired\[)'(\w+)'", (ROOT / "service/store/scripts/sweep.lua").read_text())

@@ -173,6 +173,24 @@ async def test_changed_secret_file_reloads_the_configuration(path: Path, tmp_pat
         await asyncio.wait_for(replaced.wait(), 60)
 
 
+async def test_newly_named_secret_file_is_read_once(
+    path: Path, tmp_path: Path, lines: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for secret in (first, second):
+        secret.write_text("hush-hush-hush")
+    write(path, "shop", secret=first)
+    async with watching(path, Parts()) as configuration:
+        replaced = configuration.replaced
+        write(path, "shop", secret=second)
+        await asyncio.wait_for(replaced.wait(), 60)
+        await asyncio.sleep(SETTLED_SECONDS)
+        assert len(lines("config.reloaded")) == 1
+        replaced = configuration.replaced
+        second.write_text("other-other-other")
+        await asyncio.wait_for(replaced.wait(), 60)
+
+
 async def test_missing_secret_file_is_read_when_it_appears(
     path: Path, tmp_path: Path, lines: Callable[[str], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

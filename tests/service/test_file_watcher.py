@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.file_watcher import FileWatcher
+from service.file_watcher import FileWatcher, take_snapshot
 
 INTERVAL_SECONDS = 0.5
 
@@ -58,3 +58,19 @@ def test_files_are_read_once_in_each_interval(watcher: FileWatcher, clock: Clock
     assert watcher.changes() == frozenset()
     clock.now += INTERVAL_SECONDS / 2
     assert watcher.changes() == {tmp_path / "a"}
+
+
+def test_adopted_files_are_no_change_until_they_change(watcher: FileWatcher, clock: Clock, tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text("1")
+    watcher.adopt(take_snapshot([tmp_path / "a", tmp_path / "b.yaml"]))
+    assert [tick(watcher, clock) for _ in range(3)] == [set()] * 3
+    (tmp_path / "b.yaml").write_text("22")
+    assert [tick(watcher, clock) for _ in range(3)] == [set(), {"b.yaml"}, set()]
+
+
+def test_change_that_was_not_handled_is_reported_after_an_adoption(
+    watcher: FileWatcher, clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("22")
+    watcher.adopt(take_snapshot([tmp_path / "a"]))
+    assert [tick(watcher, clock) for _ in range(3)] == [set(), {"a"}, set()]

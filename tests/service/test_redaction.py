@@ -1,10 +1,11 @@
 """Redaction of a platform's response: names by their place, personal text, and the limit of the depth."""
 
+import hashlib
 from typing import Any
 
 import pytest
 
-from service.redaction import RESPONSE_DEPTH_MAX, loggable_id, redact_response
+from service.redaction import RESPONSE_DEPTH_MAX, log_ids_as_digests, loggable_id, loggable_name, redact_response
 
 
 def test_shown_names_are_those_of_the_operation() -> None:
@@ -48,3 +49,14 @@ def test_an_id_that_can_be_personal_is_logged_as_a_digest(text: str) -> None:
     assert logged.startswith("sha256:")
     assert len(logged) == len("sha256:") + 16
     assert logged == loggable_id(text)
+
+
+def test_every_id_is_a_digest_by_policy_and_names_stay_readable() -> None:
+    log_ids_as_digests(enabled=True)
+    try:
+        assert loggable_id("po-1") == "sha256:" + hashlib.sha256(b"po-1").hexdigest()[:16]
+        assert loggable_name("order.updated") == "order.updated"
+        assert loggable_name("order.updated for Wilhelmina Quackenbush").startswith("sha256:")
+    finally:
+        log_ids_as_digests(enabled=False)
+    assert loggable_id("po-1") == "po-1"

@@ -25,6 +25,7 @@ from service.management.dry_run import Candidate, DryRunOperations
 from service.management.installation import Installation
 from service.rules import Rulebook, write_document
 from service.rules.compiler.rule import compile_rule
+from service.rules.header_checks import check_headers
 from service.rules.rule_tests import read_tests, run_tests
 from service.settings import Settings
 from service.signatures import Verified
@@ -143,6 +144,28 @@ async def test_page_from_delivery_to_effect_without_a_fetch(harness: WorkerHarne
     assert [each["outcome"] for each in stored] == ["matched", "unmatched", "matched", "matched"]
     # No state of a record is stored, and the lanes are gone.
     assert await harness.store.client.command("KEYS", f"{harness.settings.key_prefix}record:*") == []
+
+
+async def test_further_headers_of_a_source_are_stored_and_read(harness: WorkerHarness, config: Config) -> None:
+    text = (
+        "- {id: site, type: event, when: {field: delivery.headers.x-site, op: eq, value: oslo}, "
+        "actions: [{id: a, do: http, url: SINK/x, body: {site: '{delivery.headers.x-site}'}}]}"
+    )
+    (rule,) = rules_of(text)
+    (mistake,) = check_headers(config.sources, rule, "rule")
+    assert (mistake.path, mistake.reason) == ("rule", "the header x-site is not stored with an event")
+    config.path.write_text(BLOCKS[0].replace("    verify:", "    headers: [x-site]\n    verify:"))
+    changed = load_config(config.path, {"ALARMS_TOKEN": TOKEN})
+    assert list(check_headers(changed.sources, rule, "rule")) == []
+    await harness.publish(text)
+    source = source_of(changed, harness.settings)
+    delivery = Delivery("alarms", HEADERS | {"x-site": "oslo", "x-other": "o"}, json.dumps(WARM).encode(), 0.0)
+    context = DeliveryContext(delivery, "", source.window_ms, new_event_id(), source.stored_headers)
+    (request,) = build_ingest_requests(source.verify_and_parse(delivery), context)
+    assert "x-other" not in request.event.headers
+    await harness.store.ingest(request.event, request.dedupe_key, request.window_ms)
+    await harness.run_worker()
+    assert harness.sink_bodies() == [{"site": "oslo"}]
 
 
 async def test_equal_events_without_ids_are_all_decided(harness: WorkerHarness, config: Config) -> None:

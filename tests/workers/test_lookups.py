@@ -215,6 +215,8 @@ async def test_a_dry_run_looks_up_and_lists_the_records(opened: LookupHarness) -
     found = await operations.dry_run_record(Candidate(), RecordRef("erp", "purchase_order", "PO-1"))
     assert {each.rule_id: each.result for each in found.verdicts} == BOTH
     assert sorted(each.record for each in found.lookups) == ["erp:supplier:S-1", "wms:stock:A", "wms:stock:B"]
+    assert str(found.rule_test).startswith("- name: erp:purchase_order:PO-1 at "), "the test has the same results"
+    assert "  - kind: supplier\n    platform: erp\n" in str(found.rule_test)
     opened.systems.statuses[SUPPLIER] = [500]
     found = await operations.dry_run_record(Candidate(), RecordRef("erp", "purchase_order", "PO-1"))
     assert [each.result for each in found.verdicts] == ["matched", "error"]

@@ -10,6 +10,7 @@ from structlog.contextvars import bind_contextvars, unbind_contextvars
 from service.config.destinations import RETRY_SECONDS_MAX
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.events import Event
+from service.redaction import loggable_id
 from service.store import DecisionWrite, Job, LaneHead, LaneStep, NextEvent, SettlementWrite
 from service.store.queue.outputs import Output
 from workers.processing.action_context import EffectContext
@@ -71,7 +72,7 @@ class Attempt:
         self.log.set_event(self._event)
         self.log.start_span(self._event)
         if self._event.correlation_id is not None:
-            bind_contextvars(correlation_id=self._event.correlation_id)  # on every line of the attempt
+            bind_contextvars(correlation_id=loggable_id(self._event.correlation_id))  # on every line of the attempt
         return self._event
 
     @property

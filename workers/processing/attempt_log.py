@@ -17,7 +17,7 @@ from service.metrics.families import (
     RULE_ERRORS,
     RULES_UNKNOWN,
 )
-from service.redaction import loggable_id
+from service.redaction import loggable_id, loggable_name
 from service.store import Job, LaneHead
 from service.tracing.spans import NO_SPAN, Attributes, start_span
 from workers.processing.history import ERROR_CHARACTERS_MAX, EXISTING, AttemptEntry, DecisionEntry
@@ -61,7 +61,7 @@ class AttemptLog:
         """Add the fields of the event."""
         self.fields |= {
             "source_name": event.source,
-            "event_type": event.type,
+            "event_type": loggable_name(event.type),
             "platform": event.record.platform,
             "record_kind": event.record.kind,
             "record_id": loggable_id(event.record.id),
@@ -78,7 +78,7 @@ class AttemptLog:
         attributes: Attributes = {
             "waybill.event_id": event.id,
             "waybill.source": event.source,
-            "waybill.event_type": event.type,
+            "waybill.event_type": loggable_name(event.type),
             "waybill.platform": event.record.platform,
             "waybill.record_kind": event.record.kind,
             "waybill.attempt": self._head.attempts,
@@ -143,6 +143,7 @@ class AttemptLog:
             "e2e_ms": e2e_ms,
             "error_kind": error.kind if error else None,
             "http_status": getattr(error, "http_status", None),
+            "weight": 1,
         }
         if level == "info":
             log_info("attempt.finished", fields)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from helm.dashboards.generator.queries import (
     COMPONENTS,
+    WEIGHTED,
     Count,
     ErrorEvents,
     Levels,
@@ -35,15 +36,18 @@ def to_logql(query: LogQuery) -> str:
             text = f"max(max_over_time({_lines(event, (field,), ())} | {_unwrap(field)} [$__auto]))"
             return f"{text} / {divisor}" if divisor > 1 else text
         case Ratio(top, bottom):
-            return f"({to_logql(top)}) / {_count(bottom, or_nothing=False)}"
+            return f"({to_logql(top)}) / {_count(bottom, or_nothing=False, weighted=isinstance(top, Count))}"
         case _:
             return _format_unfiltered(query)
 
 
-def _count(count: Count, *, or_nothing: bool = True) -> str:
-    counted = "rate" if count.rate else "count_over_time"
+def _count(count: Count, *, or_nothing: bool = True, weighted: bool = True) -> str:
+    weighted &= count.event in WEIGHTED
+    counted = "rate" if count.rate else "sum_over_time" if weighted else "count_over_time"
+    fields = (*count.by, "weight") if weighted else count.by
+    lines = _lines(count.event, fields, count.where) + (f" | {_unwrap('weight')}" if weighted else "")
     by = f" by ({', '.join(count.by)})" if count.by else ""
-    text = f"sum{by} ({counted}({_lines(count.event, count.by, count.where)} [$__auto]))"
+    text = f"sum{by} ({counted}({lines} [$__auto]))"
     # a count of no lines has no series, and a number panel would be empty
     return text if by or not or_nothing else f"{text} or vector(0)"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from helm.dashboards.generator.queries import (
     COMPONENTS,
+    WEIGHTED,
     Count,
     ErrorEvents,
     Levels,
@@ -28,8 +29,7 @@ def to_logsql(query: LogQuery) -> str:
     """Format the query for VictoriaLogs. The result is in the column `n`; there are no other columns but the groups."""
     match query:
         case Count():
-            counted = "rate()" if query.rate else "count()"
-            return f"{_lines(query.event, query.where)} | stats {_by(query.by)}{counted} n"
+            return f"{_lines(query.event, query.where)} | stats {_by(query.by)}{_counted(query)} n"
         case Sum(event, field, where):
             return f"{_lines(event, where)} | stats sum({field}) n"
         case Quantile(part, event, field, by, where):
@@ -38,9 +38,9 @@ def to_logsql(query: LogQuery) -> str:
             text = f"{_lines(event, ())} | stats max({field}) n"
             return f"{text} | math n / {divisor} as n" if divisor > 1 else text
         case Ratio(top, bottom):
-            counted = f"sum({top.field})" if isinstance(top, Sum) else "count()"
             condition = f" if ({_filters(top.where)})" if top.where else ""
-            stats = f"stats {counted}{condition} top, count() bottom"
+            counts = (f"sum({top.field})", "count()") if isinstance(top, Sum) else (_counted(top), _counted(bottom))
+            stats = f"stats {counts[0]}{condition} top, {counts[1]} bottom"
             return f"{_lines(bottom.event, bottom.where)} | {stats} | math top / bottom as n | delete top, bottom"
         case _:
             return _format_unfiltered(query)
@@ -68,6 +68,12 @@ def _format_unfiltered(query: LogQuery) -> str:
             return f'{selected} | format "{line}" as {MESSAGE} | sort by (_time desc)'
         case _:
             raise TypeError(f"no LogsQL for {type(query).__name__}: add a case here")
+
+
+def _counted(count: Count) -> str:
+    if count.event in WEIGHTED:
+        return "rate_sum(weight)" if count.rate else "sum(weight)"
+    return "rate()" if count.rate else "count()"
 
 
 def _by(fields: tuple[str, ...]) -> str:

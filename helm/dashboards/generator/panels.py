@@ -60,6 +60,12 @@ class Row(Struct, frozen=True):
     panels: tuple[Panel, ...]
 
 
+def _per_decision(field: str) -> Ratio:
+    """Average of a field. All lines of decisions have one weight, since none is an error."""
+    evaluated = Where("outcome", "=~", "matched|unmatched")
+    return Ratio(Sum(ATTEMPT, field, (evaluated,)), Count(ATTEMPT, where=(evaluated,)))
+
+
 OVERVIEW = Row(
     "Overview",
     (
@@ -145,8 +151,8 @@ RULES = Row(
         Panel("Effects per rule", "bars", (Count(ACTION, ("rule_id",)),)),
         Panel("Effects by outcome", "bars", (Count(ACTION, ("action_type", "outcome")),)),
         Panel("Effect duration p95", "lines", (Quantile(0.95, ACTION, "duration_ms", ("action_type",)),), "ms"),
-        Panel("Rules matched per attempt", "lines", (Ratio(Sum(ATTEMPT, "rules_matched"), Count(ATTEMPT)),)),
-        Panel("Rules with result unknown", "lines", (Ratio(Sum(ATTEMPT, "rules_unknown"), Count(ATTEMPT)),)),
+        Panel("Rules matched per decision", "lines", (_per_decision("rules_matched"),)),
+        Panel("Rules with result unknown per decision", "lines", (_per_decision("rules_unknown"),)),
         Panel("Failed rules", "bars", (Count("rule.failed", ("rule_id",)),)),
     ),
 )

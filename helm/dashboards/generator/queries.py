@@ -98,6 +98,9 @@ COMPONENTS = {
 }
 """Component that writes the lines of each event."""
 
+WEIGHTED = frozenset({"delivery.received", "attempt.finished", "record.fetched", "action.finished"})
+"""Events whose lines may be sampled. Their number is the sum of `weight`."""
+
 WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}
 """Events that are filtered by the dashboard's source variable."""
 

@@ -23,6 +23,7 @@ from service.mistakes import Mistakes
 from service.rules import Rule, check_destinations, check_operations, check_sources
 from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.enums import account_values, check_enums
+from service.rules.header_checks import check_headers
 from service.rules.lookup_checks import check_lookups
 from service.rules.publishing import NO_RULES, change_rules, read_rules
 from service.rules.rulebook_document import Document
@@ -209,6 +210,8 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
     with mistakes.collect():
         compile_rule(rule, actions, RULE_PATH, installation.records())
     for mistake in check_sources(installation.sources(), rule, RULE_PATH):
+        mistakes.add(mistake)
+    for mistake in check_headers(installation.config().sources, rule, RULE_PATH):
         mistakes.add(mistake)
     for mistake in check_destinations(installation.config().destinations, rule, RULE_PATH):
         mistakes.add(mistake)

@@ -66,7 +66,7 @@ class RateLimits:
             return False
         self._warning_due = now + WARNING_INTERVAL_SECONDS
         fix = "add the addresses of the proxy to WAYBILL_TRUSTED_PROXIES, so that each sender has its own rate limit"
-        self._log.warning("proxy.untrusted", peer=peer, fix=fix)
+        self._log.warning("proxy.untrusted", proxy_host=peer, fix=fix)
         return True
 
     def is_limited(self, address: str, source: str) -> bool:

@@ -23,7 +23,7 @@ NEEDS_NO_INSTALLATION = {
 The admin API cannot accept a lost store: it answers 503 until then."""
 
 WITHOUT_JSON = {
-    "check": "exit code and error messages",
+    "check": "has --format json",
     "completion": "prints a script",
     "demo": "interactive", "dev": "interactive", "init": "interactive",
     "sandbox": "long-running", "serve": "long-running",
@@ -32,8 +32,7 @@ WITHOUT_JSON = {
     "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
     "rules schema": "prints JSON", "rules export": "prints YAML",
     "open": "prints the address",
-    "rules check": "exit code and error messages", "rules test": "exit code and differences",
-    "send": "prints responses",
+    "rules check": "has --format json",
 }  # fmt: skip
 
 DESTRUCTIVE = {

@@ -100,8 +100,8 @@ def test_a_missing_record_and_an_unknown_kind_are_errors() -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert "pack: customer.get customer=missing-1 not found" in result.stderr
     result = run("get", "erp", "record.get", "invoice", "1")
-    assert result.exit_code == 1
-    assert "unknown_kind: erp has no invoice" in result.stderr
+    assert result.exit_code == 2
+    assert "erp has no invoice to fetch" in result.stderr
 
 
 @pytest.mark.usefixtures("configuration")

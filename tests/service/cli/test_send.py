@@ -8,7 +8,7 @@ from time import perf_counter
 import pytest
 
 from service.store import Store
-from tests.service.cli.conftest import PRIVATE, Run
+from tests.service.cli.conftest import PRIVATE, Run, rows
 
 Serve = Callable[..., Awaitable[str]]
 
@@ -73,6 +73,15 @@ async def test_many_deliveries_are_sent_at_a_rate_and_counted(run: Run, serve: S
     assert perf_counter() - started >= 0.79
     assert sent.stdout.count('"queued"') == 80
     assert "202: 80" in sent.stderr
+
+
+async def test_responses_and_errors_are_printed_as_json(run: Run, serve: Serve, free_port: int) -> None:
+    words = ("send", "pack-orders", "--event", "customer.updated", "-o", "json", "--url")
+    (sent,) = rows(await run(*words, await serve()))
+    assert (sent["http_status"], sent["body"]["status"], sent["error_kind"]) == (202, "queued", None)
+    failed = await run(*words, f"http://127.0.0.1:{free_port}")
+    (error,) = rows(failed)
+    assert (failed.exit_code, error["http_status"], bool(error["error_kind"] and error["error"])) == (1, None, True)
 
 
 async def test_a_rejection_and_a_missing_server_end_with_code_1(run: Run, serve: Serve, free_port: int) -> None:

@@ -217,6 +217,9 @@ INVALID: list[tuple[str, object, str, str, str]] = [
     ("sources/pack", {"verify": BEARER}, "sources.pack", "the name of an account", "add platform: pack"),
     ("sources/erp-orders/envelope/record", REMOVED, "sources.erp-orders.envelope.record", "missing", "write record"),
     ("sources/pack-orders/platform", "erp-orders", "sources.pack-orders.platform", "there is no platform", "mean"),
+    ("sources/pack-orders/headers", ["X-Shop"], "sources.pack-orders.headers[0]", "form", "lower case"),
+    ("sources/pack-orders/headers", ["x-api-key"], "sources.pack-orders.headers[0]", "may hold a credential", "remove"),
+    ("sources/pack-orders/headers", ["x"] * 11, "sources.pack-orders.headers", "length <= 10", "at most 10"),
     ("platforms/erp/records/event", {"path": "/x/{id}"}, "platforms.erp.records.event", "no kind event", "declare"),
     (
         "sources/alarms",

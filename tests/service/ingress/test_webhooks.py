@@ -62,6 +62,7 @@ async def test_delivery_is_stored_acknowledged_and_logged_once(
         "event_id": answer["event_id"],
         "trace_id": TRACEPARENT[3:35],
         "sender_event_id": "1",
+        "weight": 1,
     }
 
 

@@ -175,6 +175,9 @@ def test_results_as_junit_name_each_test_and_its_differences(run: Run, tmp_path:
     right = write(tmp_path, "r.examples.yaml", EXAMPLE.replace("EXPECTED", "one"))
     wrong = write(tmp_path, "s.examples.yaml", EXAMPLE.replace("EXPECTED", "two").replace("a name", '"a \\x01<name>"'))
     assert run("test", "--rules", rule, "--junit", report, right, wrong).exit_code == 1
+    printed = run("test", "--rules", rule, "-o", "json", right, wrong)
+    results = [json.loads(line) for line in printed.stdout.splitlines()]
+    assert (printed.exit_code, [bool(result["differences"]) for result in results]) == (1, [False, True])
     suite = ET.fromstring(report.read_bytes())  # noqa: S314 - written by the command above
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     names = [case.get("name") for case in suite]

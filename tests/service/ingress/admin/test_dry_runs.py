@@ -207,7 +207,7 @@ BUYER: dict[str, Any] = {
 }
 
 
-async def test_a_posted_record_brings_the_records_that_rules_look_up(shop: Shop) -> None:
+async def test_a_posted_record_brings_its_lookups(shop: Shop) -> None:
     record = {"id": "p1", "customer": {"id": "c1"}}
     found = [{"kind": "customer", "record": {"id": "c1", "language": "de"}}]
     post = {"kind": "purchase_order", "record": record, "lookups": found}

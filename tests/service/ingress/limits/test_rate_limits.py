@@ -211,7 +211,7 @@ async def test_verified_delivery_through_an_untrusted_proxy_is_warned_of_once(
     for _ in range(2):
         await post(client, url, BODY, signed(BODY) | forwarded)
     warnings = lines("proxy.untrusted")
-    assert [line["peer"] for line in warnings] == ["127.0.0.1"] * count
+    assert [line["proxy_host"] for line in warnings] == ["127.0.0.1"] * count
     assert all("WAYBILL_TRUSTED_PROXIES" in line["fix"] for line in warnings)
     assert await store.untrusted_proxy.peer() == ("127.0.0.1" if count else None)
 

@@ -45,3 +45,5 @@ def test_repeated_headers_are_joined() -> None:
 def test_credentials_and_signatures_are_not_stored() -> None:
     sent = {"authorization": "Bearer x", "cookie": "x", "webhook-signature": "v1,x", "x-signature": "x", "ce-x": "x"}
     assert stored_headers(sent | {"ce-id": "1", "webhook-id": "2"}) == {"ce-id": "1", "webhook-id": "2"}
+    more = stored_headers(sent | {"x-site": "s" * 257, "ce-id": "1"}, frozenset({"x-site", "x-other"}))
+    assert more == {"x-site": "s" * 256, "ce-id": "1"}
