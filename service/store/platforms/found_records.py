@@ -1,5 +1,8 @@
 """Accounts of which a record was ever found, for `waybill doctor`: one that finds none has a wrong path or kind."""
 
+from contextlib import suppress
+
+from service.errors import StoreNotDurable, StoreUnavailable
 from service.store.connection.client import Client
 from service.store.keys import Keys
 
@@ -17,13 +20,14 @@ class FoundRecords:
     async def add(self, account: str, *, found: bool) -> None:
         """Store the result of a fetch. Only the first result of each kind of an account calls the store.
 
-        Raises:
-            StoreUnavailable: The store does not answer.
+        A store that does not answer, or whose memory is full, is asked again with the next result: events are decided
+        without this note.
         """
         if (account, found) in self._written:
             return
-        await self._client.command("HSET" if found else "HSETNX", self._key, account, FOUND if found else MISSING)
-        self._written.add((account, found))
+        with suppress(StoreUnavailable, StoreNotDurable):
+            await self._client.command("HSET" if found else "HSETNX", self._key, account, FOUND if found else MISSING)
+            self._written.add((account, found))
 
     async def accounts_without(self) -> list[str]:
         """Return the accounts of which every record was missing, sorted.

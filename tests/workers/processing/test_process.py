@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from service.errors import StoreUnavailable
 from service.metrics.families import RECORDS_EXPECTED
 from service.sandbox.faults import Fault
 from service.settings import Settings
@@ -106,6 +107,22 @@ async def test_missing_records_of_created_and_updated_events_are_counted(harness
     await harness.send("po-1", "updated")
     await harness.run_worker()
     assert count_expected() - before == Counter(missing=1, found=1)
+
+
+async def test_full_store_does_not_prevent_a_decision(harness: WorkerHarness) -> None:
+    await harness.publish(SINK_RULE)
+    event_id = await harness.send()
+    command = harness.store.client.command
+    before = (await command("CONFIG", "GET", "maxmemory"))[1]
+    await command("CONFIG", "SET", "maxmemory", "1")
+    try:
+        with pytest.raises(StoreUnavailable):
+            await command("SET", "x", "y")
+        await harness.run_worker()
+    finally:
+        await command("CONFIG", "SET", "maxmemory", before)
+    assert (await harness.stored_event(event_id))["outcome"] == "matched"
+    assert harness.sink_bodies() == [{"order": "po-1"}]
 
 
 async def test_account_without_any_record_is_known_until_one_is_found(harness: WorkerHarness) -> None:
