@@ -5,7 +5,7 @@ import time
 from tests.bench.clock import cpu_seconds
 from tests.bench.material import REFERENCE_RULE
 from tests.bench.seeding import seed_own
-from tests.bench.stage import MEASURED, OTHERS, Child, Stage
+from tests.bench.stage import MEASURED, OTHERS, START_SECONDS_MAX, Child, Stage
 from tests.bench.table import Line, within
 
 EVENTS = 100_000
@@ -25,6 +25,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     stage.write_config(stub.url)
     seed_own(stage, REFERENCE_RULE, 0)
     worker = stage.work(MEASURED)
+    _wait_until_started(stage)
     empty = _cpu_ms_per_second(stage, worker, seconds)
     worker.stop()
     began = time.monotonic()
@@ -52,6 +53,15 @@ def _cpu_ms_per_second(stage: Stage, worker: Child, seconds: float) -> tuple[flo
     spent = time.monotonic() - began
     of_worker, of_store = ((cpu_seconds(pid) - then) * 1_000 / spent for pid, then in zip(pids, before, strict=True))
     return of_worker, of_store
+
+
+def _wait_until_started(stage: Stage) -> None:
+    """Wait for the first heartbeat, so that no CPU time of the start is measured."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not stage.redis.hlen("wb:workers"):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the worker sent no heartbeat")
+        time.sleep(0.1)
 
 
 def _wait_until_parked(stage: Stage, worker: Child) -> None:
