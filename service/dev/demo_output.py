@@ -14,6 +14,7 @@ from service.dev.demo_scenario import DemoOutcome, DemoStep
 from service.dev.processes import ChildProcess
 
 PLAIN_COLUMNS = 80
+STEP_COLUMNS_MAX = 36
 SHOWN = frozenset({"delivery.received", "record.fetched", "action.finished", "attempt.finished"})
 """Log lines that are printed in short form. The files contain all lines with all fields."""
 
@@ -78,7 +79,7 @@ class DemoReport:
     def next_steps(self, program: str) -> None:
         """Print three next steps."""
         steps = [(step.format(program=program), text) for step, text in NEXT_STEPS]
-        width = max(len(step) for step, _ in steps)
+        width = min(max(len(step) for step, _ in steps), STEP_COLUMNS_MAX)
         self._console.print("\nNext steps:")
         for step, text in steps:
             self._console.print(f"  {escape(step):<{width}}  {escape(text)}")

@@ -412,14 +412,15 @@ async def test_endless_list_ends_the_pass_with_a_warning(
 
 async def test_page_of_any_size_is_compared_in_parts_outside_the_event_loop(polls: PollHarness) -> None:
     erp: Any = polls.platforms["erp"]
-    fields, threads = erp._fields["customer"], set[str]()
+    maps = erp._records._fields
+    fields, threads = maps["customer"], set[str]()
 
     class Probe:
         def read(self, node: Any) -> Any:
             threads.add(threading.current_thread().name)
             return fields.read(node)
 
-    erp._fields["customer"] = Probe()
+    maps["customer"] = Probe()
     for state, changed in (("a", 0), ("b", ITEMS_MAX + 1), ("b", 0)):
         polls.sandbox.sandbox.faults.clear()
         items = [{"id": str(number), "email": state} for number in range(ITEMS_MAX + 1)]
