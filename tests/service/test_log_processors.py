@@ -86,7 +86,7 @@ def test_line_of_a_failing_processor_is_written_as_it_was(
     register(name)
     log_info("delivery.received", {"source_name": "erp"})
     (line,) = read()
-    assert all(line.pop(name) for name in ("timestamp", "version", "instance"))
+    assert all(line.pop(name) for name in ("timestamp", "version", "instance", "weight"))
     assert line == {
         "level": "info", "component": "service", "message": "delivery.received", "source_name": "erp",
         "log_processor_error": f"{name}: {error}",
