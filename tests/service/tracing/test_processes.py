@@ -107,6 +107,8 @@ def test_one_trace_leads_from_the_sender_to_the_target(installation: Installatio
 def test_log_lines_have_the_ids_of_their_spans(installation: Installation) -> None:
     event_id = installation.send("po-lines")
     (attempt,) = installation.spans("attempt", event_id=event_id)
+    installation.spans("delivery", event_id=event_id)  # another process sends it, perhaps later
+    installation.stack.ingress.wait_for(lambda line: line.get("event_id") == event_id, SECONDS_MAX)
     spans = [span for span in installation.collector.spans if span.trace_id == attempt.trace_id]
     lines = [line for line in installation.lines() if line.get("event_id") == event_id]
     expected = {"delivery.received": "delivery", "record.fetched": "fetch", "attempt.finished": "attempt"}
