@@ -1,6 +1,7 @@
 """Deferred events: reason and time of the next attempt, stored while the event waits."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -26,11 +27,14 @@ LATER = "2026-01-02T00:00:00Z"
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WorkerHarness]:
+    monkeypatch.setattr(random, "random", lambda: 1.0)  # the longest backoff: a short one ends before it is seen
     limits = {
         "attempts_max": 2,
-        "backoff_base_seconds": 0.4,
-        "backoff_seconds_max": 0.4,
+        "backoff_base_seconds": 1.0,
+        "backoff_seconds_max": 1.0,
         "stale_read_wait_seconds": 1.2,
     }
     async with open_harness(make_settings(lease_seconds=20, **limits)) as opened:
