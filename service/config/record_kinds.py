@@ -83,7 +83,7 @@ class FieldConfig(
     - `list`: the type of the elements, or the fields of each element.
     - `object`: the fields of the object.
     - `required`: a response without the field is an error.
-    - `personal`: the value is masked in traces, logs and the stored state.
+    - `personal`: the value is masked in traces, logs, written rule tests and the stored state.
     """
 
     type: FieldType | None = None

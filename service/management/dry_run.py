@@ -99,7 +99,8 @@ def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None =
     """Evaluate the rules on a subject, with the result of every node."""
     trace = Trace(STEPS_MAX)
     now = datetime.now(UTC)
-    evaluation = rulebook.evaluate(subject, now, trace)
+    evaluation = rulebook.evaluate(subject, now)  # as a worker decides: a trace reads more fields
+    rulebook.evaluate(subject, now, trace)
     return DryRun(
         rulebook=rulebook.version,
         record=subject.event.record.lane,
@@ -136,16 +137,21 @@ async def compare_on_recent_events(
             if lane not in fetched:
                 fetched[lane] = asyncio.create_task(fetch(event))
             subject = await _subject(live, event, store_of(lane), platforms, lambda _: fetched[lane])
+            async with slots, asyncio.timeout_at(deadline):
+                subject = await fetch_lookups(subject, (live, candidate), platforms)
         except (ConfigError, TransientError, PermanentError, Deferred, StoreUnavailable, TimeoutError) as error:
             return SkippedEvent(event.id, str(error) or f"no response within {RUN_SECONDS_MAX:g} seconds")
         now = datetime.now(UTC)
-        async with slots, asyncio.timeout_at(deadline):
-            subject = await fetch_lookups(subject, (live, candidate), platforms)
         # In a thread: records may be large, and deliveries arrive meanwhile.
         results = [await run_in_thread(rulebook.evaluate, subject, now) for rulebook in (live, candidate)]
         return differences(event, *results)
 
-    outcomes = await asyncio.gather(*(evaluate(event) for event in events))
+    tasks = [asyncio.create_task(evaluate(event)) for event in events]
+    try:
+        outcomes = await asyncio.gather(*tasks)
+    finally:
+        for task in (*tasks, *fetched.values()):  # one of them may have failed
+            task.cancel()
     compared = [outcome for outcome in outcomes if isinstance(outcome, list)]
     skipped = [outcome for outcome in outcomes if isinstance(outcome, SkippedEvent)]
     return RulebookComparison(

@@ -1,6 +1,7 @@
 """Erasure of a customer: events, last state, hints, quarantined deliveries, stream entries and poll entries.
 
-Not erased: dedupe keys (digests), log lines (ids only), and events of other records, until their bodies expire.
+Not erased: dedupe keys (digests), log lines (ids only), and events of other records. Their bodies and histories stay
+for their own retention. A history can name the customer: in look-ups, in compared values and in inputs of effects.
 Erase the customer on the platform first. Otherwise a poll ingests the customer again.
 """
 

@@ -1,7 +1,8 @@
 """View of one event: state, delivery, effects and history.
 
-Three visibilities: `outline` has no body and no inputs of effects, `redacted` has both without secrets and personal
-data, `raw` has both unchanged. Exchanges are in `service.management.exchange_view`.
+Three visibilities: `outline` has no body, no inputs of effects and no headers that only some sources store.
+`redacted` has them without secrets and personal data, `raw` unchanged. Exchanges are in
+`service.management.exchange_view`.
 """
 
 import base64
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from service.body_redaction import redact_text
+from service.body_redaction import redact_headers, redact_text
 from service.errors import Rejection
 from service.events import JsonValue
 from service.management.audit_log import Actor
@@ -21,6 +22,7 @@ from service.management.event_ids import find_event_id
 from service.management.exchange_view import Visibility, complete_exchanges, visible_exchange
 from service.management.stores import NamedStore, NamedStores
 from service.redaction import IS_SECRET_OR_PERSONAL, scrub, to_plain
+from service.rules.delivery_fields import READABLE_HEADERS
 from service.rules.stored_decisions import effects_of_decisions
 from service.store.management.events import EventSummary
 
@@ -149,7 +151,7 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Vis
         running=shown.get("running"),
         waiting_for=waiting_for,
         next_attempt_at=next_attempt_at,
-        headers=scrub(dict(event.get("headers", {}))),
+        headers=_visible_headers(event.get("headers", {}), visibility),
         traceparent=event.get("traceparent"),
         body=visible,
         body_bytes=None if body is None else len(body),
@@ -173,6 +175,12 @@ def view_body(body: bytes, visibility: Visibility) -> tuple[Any, Literal["json",
         return scrub(to_plain(msgspec.json.decode(body))), "json"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return f"[{len(body)} bytes, not JSON]", "utf-8"
+
+
+def _visible_headers(headers: Mapping[str, str], visibility: Visibility) -> Mapping[str, str]:
+    if visibility == "outline":
+        headers = {name: value for name, value in headers.items() if name in READABLE_HEADERS}
+    return scrub(dict(headers) if visibility == "raw" else redact_headers(headers, IS_SECRET_OR_PERSONAL))
 
 
 def effects_of(shown: Mapping[str, Any]) -> list[EffectView]:

@@ -151,7 +151,13 @@ def _resolve_in_lookup(path: str, fields: FieldScope, at: str) -> Field:
 def _resolve_in_delivery(path: str, names: list[str], fields: FieldScope, at: str) -> Field:
     if names[0] == "headers":
         header = header_of(names[1:], at)
-        return Field(path, "text", lambda scope: scope.event.headers.get(header, UNSET), rooted=True)
+        return Field(
+            path,
+            "text",
+            lambda scope: scope.event.headers.get(header, UNSET),
+            rooted=True,
+            personal=personal_path(path),
+        )
     fields.roots.add(DELIVERY)
     return Field(path, "any", plain_reader(names, payload_of), rooted=True, personal=personal_path(path))
 

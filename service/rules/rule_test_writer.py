@@ -11,7 +11,8 @@ from service.body_redaction import redact_text
 from service.config.decoding import decode_config
 from service.config.yaml_output import write_yaml
 from service.errors import ConfigError
-from service.redaction import IS_SECRET_OR_PERSONAL, scrub
+from service.redaction import IS_SECRET_OR_PERSONAL, REDACTED, scrub
+from service.rules.fields import describe_fields, item_of, members
 from service.rules.rule_records import read_record
 from service.rules.rule_test_differences import Expectation, result_differences
 from service.rules.rule_tests import RuleTest, prepare_test, read_raw, run_test
@@ -38,15 +39,16 @@ def write_rule_test(rulebook: Rulebook, subject: Subject, evaluation: Evaluation
             "platform": event.record.platform,
         },
         "now": now.isoformat(timespec="seconds"),
-        "record": _redact(subject.record),
+        "record": _redact_record(subject.record),
     }
-    raw = _redact(subject.raw)
+    # The platform's own names differ from the declared ones.
+    raw = None if _declares_personal(type(subject.record)) else _redact(subject.raw)
     if raw and len(msgspec.json.encode(raw)) <= RAW_CHARACTERS_MAX:
         test["raw"] = raw
     if subject.previous:
         test["previous"] = _decode_previous(subject.previous)
     lookups = [
-        {"kind": each.ref.kind, "platform": each.ref.platform, "record": _redact(each.record)}
+        {"kind": each.ref.kind, "platform": each.ref.platform, "record": _redact_record(each.record)}
         for each in subject.lookups.found.values()
         if each.record is not None
     ]
@@ -75,7 +77,33 @@ def _expect(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _redact(value: Struct | Any) -> Any:  # noqa: ANN401 - any response of a platform
+def _declares_personal(record: type[Struct]) -> bool:
+    types = (record, *(item_of(member) or member.type for member in describe_fields(record).values()))
+    return any(getattr(each, "personal_fields", ()) for each in types)
+
+
+def _redact_record(record: Struct) -> Any:  # noqa: ANN401 - plain data
+    """Redact a record by the personal fields of its type, and by name."""
+    return _redact(_redact_fields(msgspec.json.decode(msgspec.json.encode(record)), type(record)))
+
+
+def _redact_fields(plain: Mapping[str, Any], record: type[Struct]) -> dict[str, Any]:
+    """Return plain data of a record with its personal text redacted, and without other personal values."""
+    found: dict[str, Any] = {}
+    for name, value in plain.items():
+        member = members(record)[name]
+        inner = item_of(member) or member.type
+        if value and isinstance(inner, type) and issubclass(inner, Struct) and member.kind != "money":
+            is_list = member.kind == "list"
+            found[name] = [_redact_fields(item, inner) for item in value] if is_list else _redact_fields(value, inner)
+        elif not member.personal or value is None or value == "" or isinstance(value, bool):
+            found[name] = value
+        elif member.kind == "text":
+            found[name] = REDACTED
+    return found
+
+
+def _redact(value: Any) -> Any:  # noqa: ANN401 - any response of a platform
     text = msgspec.json.encode(value).decode()
     return scrub(msgspec.json.decode(redact_text(text, IS_SECRET_OR_PERSONAL)))
 

@@ -245,17 +245,19 @@ def _evaluate(entry: _Entry, scope: Scope, trace: Trace | None) -> RuleResult:
     rule = compiled.rule
     if trace is not None and not trace.begin(rule.id):
         trace = None
+    if compiled.when is None:
+        return entry.matched
     try:
-        truth = True if compiled.when is None else compiled.when(scope, scope, trace)
+        truth = compiled.when(scope, scope, trace)
+        if truth is not None:
+            return entry.matched if truth else entry.unmatched
+        reason = _unknown_reason(compiled.when, scope)
     except LookupPending:
         raise
     except LookupFailed as error:
         return RuleResult(rule.id, "error", str(error))
     except Exception as error:  # noqa: BLE001 - a failing condition is a result and must not stop the other rules
         return RuleResult(rule.id, "error", f"the condition failed: {type(error).__name__}")
-    if compiled.when is None or truth is not None:
-        return entry.matched if truth else entry.unmatched
-    reason = _unknown_reason(compiled.when, scope)
     result: dict[str, RuleVerdict] = {"skip": "unknown", "error": "error", "match": "matched"}
     return RuleResult(rule.id, result[rule.on_unknown], reason)
 

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from service import lookups
 from service.cli.explanation_output import format_explanation
 from service.events import RecordRef
+from service.management import dry_run
 from service.management.audit_log import Actor
 from service.management.dry_run import Candidate, DryRunOperations
 from service.management.operations import AdminOperations
@@ -222,6 +224,31 @@ async def test_a_dry_run_looks_up_and_lists_the_records(opened: LookupHarness) -
     assert [each.result for each in found.verdicts] == ["matched", "error"]
     compared = await operations.compare_rules(Candidate(rules=()), 10)
     assert compared.events_evaluated == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "accounts", "reason"),
+    [
+        (1.0, ("erp", "wms"), "no response within 1 seconds"),
+        (30.0, ("erp",), "platform: platform account 'wms' not found. Fix: use one of: erp"),
+    ],
+)
+async def test_a_comparison_skips_an_event_whose_lookups_fail(
+    opened: LookupHarness, monkeypatch: pytest.MonkeyPatch, seconds: float, accounts: tuple[str, ...], reason: str
+) -> None:
+    monkeypatch.setattr(dry_run, "RUN_SECONDS_MAX", seconds)
+    opened.systems.held[SUPPLIER] = asyncio.Event()
+    opened.systems.records["/api/orders/PO-2"] = {**ORDER, "id": "PO-2", "status": "closed"}
+    slow, closed = [await opened.ingest(each) for each in ("PO-1", "PO-2")]
+    platforms = {name: each for name, each in opened.installation.platforms().items() if name in accounts}
+    installation = structs.replace(opened.installation, platforms=lambda: platforms)
+    before = asyncio.all_tasks()
+    compared = await DryRunOperations(installation, Actor("ann", "admin")).compare_rules(Candidate(rules=()), 10)
+    left = {str(task.get_coro()) for task in asyncio.all_tasks() - before}
+    assert not [each for each in left if "compare_on_recent_events" in each or "RecordLookups" in each]
+    assert [(each.event_id, each.reason) for each in compared.skipped] == [(slow, reason)]
+    assert compared.events_evaluated == 1
+    assert {each.event_id for each in compared.differences} == {closed}
 
 
 async def test_a_bounded_number_of_records_is_looked_up_at_once(

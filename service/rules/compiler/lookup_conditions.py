@@ -4,7 +4,7 @@ from msgspec import UNSET, structs
 
 from service.rules.compiler.conditions import CompiledCondition
 from service.rules.fields import FieldScope
-from service.rules.lookups import LookupUnavailable
+from service.rules.lookups import LookupFailed, LookupUnavailable
 from service.rules.scope import Scope, Value
 from service.rules.trace import Node, Trace, Truth
 
@@ -22,7 +22,10 @@ def with_lookups(condition: CompiledCondition, fields: FieldScope, node: Node, *
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         try:
             return inner(scope, current, trace)
-        except LookupUnavailable as error:
+        except (LookupUnavailable, LookupFailed) as error:
+            # A full trace continues after a failed look-up, which without a trace may never be read.
+            if isinstance(error, LookupFailed) and (trace is None or trace.brief):
+                raise
             if trace is not None:
                 trace.leaf(node, None, UNSET, UNSET, str(error))
             return None

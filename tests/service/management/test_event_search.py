@@ -171,6 +171,17 @@ async def test_bodies_and_inputs_depend_on_the_visibility(harness: WorkerHarness
     assert raw.history[0]["entry"] == "received"
 
 
+async def test_further_headers_depend_on_the_visibility(store: Store) -> None:
+    common = {"user-agent": "Shop/1", "x-correlation-id": "c-1"}
+    further = {"x-customer-name": "Ada", "x-shop-domain": "a.example"}
+    event = msgspec.structs.replace(make("1"), headers=common | further)
+    await store.ingest(event, event.id, 60_000)
+    assert (await operations_on(store, VIEWER).get_event(event.id, raw=False)).headers == common
+    operators = (await operations_on(store).get_event(event.id, raw=False)).headers
+    assert operators == common | further | {"x-customer-name": "[redacted]"}
+    assert (await operations_on(store, ADMIN).get_event(event.id, raw=True)).headers == common | further
+
+
 @pytest.mark.parametrize(
     ("body", "shown", "encoding"), [(b"\xff\x00", "/wA=", "base64"), (b"plain", "plain", "utf-8"), (b"", "", "utf-8")]
 )

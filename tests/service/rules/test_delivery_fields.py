@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from msgspec import structs
 
 from service.errors import ConfigError
-from service.rules import Subject
+from service.rules import Evidence, Subject, Trace
 from service.rules.condition_text import format_condition
 from service.rules.rulebook import Evaluation
 from service.rules.syntax import Condition
@@ -61,6 +62,16 @@ def test_payload_and_headers_are_compared(condition: str, result: str) -> None:
 def test_payload_that_is_not_stored_or_not_json_is_missing(body: bytes) -> None:
     assert evaluate("order.total, op: missing", delivered(body)).verdicts[0].result == "matched"
     assert evaluate("order.total, op: eq, value: 1", delivered(body)).verdicts[0].result == "unknown"
+
+
+@pytest.mark.parametrize(("header", "shown"), [("x-customer-name", "***"), ("x-shop-domain", "Ada")])
+def test_a_header_with_the_name_of_personal_data_is_masked(header: str, shown: str) -> None:
+    rulebook = book(RULE.replace("FIELD", f"headers.{header}, op: eq, value: Ada"))
+    sent, trace, evidence = delivered(BODY, **{header.replace("-", "_"): "Ada"}), Trace(), Evidence()
+    for each in (trace, evidence):
+        assert rulebook.evaluate(sent, NOW, each).verdicts[0].result == "matched"
+    assert trace.steps[0].actual == shown
+    assert msgspec.json.decode(evidence.by_rule()["r"]) == [["", True, shown]]
 
 
 def test_payload_is_inserted_into_templates() -> None:

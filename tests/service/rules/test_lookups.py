@@ -10,6 +10,7 @@ from service.actions import load_actions
 from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.errors import ConfigError
 from service.events import RecordRef
+from service.management.dry_run import dry_run_subject
 from service.records import Supplier
 from service.rules import Evaluation, Evidence, Rulebook, Subject, Trace, limits, write_document
 from service.rules.compiler.rule import actions_by_name, compile_rule
@@ -176,6 +177,26 @@ def test_a_failed_lookup_is_an_error_after_its_retries_or_unknown_without_them()
     assert len(evaluate(retried, failed).pending) == 1
     assert result(evaluate(retried, missing("timeout"))) == ("error", "supplier: no record")
     assert result(evaluate(unknown, failed)) == ("unknown", "supplier: no record, at when")
+
+
+@pytest.mark.parametrize(
+    ("settling", "expected"),
+    [
+        ({"any": [LOW, {"field": "status", "op": "eq", "value": "received"}]}, ("matched", None)),
+        ({"all": [LOW, {"field": "status", "op": "ne", "value": "received"}]}, ("unmatched", None)),
+        (LOW, ("error", "supplier: no record")),
+        ({"any": [LOW, {**LOW, "field": "other.rating"}]}, ("error", "supplier: no record")),
+    ],
+)
+def test_a_dry_run_decides_a_failed_lookup_like_the_worker(settling: Any, expected: tuple[str, str | None]) -> None:
+    lookups = SUPPLIER | ({"other": {"kind": "supplier", "id": "s2"}} if "other" in str(settling) else {})
+    rulebook, records = load(rule(when=settling, **{"with": lookups})), (missing("timeout"), supplier("s2", rating=1))
+    assert result(evaluate(rulebook, *records, trace=Evidence())) == expected
+    found = Lookups({each.ref.lane: each for each in records}, is_complete=True)
+    run = dry_run_subject(rulebook, msgspec.structs.replace(subject(order()), lookups=found))
+    assert (run.verdicts[0].result, run.verdicts[0].reason) == expected
+    (failed,) = [step for step in run.steps if step.field == "supplier.rating"]
+    assert (failed.result, failed.reason) == (None, "supplier: no record")
 
 
 def test_a_record_without_the_id_needs_no_lookup() -> None:
