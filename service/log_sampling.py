@@ -26,7 +26,7 @@ def is_written(fields: dict[str, Any]) -> bool:
     """Return whether the line of a unit of work is written, and set its `weight`."""
     one_in = _sampling.one_in
     fields["weight"] = 1
-    if one_in == 1 or fields.get("error_kind") is not None:
+    if one_in == 1 or fields.get("error_kind") is not None or fields.get("outcome") == "deferred":
         return True
     sampled_by = fields.get("event_id") or fields.get("trace_id") or ""
     if zlib.crc32(sampled_by.encode()) % one_in:

@@ -68,5 +68,5 @@ def test_examples_of_custom_platform_page_are_part_of_the_tested_file() -> None:
     assert [line for block in blocks for line in block.splitlines() if line.strip() not in lines] == []
     config = load_config(DOCS / "examples" / "woocommerce.yaml", {"SHOP_SECRET": "a", "SHOP_WEBHOOK_SECRET": "b" * 24})
     (read,) = rules_of(rule)
-    assert list(check_operations(config.platforms, read, "rule")) == []
+    assert list(check_operations(config, read, "rule")) == []
     Rulebook.load(write_document([read]), load_actions())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from service.cli.store_diagnostics import Check, CheckResult, check_store
+from service.cli.store_diagnostics import Check, CheckResult, check_found_records, check_store
 from service.config import Config, PlatformConfig
 from service.config.platforms import secrets
 from service.configuration import read_config
@@ -58,9 +58,8 @@ async def run_diagnostics(environ: Mapping[str, str], records: Sequence[RecordRe
             yield Check("configuration", str(path), "warning", warning)
         async for check in _check_configured_parts(settings, reading.config, environ, records):
             yield check
-    for url in _store_urls(settings):
-        async for check in check_store(structs.replace(settings, redis_url=url)):
-            yield check
+    async for check in _check_stores(settings, reading.config):
+        yield check
 
 
 async def _check_configured_parts(
@@ -87,6 +86,16 @@ async def _check_configured_parts(
                 yield check
         for check in await asyncio.gather(*map(_check_destination, destinations.by_name.values())):
             yield check
+
+
+async def _check_stores(settings: Settings, config: Config | None) -> AsyncIterator[Check]:
+    """Check each store. If all answer and the configuration is valid, combine what they know about records."""
+    urls, found_records = _store_urls(settings), list[Mapping[str, bool]]()
+    for url in urls:
+        async for check in check_store(structs.replace(settings, redis_url=url), found_records):
+            yield check
+    if config is not None and len(found_records) == len(urls):
+        yield check_found_records(found_records, config.platforms)
 
 
 async def _check_destination(destination: Destination) -> Check:

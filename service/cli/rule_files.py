@@ -138,7 +138,7 @@ def read_configured_rules(config: Config) -> tuple[RuleFile, ...]:
         partial(check_sources, config.sources),
         partial(check_headers, config.sources),
         partial(check_destinations, config.destinations),
-        partial(check_operations, config.platforms),
+        partial(check_operations, config),
         _enum_check(partial(account_values, config)),
         partial(check_lookups, config),
     ]

@@ -1,7 +1,7 @@
-"""Checks of one store by `waybill doctor`: durability, installation, memory, clocks, rulebook, records and proxies."""
+"""Checks of stores by `waybill doctor`: durability, installation, memory, clocks, rulebook, records and proxies."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -34,8 +34,8 @@ class Check(Struct, frozen=True):
     detail: str
 
 
-async def check_store(settings: Settings) -> AsyncIterator[Check]:
-    """Run the checks of one store."""
+async def check_store(settings: Settings, found_records: list[Mapping[str, bool]]) -> AsyncIterator[Check]:
+    """Run the checks of one store. Append whether it knows records of each account to `found_records`."""
     try:
         store = Store(settings)
     except ConfigError as error:
@@ -50,8 +50,9 @@ async def check_store(settings: Settings) -> AsyncIterator[Check]:
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _found_records, _proxies):
+        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies):
             yield structs.replace(await check(store), part=part)
+        found_records.append(await store.found_records.accounts())
     finally:
         await store.close()
 
@@ -110,12 +111,14 @@ async def _rulebook(store: Store) -> Check:
     return Check("", "rulebook", "ok", f"version {version} is active")
 
 
-async def _found_records(store: Store) -> Check:
-    accounts = await store.found_records.accounts_without()
-    if not accounts:
-        return Check("", "records", "ok", "records of every account that was asked were found")
+def check_found_records(stores: Sequence[Mapping[str, bool]], configured: Container[str]) -> Check:
+    """Find configured accounts that were asked for records and had none. `stores` have the answers of all stores."""
+    found = {account for store in stores for account, is_found in store.items() if is_found}
+    missing = sorted({account for store in stores for account in store if account in configured} - found)
+    if not missing:
+        return Check("store", "records", "ok", "records of every account that was asked were found")
     fix = "check base_url and the paths of the kinds of record, then run: waybill doctor --record ACCOUNT:KIND:ID"
-    return Check("", "records", "warning", f"no record of {', '.join(accounts)} was ever found. Fix: {fix}")
+    return Check("store", "records", "warning", f"no record of {', '.join(missing)} was ever found. Fix: {fix}")
 
 
 async def _proxies(store: Store) -> Check:

@@ -21,6 +21,7 @@ FOLDER_BYTES_MAX = 16_777_216
 SUFFIXES = frozenset({".yaml", ".yml"})
 NAMED_SECTIONS = ("platforms", "records", "sources", "destinations")
 PATTERNS = "rules"
+MERGED_SECTIONS = frozenset({*NAMED_SECTIONS, PATTERNS})
 
 
 class ConfigFile(Struct, frozen=True):
@@ -65,25 +66,31 @@ def read_config_files(path: Path) -> Sequence[ConfigFile]:
 
 
 def merge_files(files: Sequence[ConfigFile], mistakes: list[ConfigError]) -> dict[str, Any]:
-    """Return the sections of all files as one, and add a mistake for each entry that is in two of them."""
+    """Return the sections of all files as one.
+
+    Add a mistake for each entry that is in two files, and for each section that is not a mapping of names.
+    """
     merged: dict[str, Any] = {}
     places: dict[str, Path] = {}
     for file in files:
         duplicates: list[str] = []
+        found: list[ConfigError] = []
         for section, value in file.sections.items():
+            paths: list[str] = []
             if section in NAMED_SECTIONS and isinstance(value, dict):
                 entries = cast("dict[str, Any]", value)
                 paths = [f"{section}.{name}" for name in entries]
-                known = merged.setdefault(section, {})
-                merged[section] = {**known, **entries} if isinstance(known, dict) else known
+                merged[section] = {**merged.get(section, {}), **entries}
+            elif section in NAMED_SECTIONS:
+                fix = f"write the name of each entry under {section}:"
+                found.append(ConfigError(section, "is not a mapping of names", fix))
             elif section == PATTERNS and isinstance(value, list):
-                paths = []
                 merged[section] = [*merged.get(section, ()), *cast("list[Any]", value)]
-            else:
+            elif section != PATTERNS:  # the decoding of each file reports patterns of the wrong type
                 paths = [section]
                 merged[section] = value
             duplicates += [each for each in paths if places.setdefault(each, file.path) != file.path]
-        found = [ConfigError(each, f"is also in {places[each]}", "remove one of the two") for each in duplicates]
+        found += [ConfigError(each, f"is also in {places[each]}", "remove one of the two") for each in duplicates]
         mistakes += locate(found, [file.path])
     return merged
 
@@ -105,4 +112,6 @@ def _read_sections(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         fix = "begin with platforms: and sources:; rule files belong in a folder of their own"
         raise ConfigError("", "has no sections", fix, file=str(path))
-    return cast("dict[str, Any]", data)
+    sections = cast("dict[str, Any]", data)
+    # An empty section is as good as none.
+    return {name: value for name, value in sections.items() if value is not None or name not in MERGED_SECTIONS}

@@ -179,7 +179,9 @@ def load_record_types(path: Path) -> RecordTypes:
         return RECORDS
     mistakes: list[ConfigError] = []
     files = read_config_files(path)
-    types, wrong = build_record_types(_record_kinds(merge_files(files, mistakes), mistakes))
+    data = merge_files(files, mistakes)
+    mistakes = [mistake for mistake in mistakes if mistake.path.split(".")[0] == "records"]
+    types, wrong = build_record_types(_record_kinds(data, mistakes))
     if found := [*mistakes, *wrong]:
         raise ConfigErrors(_locate_in(files, found))
     return types
@@ -222,14 +224,12 @@ def _table(
 
 
 def _names(data: Mapping[str, Any], section: str, mistakes: list[ConfigError] | None = None) -> list[str]:
-    entries = data.get(section)
-    if isinstance(entries, dict) and entries:
-        return list(cast("dict[str, Any]", entries))
-    if section in {"platforms", "destinations", "records"} and not entries:
-        return []
-    if mistakes is not None:
+    names = list(cast("dict[str, Any]", data.get(section, {})))
+    if section != "sources" or names or mistakes is None:
+        return names
+    if all(mistake.path != section for mistake in mistakes):  # a section of the wrong type is reported already
         mistakes.append(ConfigError(section, "is missing or empty", f"add at least one entry under {section}:"))
-    return []
+    return names
 
 
 def _general(data: Mapping[str, Any], files: Sequence[ConfigFile], mistakes: list[ConfigError]) -> _General:

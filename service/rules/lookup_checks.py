@@ -22,7 +22,7 @@ def check_lookups(config: Config, rule: Rule, at: str) -> Iterator[ConfigError]:
             continue
         if lookup.kind not in config.record_types:  # the compiler reports it
             continue
-        accounts = _accounts_of(config, rule) if lookup.platform is UNSET else [lookup.platform]
+        accounts = accounts_of(config, rule) if lookup.platform is UNSET else [lookup.platform]
         yield from _check_values(config, rule, name, accounts, at)
         for account in accounts:
             if lookup.kind not in config.platforms[account].record_kinds():
@@ -31,6 +31,13 @@ def check_lookups(config: Config, rule: Rule, at: str) -> Iterator[ConfigError]:
                 if others:
                     fix = f"write platform: {others[0]}, or {fix}"
                 yield ConfigError(f"{path}.kind", f"the account {account} has no {lookup.kind} to fetch", fix)
+
+
+def accounts_of(config: Config, rule: Rule) -> Sequence[str]:
+    """Return the accounts whose records the rule is about: those of its sources, or all that have its kind."""
+    named = [config.sources[source].platform for source in rule.sources if source in config.sources]
+    accounts = config.platforms.keys() & named if rule.sources else config.platforms
+    return sorted(account for account in accounts if rule.type in config.platforms[account].record_kinds())
 
 
 def _check_values(config: Config, rule: Rule, name: str, accounts: Sequence[str], at: str) -> Iterator[ConfigError]:
@@ -46,10 +53,3 @@ def _check_values(config: Config, rule: Rule, name: str, accounts: Sequence[str]
         inner = inner.removeprefix("record.") if root.endswith("[]") else inner
         if root.removesuffix("[]") == name and not path.startswith(f"{name}[].element."):
             yield from check_literal(inner, value, place, tables)
-
-
-def _accounts_of(config: Config, rule: Rule) -> Sequence[str]:
-    """Return the accounts whose records the rule is about: those of its sources, or all that have its kind."""
-    named = [config.sources[source].platform for source in rule.sources if source in config.sources]
-    accounts = config.platforms.keys() & named if rule.sources else config.platforms
-    return sorted(account for account in accounts if rule.type in config.platforms[account].record_kinds())

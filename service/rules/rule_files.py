@@ -12,15 +12,16 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from service.actions import Action
+from service.config import Config
 from service.config.decoding import decode_config, valid_parts
 from service.config.destinations import DestinationConfig
 from service.config.locations import locate
-from service.config.platforms import PlatformConfig
 from service.config.strict_yaml import read_yaml
 from service.errors import ConfigError
 from service.mistakes import Mistakes, is_consequence
 from service.records import RECORDS, RecordTypes
 from service.rules.compiler.rule import actions_by_name, compile_rule
+from service.rules.lookup_checks import accounts_of
 from service.rules.rule_records import record_type
 from service.rules.syntax import Rule
 
@@ -196,23 +197,29 @@ def check_destinations(configs: Mapping[str, DestinationConfig], rule: Rule, at:
             yield ConfigError(f"{at}.actions[{position}].latest_only", f"needs an order, and {name} has none", fix)
 
 
-def check_operations(configs: Mapping[str, PlatformConfig], rule: Rule, at: str) -> Iterator[ConfigError]:
-    """Yield the operations of a rule that its account does not declare, and values that do not fit them."""
+def check_operations(config: Config, rule: Rule, at: str) -> Iterator[ConfigError]:
+    """Yield the operations of a rule that its accounts do not declare, and values that do not fit them."""
     for position, action in enumerate(rule.actions):
         name, account, values = action.get("operation"), action.get("account"), action.get("values", {})
         if action.get("do") != "platform" or not isinstance(name, str) or not isinstance(values, dict):
             continue
         path = f"{at}.actions[{position}]"
-        if account is not None and account not in configs:
-            fix = f"use one of {_listed(configs)}"
-            yield ConfigError(f"{path}.account", f"no platform account {str(account)[:64]!r} in waybill.yaml", fix)
+        if account is None and config.sources.keys().isdisjoint(rule.sources) and rule.sources:
+            continue  # reported by `check_sources`
+        if not isinstance(account, str | None):
+            continue  # reported by the compiler
+        if account is not None and account not in config.platforms:
+            fix = f"use one of {_listed(config.platforms)}"
+            yield ConfigError(f"{path}.account", f"no platform account {account[:64]!r} in waybill.yaml", fix)
             continue
-        accounts = {account: configs[account]} if account is not None else configs
-        declared = [each.declared_operations() for each in accounts.values()]
+        accounts = accounts_of(config, rule) if account is None else [account]
+        declared = [config.platforms[each].declared_operations() for each in accounts]
         if not any(name in each for each in declared):
-            known = {key for each in declared for key in each}
-            fix = f"add it to operations: of the account, or use one of {_listed(known)}"
-            yield ConfigError(f"{path}.operation", f"no operation {name[:64]!r} in waybill.yaml", fix)
+            others = sorted(each for each, other in config.platforms.items() if name in other.declared_operations())
+            fix = f"use one of {_listed({key for each in declared for key in each})}"
+            fix = f"add it to operations: of the account, or {f'write account: {others[0]}' if others else fix}"
+            place = f"the account {' or '.join(accounts)}" if accounts else "an account with the records of the rule"
+            yield ConfigError(f"{path}.operation", f"no operation {name[:64]!r} of {place} in waybill.yaml", fix)
         for operations in declared:
             mistake = operations[name].check_values(cast("dict[str, Any]", values)) if name in operations else ""
             if mistake:

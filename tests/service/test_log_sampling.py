@@ -22,9 +22,10 @@ def sampled() -> Iterator[None]:
     sample_one_in(1)
 
 
-def test_errors_and_waits_are_always_written(read: LogPipe) -> None:
+@pytest.mark.parametrize("fields", [{"error_kind": "circuit_open"}, {"error_kind": None, "outcome": "deferred"}])
+def test_errors_and_waits_are_always_written(read: LogPipe, fields: dict[str, object]) -> None:
     for _ in range(50):
-        log_info("attempt.finished", {"event_id": new_event_id(), "error_kind": "circuit_open"})
+        log_info("attempt.finished", {"event_id": new_event_id(), **fields})
     assert [line["weight"] for line in read()] == [1] * 50
 
 

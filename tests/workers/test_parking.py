@@ -23,6 +23,7 @@ from workers.recovery import free_parked_jobs
 pytestmark = pytest.mark.store
 
 EVENTS = 40
+PROBE_MS_MAX = 60_000
 
 
 @pytest.fixture
@@ -115,6 +116,30 @@ async def test_failed_probes_keep_the_age_of_parked_jobs(harness: WorkerHarness)
     await free(harness)
     assert await harness.store.parking.accounts() == {}
     assert (await harness.store.sample()).parked_age_ms == 0
+
+
+async def test_age_is_kept_for_a_minute_while_a_probe_runs_the_last_parked_job(harness: WorkerHarness) -> None:
+    command, keys = harness.store.client.command, harness.store.keys
+
+    async def probe() -> int:
+        """Free one job. Return the time for which the age is kept in ms."""
+        await command("DEL", keys.named("recovery:pack"))  # a second later
+        assert await harness.store.parking.unpark("pack", "probe", 10) == 1
+        return await command("PTTL", keys.named("parked_since:pack"))
+
+    await harness.store.parking.pause("pack")
+    await harness.send("po-1")
+    await harness.run_until_idle(harness.worker("parker"))
+    assert 0 < await probe() <= PROBE_MS_MAX
+    await harness.run_until_idle(harness.worker("parker"))  # the probe fails, and its job is parked again
+    assert await command("PTTL", keys.named("parked_since:pack")) > PROBE_MS_MAX
+    await harness.send("po-2")
+    await harness.run_until_idle(harness.worker("parker"))
+    assert await probe() > PROBE_MS_MAX  # the other job is parked
+    assert 0 < await probe() <= PROBE_MS_MAX
+    await command("PEXPIRE", keys.named("parked_since:pack"), 0)  # a minute later, if the probe ends its job
+    sample = await harness.store.sample()
+    assert (sample.parked, sample.parked_age_ms) == (0, 0)
 
 
 async def test_closed_circuit_frees_twice_as_many_jobs_each_second(harness: WorkerHarness) -> None:

@@ -7,20 +7,25 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from service.actions import load_actions
+from service.config import Config
 from service.config.decoding import decode_config
+from service.configuration import load_config
 from service.errors import ConfigError, PermanentError, TransientError
 from service.http_client import HttpClient
 from service.platforms.custom.connector import Custom
 from service.platforms.registry import CONFIG_TYPE, build_platforms, writes_of
 from service.records import RECORDS
 from service.rules import check_operations
+from service.rules.compiler.rule import actions_by_name, compile_rule
 from service.rules.syntax import Rule
 from service.settings import Settings
 from service.store import Store
 from service.throttles.throttles import SharedThrottles
 from tests.workers.harness import WorkerHarness, open_harness, sent_key
+from tests.workers.lookup_systems import FOLDER, SECRETS
 from workers.processing.effect_policy import EffectPolicy, operations_of
 
 OPERATIONS: dict[str, Any] = {
@@ -48,6 +53,23 @@ def account(url: str = "http://127.0.0.1:9", operations: Any = OPERATIONS, **fie
         "records": {"purchase_order": {"path": "/orders/{id}"}}, "operations": operations, **fields,
     }  # fmt: skip
     return decode_config(written, CONFIG_TYPE, "platforms.shop")
+
+
+def config(**others: Any) -> Config:
+    """Return the accounts `shop`, `pack`, `stock`, which has no purchase orders, and others, each with a source."""
+    pack = {"kind": "pack_cloud", "organization_id": "o", "token": {"env": "TOKEN"}}
+    move = {"order.move": {"method": "POST", "path": "/{to}", "repeat": "keyed"}}
+    stock = account(records={"customer": {"path": "/{id}"}}, operations=move)
+    platforms = {
+        "shop": account(),
+        "pack": decode_config(pack, CONFIG_TYPE, "platforms.pack"),
+        "stock": stock,
+        **others,
+    }
+    known = load_config(FOLDER / "waybill.yaml", SECRETS)
+    source = known.sources["erp-events"]
+    sources = {f"of-{name}": replace(source, platform=name) for name in platforms}
+    return replace(known, platforms=platforms, sources=sources)
 
 
 class Target:
@@ -113,6 +135,8 @@ def test_operation_without_a_retry_safety_is_rejected() -> None:
         ({"account": "shp"}, ".account", "no platform account 'shp'"),
         ({"operation": "order.hld"}, ".operation", "no operation 'order.hld'"),
         ({"account": "pack"}, ".operation", "no operation 'order.close'"),
+        ({"account": None, "operation": "order.move"}, ".operation", "no operation 'order.move'"),
+        ({"account": "stock", "operation": "order.move", "values": {"to": "a"}}, None, ""),
         ({"values": {}}, ".values", "the value of order is missing; the parameters are order"),
         ({"values": {"order": "1", "odrer": "1"}}, ".values", "no parameter odrer; the parameters are order"),
         ({"account": None, "values": {}}, ".values", "the value of order is missing"),
@@ -121,14 +145,38 @@ def test_operation_without_a_retry_safety_is_rejected() -> None:
     ],
 )
 def test_mistake_in_a_rule_is_found_at_load(words: Any, path: str | None, reason: str) -> None:
-    pack = {"kind": "pack_cloud", "organization_id": "o", "token": {"env": "TOKEN"}}
-    configs = {"shop": account(), "pack": decode_config(pack, CONFIG_TYPE, "platforms.pack")}
     action = {"id": "a", "do": "platform", "account": "shop", "operation": "order.close", "values": {"order": "1"}}
     action = {name: value for name, value in (action | words).items() if value is not None}
     rule = msgspec.convert({"id": "r", "type": "purchase_order", "actions": [action]}, Rule)
-    found = [(mistake.path, mistake.reason) for mistake in check_operations(configs, rule, "rule")]
+    found = [(mistake.path, mistake.reason) for mistake in check_operations(config(), rule, "rule")]
     assert found == ([(f"rule.actions[0]{path}", found[0][1])] if path else [])
     assert all(reason in each for _, each in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ({"sources": ["of-shop"]}, None),
+        ({"sources": ["of-other"]}, ".values"),
+        ({"sources": ["of-pack"]}, ".operation"),
+        ({"sources": ["unknown"]}, None),  # reported by the check of the sources
+    ],
+)
+def test_operation_is_checked_for_the_accounts_of_the_sources_of_a_rule(words: Any, path: str | None) -> None:
+    action: dict[str, Any] = {"id": "a", "do": "platform", "operation": "order.close", "values": {"order": "1"}}
+    rule = msgspec.convert({"id": "r", "type": "purchase_order", "actions": [action], **words}, Rule)
+    others = {"order.close": {"method": "DELETE", "path": "/{number}", "repeat": "idempotent"}}
+    found = [mistake.path for mistake in check_operations(config(other=account(operations=others)), rule, "rule")]
+    assert found == ([f"rule.actions[0]{path}"] if path else [])
+
+
+@pytest.mark.parametrize("name", [["x"], {}, 7])
+def test_account_that_is_not_a_text_is_left_to_the_check_of_its_type(name: Any) -> None:
+    action: dict[str, Any] = {"id": "a", "do": "platform", "account": name, "operation": "order.close", "values": {}}
+    rule = msgspec.convert({"id": "r", "type": "purchase_order", "actions": [action]}, Rule)
+    assert list(check_operations(config(), rule, "rule")) == []
+    with pytest.raises(ConfigError, match="account"):
+        compile_rule(rule, actions_by_name(load_actions()), "rule", RECORDS)
 
 
 def declare(harness: WorkerHarness, target: Target, outbound: HttpClient, store: Store, **fields: Any) -> None:

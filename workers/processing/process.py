@@ -38,7 +38,7 @@ from workers.processing.decisions import PendingLookups, decide, decide_failed_r
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effects import EffectsRun
 from workers.processing.fetching import fetch_record, follow_hint
-from workers.processing.history import DecisionEntry, initial_ledger, is_replayed, rule_error
+from workers.processing.history import EXISTING, DecisionEntry, initial_ledger, is_replayed, rule_error
 from workers.processing.lookups import AttemptLookups
 from workers.processing.stored_values import check_head, load_decision, load_event, load_last_state
 
@@ -160,7 +160,8 @@ class LaneRun:
         kept = self._dependencies.undecided.take(event.id)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = kept.fetched if kept else await self._fetch(event, attempt, fetch_delay_seconds)
-        await self._dependencies.store.found_records.add(event.record.platform, found=fetched.record is not None)
+        if fetched.record is not None or event.change in EXISTING:  # a deleted record is missing as expected
+            await self._dependencies.store.found_records.add(event.record.platform, found=fetched.record is not None)
         stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
         if stale and stale.wait_seconds:
             return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)

@@ -215,7 +215,7 @@ def check_rule(operations: AdminOperations, rule: Rule, map_error: ErrorMapper) 
         mistakes.add(mistake)
     for mistake in check_destinations(installation.config().destinations, rule, RULE_PATH):
         mistakes.add(mistake)
-    for mistake in check_operations(installation.config().platforms, rule, RULE_PATH):
+    for mistake in check_operations(installation.config(), rule, RULE_PATH):
         mistakes.add(mistake)
     for mistake in check_enums(rule, RULE_PATH, account_values(installation.config(), rule)):
         mistakes.add(mistake)

@@ -29,12 +29,12 @@ class FoundRecords:
             await self._client.command("HSET" if found else "HSETNX", self._key, account, FOUND if found else MISSING)
             self._written.add((account, found))
 
-    async def accounts_without(self) -> list[str]:
-        """Return the accounts of which every record was missing, sorted.
+    async def accounts(self) -> dict[str, bool]:
+        """Return the accounts that were asked for records, and whether one was ever found.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
         stored: list[bytes] = await self._client.command("HGETALL", self._key)
         pairs = zip(stored[::2], stored[1::2], strict=True)
-        return sorted(account.decode() for account, value in pairs if value == MISSING)
+        return {account.decode(): value == FOUND for account, value in pairs}

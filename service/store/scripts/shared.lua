@@ -180,8 +180,10 @@ end
 -- A parked job stays in the queue with the score PARKED, which is never due. The sorted set `parked:<name>` holds the
 -- jobs that wait for one account; the set `parked` holds the names. A job enters the sorted set first.
 local PARKED = 9000000000000000
+local SINCE_MS = 7200000 -- longer than the longest time of an open circuit, an hour
 
 local function park(job, name)
+  redis.call('PEXPIRE', prefix .. 'parked_since:' .. name, SINCE_MS)
   redis.call('SADD', prefix .. 'parked', name)
   redis.call('ZADD', prefix .. 'parked:' .. name, now, job)
   redis.call('ZADD', queue, 'XX', PARKED, job)

@@ -4,7 +4,7 @@
 -- One call a second frees jobs, whatever the number of workers. Returns the number of freed jobs.
 local key, state = prefix .. 'parked:' .. ARGV[3], prefix .. 'recovery:' .. ARGV[3]
 local since = prefix .. 'parked_since:' .. ARGV[3]
-local INTERVAL_MS, STATE_MS, SINCE_MS = 1000, 10000, 7200000
+local INTERVAL_MS, STATE_MS, PROBE_MS = 1000, 10000, 60000
 local held = fields_of(state, 'at', 'jobs') or {}
 if held[1] and tonumber(held[1]) + INTERVAL_MS > now then
   return 0
@@ -16,13 +16,13 @@ end
 redis.call('HSET', state, 'at', now, 'jobs', ARGV[4] == 'closed' and number or 0)
 redis.call('PEXPIRE', state, STATE_MS)
 local jobs = redis.call('ZRANGE', key, 0, number - 1)
--- A probe that fails parks its job again: the time since which the account has parked jobs is kept. Longer than the
--- longest time of an open circuit, an hour.
+-- A probe that fails parks its job again: the time since which the account has parked jobs is kept. If no other job is
+-- parked, it is kept for a minute, because the probe may also end its job.
 if ARGV[4] == 'closed' then
   redis.call('DEL', since)
 elseif jobs[1] then
   redis.call('SET', since, redis.call('ZSCORE', key, jobs[1]), 'NX')
-  redis.call('PEXPIRE', since, SINCE_MS)
+  redis.call('PEXPIRE', since, redis.call('ZCARD', key) > 1 and SINCE_MS or PROBE_MS)
 end
 for _, job in ipairs(jobs) do
   if tonumber(redis.call('ZSCORE', queue, job) or 0) == PARKED then

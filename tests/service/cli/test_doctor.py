@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 import redis
+from msgspec import structs
 
 from service.cli.store_diagnostics import check_clock_skew
 from service.dev.embedded_valkey import EmbeddedValkey
@@ -154,12 +155,37 @@ async def test_high_memory_usage_is_a_warning(run: Run, own_valkey: Callable[...
     assert any(row["check"] == "memory" and row["result"] == "warning" for row in found)
 
 
+@pytest.mark.usefixtures("box")
 async def test_account_of_which_no_record_was_ever_found_is_a_warning(run: Run, store: Store) -> None:
-    await store.found_records.add("shop", found=False)
+    await store.found_records.add("removed", found=False)
     await store.found_records.add("pack", found=True)
-    found = rows(await run("doctor", "-o", "json"))
+    assert await found_records(run) == ("ok", "records of every account that was asked were found")
+    await store.found_records.add("erp", found=False)
+    assert await found_records(run) == ("warning", "no record of erp was ever found")
+
+
+@pytest.mark.usefixtures("box")
+async def test_record_of_an_account_that_another_store_found_counts(
+    run: Run, store: Store, own_valkey: Callable[..., EmbeddedValkey]
+) -> None:
+    second = structs.replace(store.settings, redis_url=own_valkey().url)
+    variables = {"WAYBILL_SHARD_URLS": f"{store.settings.redis_url},{second.redis_url}"}
+    other = Store(second)
+    for account in ("pack", "erp"):
+        await store.found_records.add(account, found=False)
+    await other.found_records.add("erp", found=False)
+    await other.found_records.add("pack", found=True)
+    assert await found_records(run, **variables) == ("warning", "no record of erp was ever found")
+    await other.found_records.add("erp", found=True)
+    await other.close()
+    assert await found_records(run, **variables) == ("ok", "records of every account that was asked were found")
+
+
+async def found_records(run: Run, **variables: str) -> tuple[str, str]:
+    """Return the result of the check of found records, and its detail without the fix."""
+    found = rows(await run("doctor", "-o", "json", **variables))
     (row,) = [row for row in found if row["check"] == "records"]
-    assert (row["result"], row["detail"].partition(".")[0]) == ("warning", "no record of shop was ever found")
+    return row["result"], row["detail"].partition(".")[0]
 
 
 @pytest.mark.parametrize(

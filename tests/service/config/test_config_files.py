@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from service.cli.check import check
 from service.config import config_files
-from service.config.config_files import FILES_MAX, FOLDER_BYTES_MAX
+from service.config.config_files import FILES_MAX, FOLDER_BYTES_MAX, merge_files, read_config_files
 from service.config.loading import load_record_types
 from service.configuration import load_config, read_config
+from service.errors import ConfigError
 
 ENVIRON = {"TOKEN": "token-0123456789"}
 SHOP = "{kind: custom, base_url: https://shop.test, auth: {type: none}, records: {order: {path: '/{id}', map: {}}}}"
@@ -68,6 +70,28 @@ def test_unreadable_files_are_all_reported(tmp_path: Path) -> None:
         "20-sources.yml:None: : has no sections",
         "30-sources.yaml:2: a: is a duplicate key, repeated in line 2",
     ]
+
+
+@pytest.mark.parametrize("section", ["platforms", "records", "sources", "destinations", "rules"])
+def test_empty_section_of_a_file_does_not_change_those_of_others(tmp_path: Path, section: str) -> None:
+    write(tmp_path, FILES | {"40-erp.yaml": "destinations: {erp: {kind: http, url: 'https://erp.test'}}\n"})
+    whole = replace(load_config(tmp_path, ENVIRON), record_types={})
+    for name in ("00-empty.yaml", "90-empty.yaml"):
+        (tmp_path / name).write_text(f"{section}:\n")
+    assert replace(load_config(tmp_path, ENVIRON), record_types={}) == whole
+    assert list(whole.destinations) == ["erp"]
+
+
+@pytest.mark.parametrize("name", ["00-wrong.yaml", "90-wrong.yaml"])
+def test_section_of_the_wrong_type_is_reported_with_its_file_and_not_merged(tmp_path: Path, name: str) -> None:
+    wrong = "platforms: text\nrecords: [1]\nsources: 7\ndestinations: false\nrules: r/*.yaml\n"
+    sections = ("platforms", "records", "sources", "destinations")
+    write(tmp_path, {name: wrong})
+    expected = [f"{name}:{line}: {each}: is not a mapping of names" for line, each in enumerate(sections, 1)]
+    assert sorted(found(tmp_path)) == sorted([*expected, f"{name}:5: rules: Expected `array`, got `str`"])
+    mistakes: list[ConfigError] = []
+    merged = merge_files(read_config_files(tmp_path), mistakes)
+    assert (merged["rules"], list(merged["sources"])) == (["rules/a.yaml", "rules/b.yaml"], ["one", "two"])
 
 
 def test_section_without_names_is_in_one_file(tmp_path: Path) -> None:

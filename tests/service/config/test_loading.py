@@ -95,9 +95,9 @@ INVALID: list[tuple[str, object, str, str, str]] = [
     # change, to, path of the mistake, part of the reason, part of the fix
     ("platfroms", {}, "platfroms", "unknown key", "did you mean platforms?"),
     ("admim", {"tokens": []}, "admim", "unknown key", "did you mean admin?"),
-    ("platforms", [1], "platforms", "missing or empty", "at least one"),
+    ("platforms", [1], "platforms", "is not a mapping of names", "under platforms:"),
     ("sources", {}, "sources", "missing or empty", "at least one"),
-    ("sources", "x", "sources", "missing or empty", "at least one"),
+    ("sources", "x", "sources", "is not a mapping of names", "under sources:"),
     ("rules", "rules/*.yaml", "rules", "Expected `array`", "write"),
     ("rules", [""], "rules[0]", "length >= 1", "glob"),
     ("outbound", {"allow_private_host": []}, "outbound.allow_private_host", "unknown key", "allow_private_hosts?"),

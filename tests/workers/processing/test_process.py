@@ -129,12 +129,15 @@ async def test_account_without_any_record_is_known_until_one_is_found(harness: W
     await harness.publish(SINK_RULE)
     await harness.send("missing-1", "deleted")
     await harness.run_worker()
-    assert await harness.store.found_records.accounts_without() == ["pack"]
-    await harness.send("po-1")
+    assert await harness.store.found_records.accounts() == {}  # a deleted record is missing as expected
+    await harness.send("missing-2", "updated")
     await harness.run_worker()
-    assert await harness.store.found_records.accounts_without() == []
+    assert await harness.store.found_records.accounts() == {"pack": False}
+    await harness.send("po-1", "deleted")
+    await harness.run_worker()
+    assert await harness.store.found_records.accounts() == {"pack": True}
     await FoundRecords(harness.store.client, harness.store.keys).add("pack", found=False)  # another worker
-    assert await harness.store.found_records.accounts_without() == []
+    assert await harness.store.found_records.accounts() == {"pack": True}
 
 
 async def test_created_record_that_answers_404_is_deferred_without_counting_an_attempt(

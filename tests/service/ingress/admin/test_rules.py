@@ -48,6 +48,7 @@ def pointers(answer: Answer) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
+        ({"actions": [{"id": "a", "do": "platform", "operation": "x.y", "account": ["x"]}]}, "/actions/0/account"),
         ({"sort": "first"}, "/sort"),
         ({"colour": "red"}, "/colour"),
         ({"when": {"all": [{"feild": "status"}]}}, "/when/all/0/feild"),
