@@ -25,8 +25,8 @@ help: ## list the targets
 demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, and show each result
 	@$(BIN)/waybill demo
 
-check: style ## run style, types, import contracts and the fast tests (about a minute)
-	@$(MAKE) --no-print-directory -j2 types fast
+check: ## run style, types, import contracts and the fast tests (about a minute)
+	@$(MAKE) --no-print-directory -j3 --output-sync=target style types fast
 
 test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
 	$(if $(COVERAGE),$(BIN)/coverage erase)
