@@ -1,9 +1,11 @@
 """Look-ups of a worker: which records are fetched, what their absence means, limits, and the history."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.waiting import until
 from tests.workers.harness import shorten_circuits
 from tests.workers.lookup_systems import ORDER, RECORDS, LookupHarness, decision_of, open_lookups, results_of
 from tests.workers.test_failed_rules import replay
+from workers.processing import decisions, process
 
 pytestmark = pytest.mark.store
 
@@ -197,6 +200,21 @@ async def test_lookups_beyond_a_limit_are_unknown_and_not_silent(
     assert error_kind in {each.get("error_kind") for each in decision_of(stored)["lookups"]}
     assert set(results_of(stored).values()) <= {"unknown", "error", "matched"}
     assert results_of(stored) != BOTH
+
+
+async def test_rules_are_evaluated_in_a_thread_if_a_looked_up_record_is_large(
+    opened: LookupHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_event_loop: list[bool] = []
+
+    def decide(*args: Any, **kwargs: Any) -> Any:
+        in_event_loop.append(threading.current_thread() is threading.main_thread())
+        return decisions.decide(*args, **kwargs)
+
+    monkeypatch.setattr(process, "decide", decide)
+    opened.systems.records[SUPPLIER] = {**RECORDS[SUPPLIER], "notes": "x" * 2_000_000}
+    assert results_of(await opened.process()) == BOTH
+    assert (in_event_loop[0], in_event_loop[-1]) == (True, False), "only the look-ups are large"
 
 
 async def test_a_replay_of_a_failed_rule_looks_up_again(opened: LookupHarness) -> None:

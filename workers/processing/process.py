@@ -45,7 +45,7 @@ from workers.processing.stored_values import check_head, load_decision, load_eve
 T = TypeVar("T")
 
 EVALUATION_WORK_MAX = 5_000_000
-"""Condition nodes times bytes of the record that are evaluated in the event loop, in about 10 ms; more in a thread."""
+"""Condition nodes times bytes of the records that are evaluated in the event loop, in about 10 ms; more in a thread."""
 
 
 async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
@@ -220,10 +220,10 @@ class LaneRun:
         Records that a result depends on are looked up, and the rules are evaluated again.
         """
         rulebook = self._rulebook()
-        in_thread = rulebook.count_nodes(event) * (fetched.body_bytes + len(event.body)) > EVALUATION_WORK_MAX
         while True:
+            work = rulebook.count_nodes(event) * (fetched.body_bytes + len(event.body) + lookups.body_bytes)
             seen = partial(evaluate, rulebook, lookups=Lookups(lookups.found))
-            result = await run_in_thread(seen) if in_thread else seen()
+            result = await run_in_thread(seen) if work > EVALUATION_WORK_MAX else seen()
             if not isinstance(result, PendingLookups):
                 return result
             await lookups.run(result.requests, fetched)
