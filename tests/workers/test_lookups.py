@@ -16,6 +16,7 @@ from service.management.audit_log import Actor
 from service.management.dry_run import Candidate, DryRunOperations
 from service.management.operations import AdminOperations
 from service.settings import Settings
+from service.store.management.replay import Replay, plan_replay
 from tests.waiting import until
 from tests.workers.harness import shorten_circuits
 from tests.workers.lookup_systems import ORDER, RECORDS, LookupHarness, decision_of, open_lookups, results_of
@@ -226,6 +227,30 @@ async def test_a_replay_of_a_failed_rule_looks_up_again(opened: LookupHarness) -
     stored = await opened.harness.stored_event(stored["id"])
     assert results_of(stored) == {"risky-supplier": "matched"}
     assert (len(await opened.published("approvals")), len(await opened.published("reorders"))) == (1, 1)
+
+
+async def test_a_replay_of_a_failed_rule_continues_its_lookups(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    async with open_lookups(make_settings(**ONE_ATTEMPT), tmp_path, erp={"requests_per_minute_max": 1}) as opened:
+        opened.systems.statuses[SUPPLIER] = [400]
+        event_id = await opened.ingest()
+        await opened.harness.run_until_idle(opened.harness.worker())
+        await opened.next_minute("erp")
+        await opened.harness.run_worker()
+        stored = await opened.harness.stored_event(event_id)
+        assert results_of(stored)["risky-supplier"] == "error"
+        planned = plan_replay(stored, rerun_done=False)
+        assert isinstance(planned, Replay)
+        await opened.harness.store.replays.replay([planned])
+        await opened.next_minute("erp")
+        opened.systems.calls.clear()
+        await opened.harness.run_until_idle(opened.harness.worker())
+        assert opened.systems.calls == ["/api/orders/PO-1"], "the fetch used the only call of the minute"
+        await opened.next_minute("erp")
+        await opened.harness.run_worker()
+        assert results_of(await opened.harness.stored_event(event_id)) == {"risky-supplier": "matched"}
+        assert opened.systems.calls == ["/api/orders/PO-1", SUPPLIER], "the next attempt continued"
 
 
 async def test_a_dry_run_looks_up_and_lists_the_records(opened: LookupHarness) -> None:

@@ -185,8 +185,9 @@ class LaneRun:
 
     async def _decide_failed_rules(self, attempt: Attempt, event: Event, decided: DecisionEntry) -> NextEvent:
         """Evaluate the failed rules of a replayed event again. The next attempt runs their effects."""
+        platforms, kept = self._dependencies.platforms, self._dependencies.undecided.take(event.id)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
-            fetched = await fetch_record(self._dependencies.platforms, event, attempt.head.attempts)
+            fetched = kept.fetched if kept else await fetch_record(platforms, event, attempt.head.attempts)
         event = self._with_payload(event, attempt.head)
         evaluate = partial(
             decide_failed_rules,
@@ -196,7 +197,7 @@ class LaneRun:
             attempt=attempt.head.attempts,
             policy=self._dependencies.policy,
         )
-        lookups = AttemptLookups(self._dependencies, event, attempt)
+        lookups = AttemptLookups(self._dependencies, event, attempt, kept)
         with start_span("decision") as span:
             entry = await self._evaluate(evaluate, event, fetched, lookups)
             entry.describe_rules(span)
