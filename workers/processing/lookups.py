@@ -36,7 +36,7 @@ class AttemptLookups:
 
     @property
     def body_bytes(self) -> int:
-        """Bytes of the responses of all look-ups."""
+        """Bytes of the responses with the looked-up records."""
         return self._records.body_bytes
 
     async def run(self, requests: Sequence[LookupRequest], fetched: FetchedRecord) -> None:
