@@ -13,7 +13,7 @@ from service.errors import Deferred, PermanentError, TransientError
 from service.events import RecordRef
 from service.platforms.base import FetchedRecord
 from service.rules.limits import LOOKUP_BYTES_MAX, LOOKUP_RECORDS_MAX, LOOKUP_SECONDS_MAX, LOOKUPS_AT_ONCE_MAX
-from service.rules.lookups import MISSING, NO_RECORDS, LookedUpRecord, LookupRequest
+from service.rules.lookups import MISSING, NO_RECORDS, TOO_MANY, LookedUpRecord, LookupRequest
 
 CallError = TransientError | PermanentError | Deferred
 ERROR_CHARACTERS_MAX = 300
@@ -50,7 +50,7 @@ class RecordLookups:
         allowed = max(LOOKUP_RECORDS_MAX - len(self.found), 0)
         for lane, ref in list(refs.items())[allowed:]:
             reason = f"more than {LOOKUP_RECORDS_MAX} records are looked up for the event"
-            self.found[lane] = LookedUpRecord(ref=ref, error_kind="lookup_too_many", reason=reason)
+            self.found[lane] = LookedUpRecord(ref=ref, error_kind=TOO_MANY, reason=reason)
         admitted = list(refs.values())[:allowed]
         self._response_bytes |= {ref.lane: 0 for ref in admitted}
         tasks = [asyncio.ensure_future(self._run_one(ref, fetch)) for ref in admitted]

@@ -203,6 +203,25 @@ async def test_lookups_beyond_a_limit_are_unknown_and_not_silent(
     assert results_of(stored) != BOTH
 
 
+async def test_records_beyond_the_number_of_lookups_are_one_entry(
+    opened: LookupHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "LOOKUP_RECORDS_MAX", 1)
+    stored = await opened.process()
+    assert results_of(stored) == {"risky-supplier": "error", "out-of-stock": "unknown"}
+    assert [(each["record"], each.get("error_kind")) for each in decision_of(stored)["lookups"]] == [
+        ("wms:stock:A", None),
+        ("2 further records", "lookup_too_many"),
+    ]
+    (line,) = opened.harness.log_lines("attempt.finished")
+    assert (line["lookups"], line["lookups_failed"]) == (1, 0)
+    explanation = await AdminOperations(opened.installation, Actor("ann", "admin")).explain_event(
+        stored["id"], raw=False
+    )
+    reason = "lookup_too_many, more than 1 records are looked up for the event"
+    assert f"! looked up 2 further records: {reason}, 0 ms" in format_explanation(explanation, datetime.now(UTC))
+
+
 async def test_rules_are_evaluated_in_a_thread_if_a_looked_up_record_is_large(
     opened: LookupHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
