@@ -13,7 +13,7 @@ from service.errors import Deferred, PermanentError, TransientError
 from service.events import RecordRef
 from service.platforms.base import FetchedRecord
 from service.rules.limits import LOOKUP_BYTES_MAX, LOOKUP_RECORDS_MAX, LOOKUP_SECONDS_MAX, LOOKUPS_AT_ONCE_MAX
-from service.rules.lookups import MISSING, NO_RECORDS, LookedUpRecord, LookupRequest
+from service.rules.lookups import MISSING, NO_RECORDS, TOO_MANY, LookedUpRecord, LookupRequest
 
 CallError = TransientError | PermanentError | Deferred
 ERROR_CHARACTERS_MAX = 300
@@ -25,11 +25,13 @@ ScheduleRetry = Callable[[LookedUpRecord, CallError | None], None]
 
 
 class RecordLookups:
-    """The look-ups of one attempt. `found` has the results by lane, `body_bytes` the size of all responses."""
+    """The look-ups of one attempt. `found` has the results by lane, `body_bytes` the bytes of their responses."""
 
     def __init__(self, found: Mapping[str, LookedUpRecord] = NO_RECORDS, body_bytes: int = 0) -> None:
         self.found = dict(found)
         self.body_bytes = body_bytes
+        # Bytes of the records of earlier attempts, and of each response in the order of the requests.
+        self._earlier_bytes, self._response_bytes = body_bytes, dict[str, int]()
         self._errors: dict[str, CallError] = {}
         self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE_MAX)
         self._deadline: float | None = None
@@ -48,8 +50,10 @@ class RecordLookups:
         allowed = max(LOOKUP_RECORDS_MAX - len(self.found), 0)
         for lane, ref in list(refs.items())[allowed:]:
             reason = f"more than {LOOKUP_RECORDS_MAX} records are looked up for the event"
-            self.found[lane] = LookedUpRecord(ref=ref, error_kind="lookup_too_many", reason=reason)
-        tasks = [asyncio.ensure_future(self._run_one(ref, fetch)) for ref in list(refs.values())[:allowed]]
+            self.found[lane] = LookedUpRecord(ref=ref, error_kind=TOO_MANY, reason=reason)
+        admitted = list(refs.values())[:allowed]
+        self._response_bytes |= {ref.lane: 0 for ref in admitted}
+        tasks = [asyncio.ensure_future(self._run_one(ref, fetch)) for ref in admitted]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -69,16 +73,30 @@ class RecordLookups:
             reason = f"no response within {LOOKUP_SECONDS_MAX:g} seconds for all look-ups of the event"
             result = self._failed(ref, TransientError("lookup_timeout", reason))
         self.found[ref.lane] = structs.replace(result, duration_ms=round((time.perf_counter() - started) * 1000, 2))
+        self._drop_beyond_limit()
 
     def _read(self, ref: RecordRef, fetched: FetchedRecord) -> LookedUpRecord:
         if fetched.record is None:
             reason = f"{ref.platform} has no such {ref.kind} ({fetched.http_status})"
             return LookedUpRecord(ref=ref, is_final=False, error_kind=MISSING, reason=reason, digest=fetched.digest)
-        self.body_bytes += fetched.body_bytes
-        if self.body_bytes > LOOKUP_BYTES_MAX:
-            reason = f"the records that are looked up for the event are larger than {LOOKUP_BYTES_MAX} bytes"
-            return LookedUpRecord(ref=ref, error_kind="lookup_too_large", reason=reason)
+        self._response_bytes[ref.lane] = fetched.body_bytes
         return LookedUpRecord(ref=ref, record=fetched.record, version=fetched.version, digest=fetched.digest)
+
+    def _drop_beyond_limit(self) -> None:
+        """Drop the records beyond LOOKUP_BYTES_MAX in the order of the requests, whatever the order of the responses.
+
+        A record that is beyond it now stays so after further responses. So the kept ones never exceed the limit.
+        """
+        self.body_bytes = total = self._earlier_bytes
+        for lane, response_bytes in self._response_bytes.items():
+            total += response_bytes
+            if total <= LOOKUP_BYTES_MAX:
+                self.body_bytes = total
+            elif lane in self.found and (result := self.found[lane]).record is not None:
+                reason = f"the records that are looked up for the event are larger than {LOOKUP_BYTES_MAX} bytes"
+                self.found[lane] = LookedUpRecord(
+                    ref=result.ref, error_kind="lookup_too_large", reason=reason, duration_ms=result.duration_ms
+                )
 
     def _failed(self, ref: RecordRef, error: CallError) -> LookedUpRecord:
         self._errors[ref.lane] = error

@@ -30,6 +30,7 @@ from service.metrics.event_loop import measure_event_loop_lag
 from service.open_files import watch_open_files
 from service.platforms.registry import build_platforms
 from service.redaction import log_ids_as_digests
+from service.rules.limits import LOOKUP_BYTES_MAX
 from service.settings import Settings, load_settings
 from service.store import Shards, Store
 from service.store.shards import shards_with
@@ -45,6 +46,7 @@ from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effect_policy import EffectPolicy, operations_of
 from workers.processing.exchanges import exchange_limits
 from workers.processing.stale_reads import StaleReadPolicy
+from workers.processing.undecided_events import UndecidedEvents
 from workers.recovery import run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
@@ -248,6 +250,7 @@ async def open_dependencies(
             intake,
             stale_reads,
             throttles,
+            UndecidedEvents(settings.fetch_bytes_max + LOOKUP_BYTES_MAX),
             EffectPolicy(destinations.unordered(), operations_of(config.platforms)),
         )
 

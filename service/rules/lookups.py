@@ -10,10 +10,13 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from service.events import RecordRef
+from service.plurals import count_noun
 from service.records import Record
 
 MISSING = "missing"
 """`error_kind` of a record that does not exist."""
+TOO_MANY = "lookup_too_many"
+"""`error_kind` of a record beyond LOOKUP_RECORDS_MAX, for which no call is made."""
 DIGEST_DIGITS = 32
 """Stored hex digits of the digest of a record."""
 NO_RECORDS: Mapping[str, "LookedUpRecord"] = MappingProxyType({})
@@ -27,7 +30,10 @@ class LookupRequest(Struct, frozen=True):
 
 
 class LookupSummary(Struct, frozen=True, omit_defaults=True):
-    """A look-up in the history, a dry run and an explanation. Without `error_kind` the record was found."""
+    """A look-up in the history, a dry run and an explanation. Without `error_kind` the record was found.
+
+    `record` is the lane of the record, or the number of records that were not looked up (`lookup_too_many`).
+    """
 
     record: str
     duration_ms: float
@@ -112,9 +118,17 @@ class Lookups:
         text = f"{name}: {known.reason}"
         raise LookupFailed(text) if request.retries and known.error_kind != MISSING else LookupUnavailable(text)
 
+    def made(self) -> list[LookedUpRecord]:
+        """Return the results without those beyond LOOKUP_RECORDS_MAX."""
+        return [each for each in self.found.values() if each.error_kind != TOO_MANY]
+
     def summarize(self) -> tuple[LookupSummary, ...]:
-        """Return all look-ups without the records."""
-        return tuple(each.summarize() for each in self.found.values())
+        """Return all look-ups without the records, and one entry for the records beyond LOOKUP_RECORDS_MAX."""
+        made = [each.summarize() for each in self.made()]
+        if further := [each for each in self.found.values() if each.error_kind == TOO_MANY]:
+            name = count_noun(len(further), "further record")
+            made.append(LookupSummary(name, 0.0, error_kind=TOO_MANY, error=further[0].reason))
+        return tuple(made)
 
 
 NO_LOOKUPS = Lookups(is_complete=True)

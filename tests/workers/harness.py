@@ -40,6 +40,7 @@ from workers.processing.effect_policy import EffectPolicy
 from workers.processing.exchanges import exchange_limits
 from workers.processing.process import finish_effects, process_lane
 from workers.processing.stale_reads import StaleReadPolicy
+from workers.processing.undecided_events import UndecidedEvents
 from workers.recovery import run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
@@ -215,7 +216,9 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             settings,
             store,
             sandbox,
-            WorkerDependencies(settings, store, {"pack": pack}, rules, effects, store, stale_reads, throttles),
+            WorkerDependencies(
+                settings, store, {"pack": pack}, rules, effects, store, stale_reads, throttles, UndecidedEvents(100_000)
+            ),
             setup,
         )
     await store.close()

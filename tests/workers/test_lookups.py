@@ -1,9 +1,11 @@
 """Look-ups of a worker: which records are fetched, what their absence means, limits, and the history."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -16,10 +18,12 @@ from service.management.audit_log import Actor
 from service.management.dry_run import Candidate, DryRunOperations
 from service.management.operations import AdminOperations
 from service.settings import Settings
+from service.store.management.replay import Replay, plan_replay
 from tests.waiting import until
 from tests.workers.harness import shorten_circuits
 from tests.workers.lookup_systems import ORDER, RECORDS, LookupHarness, decision_of, open_lookups, results_of
 from tests.workers.test_failed_rules import replay
+from workers.processing import decisions, process
 
 pytestmark = pytest.mark.store
 
@@ -201,6 +205,40 @@ async def test_lookups_beyond_a_limit_are_unknown_and_not_silent(
     assert results_of(stored) != BOTH
 
 
+async def test_records_beyond_the_number_of_lookups_are_one_entry(
+    opened: LookupHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "LOOKUP_RECORDS_MAX", 1)
+    stored = await opened.process()
+    assert results_of(stored) == {"risky-supplier": "error", "out-of-stock": "unknown"}
+    assert [(each["record"], each.get("error_kind")) for each in decision_of(stored)["lookups"]] == [
+        ("wms:stock:A", None),
+        ("2 further records", "lookup_too_many"),
+    ]
+    (line,) = opened.harness.log_lines("attempt.finished")
+    assert (line["lookups"], line["lookups_failed"]) == (1, 0)
+    explanation = await AdminOperations(opened.installation, Actor("ann", "admin")).explain_event(
+        stored["id"], raw=False
+    )
+    reason = "lookup_too_many, more than 1 records are looked up for the event"
+    assert f"! looked up 2 further records: {reason}, 0 ms" in format_explanation(explanation, datetime.now(UTC))
+
+
+async def test_rules_are_evaluated_in_a_thread_if_a_looked_up_record_is_large(
+    opened: LookupHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_event_loop: list[bool] = []
+
+    def decide(*args: Any, **kwargs: Any) -> Any:
+        in_event_loop.append(threading.current_thread() is threading.main_thread())
+        return decisions.decide(*args, **kwargs)
+
+    monkeypatch.setattr(process, "decide", decide)
+    opened.systems.records[SUPPLIER] = {**RECORDS[SUPPLIER], "notes": "x" * 2_000_000}
+    assert results_of(await opened.process()) == BOTH
+    assert (in_event_loop[0], in_event_loop[-1]) == (True, False), "only the look-ups are large"
+
+
 async def test_a_replay_of_a_failed_rule_looks_up_again(opened: LookupHarness) -> None:
     opened.systems.statuses[SUPPLIER] = [400]
     stored = await opened.process()
@@ -210,6 +248,30 @@ async def test_a_replay_of_a_failed_rule_looks_up_again(opened: LookupHarness) -
     stored = await opened.harness.stored_event(stored["id"])
     assert results_of(stored) == {"risky-supplier": "matched"}
     assert (len(await opened.published("approvals")), len(await opened.published("reorders"))) == (1, 1)
+
+
+async def test_a_replay_of_a_failed_rule_continues_its_lookups(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    async with open_lookups(make_settings(**ONE_ATTEMPT), tmp_path, erp={"requests_per_minute_max": 1}) as opened:
+        opened.systems.statuses[SUPPLIER] = [400]
+        event_id = await opened.ingest()
+        await opened.harness.run_until_idle(opened.harness.worker())
+        await opened.next_minute("erp")
+        await opened.harness.run_worker()
+        stored = await opened.harness.stored_event(event_id)
+        assert results_of(stored)["risky-supplier"] == "error"
+        planned = plan_replay(stored, rerun_done=False)
+        assert isinstance(planned, Replay)
+        await opened.harness.store.replays.replay([planned])
+        await opened.next_minute("erp")
+        opened.systems.calls.clear()
+        await opened.harness.run_until_idle(opened.harness.worker())
+        assert opened.systems.calls == ["/api/orders/PO-1"], "the fetch used the only call of the minute"
+        await opened.next_minute("erp")
+        await opened.harness.run_worker()
+        assert results_of(await opened.harness.stored_event(event_id)) == {"risky-supplier": "matched"}
+        assert opened.systems.calls == ["/api/orders/PO-1", SUPPLIER], "the next attempt continued"
 
 
 async def test_a_dry_run_looks_up_and_lists_the_records(opened: LookupHarness) -> None:

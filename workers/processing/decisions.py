@@ -69,6 +69,7 @@ def decide(
     if evaluation.pending:
         return PendingLookups(evaluation.pending)
     verdicts, effects = _stored_results(evaluation, evidence, policy)
+    made = lookups.made()
     matched = failed = 0
     for verdict in verdicts:
         matched += verdict.result == "matched"
@@ -89,8 +90,8 @@ def decide(
         "actions_run": 0,
         "gone": fetched.record is None,
         "stale": stale,
-        "lookups": len(lookups.found),
-        "lookups_failed": sum(bool(each.error_kind) for each in lookups.found.values()),
+        "lookups": len(made),
+        "lookups_failed": sum(bool(each.error_kind) for each in made),
     }
     # A deleted record keeps its last known fields.
     fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields

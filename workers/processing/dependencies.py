@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from service.platforms.base import Platform
 from service.settings import Settings
@@ -27,7 +27,7 @@ class WorkerDependencies(Struct, frozen=True):
     """Receives derived events: with several shards, each event goes to the shard of its record."""
     stale_reads: StaleReadPolicy
     throttles: SharedThrottles
+    undecided: UndecidedEvents
+    """Records of events that wait for a look-up."""
     policy: EffectPolicy = NO_POLICY
     """Changes the planned effects of a decision."""
-    undecided: UndecidedEvents = field(default_factory=UndecidedEvents)
-    """Records of events that wait for a look-up."""

@@ -34,6 +34,11 @@ class AttemptLookups:
         """The results by lane."""
         return self._records.found
 
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of the responses with the looked-up records."""
+        return self._records.body_bytes
+
     async def run(self, requests: Sequence[LookupRequest], fetched: FetchedRecord) -> None:
         """Look up records. If the attempt has to wait, they are kept with `fetched`, the record of the event.
 

@@ -45,7 +45,7 @@ from workers.processing.stored_values import check_head, load_decision, load_eve
 T = TypeVar("T")
 
 EVALUATION_WORK_MAX = 5_000_000
-"""Condition nodes times bytes of the record that are evaluated in the event loop, in about 10 ms; more in a thread."""
+"""Condition nodes times bytes of the records that are evaluated in the event loop, in about 10 ms; more in a thread."""
 
 
 async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
@@ -186,8 +186,9 @@ class LaneRun:
 
     async def _decide_failed_rules(self, attempt: Attempt, event: Event, decided: DecisionEntry) -> NextEvent:
         """Evaluate the failed rules of a replayed event again. The next attempt runs their effects."""
+        platforms, kept = self._dependencies.platforms, self._dependencies.undecided.take(event.id)
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
-            fetched = await fetch_record(self._dependencies.platforms, event, attempt.head.attempts)
+            fetched = kept.fetched if kept else await fetch_record(platforms, event, attempt.head.attempts)
         event = self._with_payload(event, attempt.head)
         evaluate = partial(
             decide_failed_rules,
@@ -197,7 +198,7 @@ class LaneRun:
             attempt=attempt.head.attempts,
             policy=self._dependencies.policy,
         )
-        lookups = AttemptLookups(self._dependencies, event, attempt)
+        lookups = AttemptLookups(self._dependencies, event, attempt, kept)
         with start_span("decision") as span:
             entry = await self._evaluate(evaluate, event, fetched, lookups)
             entry.describe_rules(span)
@@ -221,10 +222,10 @@ class LaneRun:
         Records that a result depends on are looked up, and the rules are evaluated again.
         """
         rulebook = self._rulebook()
-        in_thread = rulebook.count_nodes(event) * (fetched.body_bytes + len(event.body)) > EVALUATION_WORK_MAX
         while True:
+            work = rulebook.count_nodes(event) * (fetched.body_bytes + len(event.body) + lookups.body_bytes)
             seen = partial(evaluate, rulebook, lookups=Lookups(lookups.found))
-            result = await run_in_thread(seen) if in_thread else seen()
+            result = await run_in_thread(seen) if work > EVALUATION_WORK_MAX else seen()
             if not isinstance(result, PendingLookups):
                 return result
             await lookups.run(result.requests, fetched)

@@ -15,8 +15,6 @@ from service.rules.lookups import LookedUpRecord
 
 UNDECIDED_SECONDS_MAX = 600.0
 """Age of a kept record. An older one is fetched again."""
-UNDECIDED_BYTES_MAX = 8 * 1024 * 1024
-"""Bytes of the responses of all kept records of a worker. Beyond it the oldest are dropped."""
 UNDECIDED_EVENTS_MAX = 10_000
 
 
@@ -35,26 +33,37 @@ class UndecidedEvent(Struct, frozen=True):
 
 
 class UndecidedEvents:
-    """Records of the events of this worker that wait for a look-up, oldest first."""
+    """Records of the events of this worker that wait for a look-up, oldest first.
 
-    def __init__(self) -> None:
+    `bytes_max` limits the responses of all kept records. The largest event must fit, else it is fetched anew for ever.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
         self._events: OrderedDict[str, UndecidedEvent] = OrderedDict()
         self._bytes = 0
 
     def take(self, event_id: str) -> UndecidedEvent | None:
-        """Remove and return the records of an event; None if they are not kept, or too old."""
-        kept = self._events.pop(event_id, None)
-        if kept is None:
-            return None
-        self._bytes -= kept.body_bytes
-        return kept if time.monotonic() < kept.expires_at else None
+        """Remove and return the records of an event; None if they are not kept. Expired ones of all are dropped."""
+        now = time.monotonic()
+        while self._events and next(iter(self._events.values())).expires_at <= now:
+            self._remove(next(iter(self._events)))
+        return self._remove(event_id)
 
     def put(self, event_id: str, fetched: FetchedRecord, lookups: RecordLookups) -> None:
-        """Keep the records of an event, and drop the oldest ones beyond the limits."""
+        """Keep the records of an event, unless they alone exceed the limit. Drop the oldest ones beyond the limits."""
         found = {lane: each for lane, each in lookups.found.items() if each.record is not None}
         self.take(event_id)
         kept = UndecidedEvent(fetched, found, lookups.body_bytes, time.monotonic() + UNDECIDED_SECONDS_MAX)
+        if kept.body_bytes > self._bytes_max:
+            return
         self._events[event_id] = kept
         self._bytes += kept.body_bytes
-        while self._bytes > UNDECIDED_BYTES_MAX or len(self._events) > UNDECIDED_EVENTS_MAX:
-            self.take(next(iter(self._events)))
+        while self._bytes > self._bytes_max or len(self._events) > UNDECIDED_EVENTS_MAX:
+            self._remove(next(iter(self._events)))
+
+    def _remove(self, event_id: str) -> UndecidedEvent | None:
+        kept = self._events.pop(event_id, None)
+        if kept is not None:
+            self._bytes -= kept.body_bytes
+        return kept
