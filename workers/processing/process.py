@@ -211,11 +211,7 @@ class LaneRun:
         return load_event(self._keys, head, with_body=True)
 
     async def _evaluate(
-        self,
-        evaluate: Callable[..., T | PendingLookups],
-        event: Event,
-        fetched: FetchedRecord,
-        lookups: AttemptLookups,
+        self, evaluate: Callable[..., T | PendingLookups], event: Event, fetched: FetchedRecord, lookups: AttemptLookups
     ) -> T:
         """Evaluate the rules here if that takes a few milliseconds, else in a thread: the event loop is not held.
 
