@@ -24,9 +24,9 @@ COPY service service
 COPY workers workers
 # /app has the files of the wheel only, at their places in /opt/waybill.
 RUN /opt/build/bin/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir /wheels . \
- && /opt/build/bin/pip --python /opt/waybill/bin/python install --quiet --no-compile --no-deps --no-index /wheels/*.whl \
- && cd /opt/waybill \
- && bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash lib/python3.*/site-packages/service \
+ && /opt/build/bin/pip --python /opt/waybill/bin/python install --quiet --no-compile --no-deps --no-index /wheels/*.whl
+WORKDIR /opt/waybill
+RUN bin/python -m compileall -f -q -j 0 --invalidation-mode unchecked-hash lib/python3.*/site-packages/service \
       lib/python3.*/site-packages/workers \
  && mkdir /app \
  && cp -a --parents lib/python3.*/site-packages/service lib/python3.*/site-packages/workers \
