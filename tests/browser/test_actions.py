@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -49,7 +50,9 @@ class Steps:
         self.browser.find(selector).click()
         if confirmed:
             self.browser.driver.switch_to.alert.accept()
-        WebDriverWait(self.browser.driver, PATIENCE_SECONDS, poll_frequency=0.05).until(staleness_of(before))
+        # While a page is replaced, chromedriver answers with an error that selenium does not know as a stale element.
+        wait = WebDriverWait(self.browser.driver, PATIENCE_SECONDS, 0.05, ignored_exceptions=(WebDriverException,))
+        wait.until(staleness_of(before))
         self.browser.wait_for("main")
 
     def notice(self, tone: str = "ok") -> str:
