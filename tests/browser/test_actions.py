@@ -199,6 +199,22 @@ async def test_a_rule_is_evaluated_published_deleted_and_rolled_back(scenario: S
     await drive(scenario, change_rules)
 
 
+def send_a_test(steps: Steps) -> None:
+    browser = steps.browser
+    browser.open("/sources/shop")
+    browser.find("#record_id").send_keys("po-4711")
+    steps.submit("form[action$='/test'] button")
+    assert "202" in browser.find("form[action$='/test'] ~ p").text
+    assert browser.violations() == []
+    browser.find("form[action$='/test'] ~ p > a").click()
+    browser.wait_for_path("/events/")
+    assert "purchase_order.updated" in browser.find("h1").text
+
+
+async def test_a_test_delivery_leads_to_its_event(scenario: Scenario) -> None:
+    await drive(scenario, send_a_test)
+
+
 def follow_the_list(steps: Steps) -> None:
     browser, worker = steps.browser, steps.scenario.worker
     browser.open("/events?source=shop")

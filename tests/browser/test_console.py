@@ -63,6 +63,7 @@ def pages(scenario: Scenario) -> list[str]:
         f"/quarantine/{scenario.rejected}",
         "/rules/short-receipt",
         "/editor",
+        "/sources/shop",
         "/platforms/pack",
         "/destinations/claims",
     ]
