@@ -58,7 +58,7 @@ LISTS = (
 
 def pages(scenario: Scenario) -> list[str]:
     event = f"/events/{scenario.dead}"
-    tabs = [f"{event}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "related")]
+    tabs = [f"{event}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "log", "related")]
     single = [
         f"/quarantine/{scenario.rejected}",
         "/rules/short-receipt",
