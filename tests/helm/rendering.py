@@ -1,5 +1,6 @@
 """Render the chart with a real Helm into plain data: `render("minimal")["Deployment/rel-waybill-service"]`."""
 
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -26,7 +27,9 @@ class CommandFailed(Exception):
 def helm(*arguments: str | Path, version: str = NEWEST, stdin: str = "") -> str:
     """Run Helm. Raises CommandFailed."""
     command = [str(binary(version)), *map(str, arguments)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, input=stdin)
+    # A short process needs no garbage collection, which takes a third of its processor time.
+    environ = {**os.environ, "GOGC": "off"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, input=stdin, env=environ)
     if done.returncode:
         raise CommandFailed(done.stdout + done.stderr)
     return done.stdout

@@ -1,5 +1,6 @@
 """Dashboards and alerts: up to date, valid syntax, and only fields and metrics that exist."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -223,6 +224,7 @@ def test_promtool_cases_pass_and_cover_every_alert() -> None:
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "GOGC": "off"},  # the collection of garbage takes a fifth of the time
     )
     assert done.returncode == 0, done.stdout + done.stderr
     tests: list[Any] = [test for file in files for test in yaml.safe_load(file.read_text())["tests"]]
