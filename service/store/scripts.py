@@ -6,7 +6,8 @@ command that makes a repeated call skip the work comes last.
 
 The first line of a script declares its flags. Scripts that add data (ingest, publish, quarantine, replay) fail as a
 whole at the memory limit. Scripts that end or release something are allowed there (`allow-oom`), so that a full store
-can be emptied. Scripts compute their keys, so none are declared: they do not run on a cluster. Times are the server's.
+can be emptied. Scripts compute their keys from the prefix. Each call declares the prefix as its only key, so that a
+cluster finds the node of the call; all other keys have the same hash tag. Times are the server's.
 """
 
 import hashlib

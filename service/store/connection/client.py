@@ -35,7 +35,7 @@ RETRY_INTERVAL_SECONDS = 0.05
 DURABILITY_CHECK_SECONDS = 10.0
 """Longest time between the last durability check and a call. Settings of a server can change at run time."""
 WAITAOF_TIMEOUT_MS = 2_000
-TICK = "#!lua flags=allow-oom\nredis.call('SET', ARGV[1], redis.call('TIME')[1])"
+TICK = "#!lua flags=allow-oom\nredis.call('SET', KEYS[1], redis.call('TIME')[1])"
 """A write before WAITAOF, which waits for writes of its own connection only. A repeated call on another connection may
 find everything written and write nothing. With this write it waits for all earlier writes too."""
 
@@ -50,10 +50,11 @@ class Client:
     def __init__(self, settings: Settings, *, check_installation: bool = False) -> None:
         self._installation = InstallationCheck(settings)
         self.pool = build_pool(settings, self._check_installation if check_installation else None)
-        self._first_arguments: tuple[str, str] = (settings.key_prefix, settings.queue)
+        # The declared key, which tells a cluster the slot of the call, then the prefix and the queue.
+        self._first_arguments = (1, settings.key_prefix, settings.key_prefix, settings.queue)
         self._durability: Durability = settings.durability
         self._replicas = 1 if settings.durability == "replica" else 0
-        tick = _pack(("EVAL", TICK, 0, f"{settings.key_prefix}tick"))
+        tick = _pack(("EVAL", TICK, 1, f"{settings.key_prefix}tick"))
         self._wait_aof = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self._idle: list[AbstractConnection] = []
         # Each new connection is checked, so the first repeated check is due later.
@@ -223,10 +224,10 @@ class Client:
         self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]
     ) -> StoreReply:
         try:
-            return await self._send(connection, script, ("EVALSHA", script.sha, 0, *self._first_arguments, *arguments))
+            return await self._send(connection, script, ("EVALSHA", script.sha, *self._first_arguments, *arguments))
         except NoScriptError:
             # The server's script cache is empty after a restart or a failover.
-            return await self._send(connection, script, ("EVAL", script.source, 0, *self._first_arguments, *arguments))
+            return await self._send(connection, script, ("EVAL", script.source, *self._first_arguments, *arguments))
 
     async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> StoreReply:
         packed = _pack(command)
