@@ -1,7 +1,7 @@
 """A real SMTP server for tests: it requires STARTTLS and a password."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import Message
@@ -45,7 +45,7 @@ def authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechani
 
 
 @contextmanager
-def running_mail_server(folder: Path, port: int) -> Iterator[Mailbox]:
+def running_mail_server(folder: Path, port: int) -> Generator[Mailbox]:
     """Run a server on a port of localhost. The certificate of its authority is `ca.pem` in the folder."""
     tls, mailbox = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), Mailbox()
     tls.load_cert_chain(*write_server_certificate(folder))
