@@ -212,7 +212,8 @@ class Client:
         foreign = foreign_key_problem(str(error))
         if foreign:
             return StoreScriptFailed(foreign, self._retry_after_seconds)
-        if _is_script_error(error):
+        # The server adds the line of a running script to its error.
+        if isinstance(error, ResponseError) and "on @user_script:" in str(error):
             reason = f"{reason.rstrip('.')}; check the permissions of the store's user and the types of its keys"
             return StoreScriptFailed(reason, self._retry_after_seconds)
         if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
@@ -242,16 +243,14 @@ class Client:
     ) -> StoreReply:
         """Run a script in its form that sets damaged keys aside, and log them."""
         last = self._installation.expected
-        command = ("EVAL", script.repairing_source, 0, *self._first_arguments, *arguments, last)
-        reply: StoreReply = None
-        error = None
+        command = ("EVAL", script.repairing_source, *self._first_arguments, *arguments, last)
         try:
             reply = await self._send(connection, script, command, writes=True)
-        except ResponseError as failed:
-            error = failed
+        except ResponseError as error:
+            reply = error
         self._damage_log.write(await self._evaluate(connection, DAMAGED_KEYS, (last,)))
-        if error is not None:
-            raise error
+        if isinstance(reply, ResponseError):
+            raise reply
         return reply
 
     async def _evaluate(
@@ -284,11 +283,6 @@ class Client:
             )
             raise StoreUnavailable(reason, self._retry_after_seconds)
         return reply
-
-
-def _is_script_error(error: Exception) -> bool:
-    """Return whether a command of a running script failed. The server adds the line of the script to the error."""
-    return isinstance(error, ResponseError) and "on @user_script:" in str(error)
 
 
 async def _read(connection: AbstractConnection) -> StoreReply:
