@@ -20,6 +20,8 @@ from service.config.auth import Auth, BasicAuth, BearerAuth, ClientCredentialsAu
 from service.errors import ConfigError, PermanentError
 from service.events import JsonValue
 from service.http_client import DEFAULT_TRANSPORT, HttpClient, HttpResponse, TransportOptions
+from service.platforms.api.decoding import NoRecordError
+from service.platforms.api.errors_in_bodies import classify_body
 from service.platforms.api.responses import RETRYABLE_STATUSES, classify_response
 from service.platforms.api.sealed_tokens import SealedTokenCache
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
@@ -119,8 +121,9 @@ class ClientCredentials:
         """Return the token's header; fetch a token if the cached one expires too soon.
 
         Raises:
-            TransientError: The token server is unavailable.
-            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`.
+            TransientError: The token server is unavailable, or its answer has no token.
+            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_rejected`, or
+                `platform_wrong_envelope` for a malformed token.
         """
         if self._headers and self._clock() < self._stale_at:
             return self._headers
@@ -292,7 +295,7 @@ def _read_token(data: object) -> _Token:
     try:
         token = msgspec.convert(data, _Token, strict=False)
     except msgspec.ValidationError as error:
-        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token") from error
+        raise classify_body(NoRecordError("the token server's answer has no token"), data) from error
     if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token.strip():
         raise PermanentError("platform_wrong_envelope", "the token server's answer has no token that can be sent")
     return token
