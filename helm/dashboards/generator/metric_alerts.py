@@ -84,6 +84,13 @@ METRICS = (
         "The store does not provide WAYBILL_DURABILITY. Deliveries are answered 503.",
     ),
     Alert(
+        "WaybillStoreKeysDamaged",
+        "max by (namespace) (waybill_store_damaged_keys{$scope}) > 0",
+        "0m",
+        "warning",
+        "Another program damaged keys of the store. They are set aside, and events go on.",
+    ),
+    Alert(
         "WaybillNoWorker",
         "max by (namespace) (waybill_workers_alive{$scope}) == 0",
         "5m",
@@ -299,6 +306,13 @@ METRICS = (
         "0m",
         "warning",
         "Log lines are lost: the standard output of a pod is blocked, closed or too slow.",
+    ),
+    Alert(
+        "WaybillSpansLost",
+        'sum by (namespace, outcome) (increase(waybill_spans_total{$scope, outcome!="exported"}[15m])) > 100',
+        "5m",
+        "warning",
+        "More than 100 spans are {{ $labels.outcome }}: the collector is too slow, does not answer, or rejects them.",
     ),
 )
 
