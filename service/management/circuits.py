@@ -1,4 +1,4 @@
-"""Circuits of platform accounts: state, parked jobs, pause and resume by an operator."""
+"""CircuitSnapshot of platform accounts: state, parked jobs, pause and resume by an operator."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
@@ -39,7 +39,7 @@ class CircuitFields(TypedDict):
     parked_age_seconds: float
 
 
-class Circuits(Struct, frozen=True):
+class CircuitSnapshot(Struct, frozen=True):
     """Seconds until the next probe of each circuit that is not closed, and the parked jobs of each store.
 
     The keys are the names of accounts and destinations in the store.
@@ -69,14 +69,16 @@ class Circuits(Struct, frozen=True):
 class CircuitStates(InstallationOperations):
     """State and change of the circuits of accounts and destinations. The first store holds them."""
 
-    async def load_circuits(self) -> Circuits:
+    async def load_circuits(self) -> CircuitSnapshot:
         """Return the circuits that are not closed, and the parked jobs.
 
         Raises:
             StoreUnavailable: A store does not answer.
         """
         stores = self.installation.stores
-        return Circuits(await stores[0].limits.open_circuits(), [await store.parking.accounts() for store in stores])
+        return CircuitSnapshot(
+            await stores[0].limits.open_circuits(), [await store.parking.accounts() for store in stores]
+        )
 
     async def pause_circuit(self, key: str, audit_action: str, target: str) -> None:
         """Open a circuit until it is resumed, and record the change.

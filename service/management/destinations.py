@@ -12,7 +12,7 @@ from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
-from service.management.circuits import Circuits, CircuitStates
+from service.management.circuits import CircuitSnapshot, CircuitStates
 from service.throttles.throttles import DESTINATION_PREFIX
 
 HOST_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}:[0-9]{1,5}")
@@ -123,7 +123,7 @@ class DestinationOperations(CircuitStates):
         known = ", ".join(self.installation.config().destinations) or "none is configured"
         return Rejection(404, "not_found", f"destination {name[:64]} not found. Use one of: {known}.")
 
-    def _view(self, name: str, circuits: Circuits) -> DestinationView:
+    def _view(self, name: str, circuits: CircuitSnapshot) -> DestinationView:
         config = self.installation.config().destinations.get(name)
         return DestinationView(
             name=name,
