@@ -64,10 +64,10 @@ METRICS = (
     ),
     Alert(
         "WaybillStoreDown",
-        "min by (namespace) (waybill_store_up{$scope}) == 0",
+        "min by (namespace, shard) (waybill_store_up{$scope}) == 0",
         "2m",
         "critical",
-        "A pod cannot reach the store. Deliveries are answered 503, and no job runs.",
+        "A pod cannot reach the store of shard {{ $labels.shard }}. Its deliveries are answered 503, and no job runs.",
     ),
     Alert(
         "WaybillStoreLost",
@@ -85,10 +85,10 @@ METRICS = (
     ),
     Alert(
         "WaybillNoWorker",
-        "max by (namespace) (waybill_workers_alive{$scope}) == 0",
+        "max by (namespace, shard) (waybill_workers_alive{$scope}) == 0",
         "5m",
         "critical",
-        "No worker is alive. Deliveries are still accepted and stay queued.",
+        "No worker of shard {{ $labels.shard }} is alive. Deliveries are still accepted and stay queued.",
     ),
     Alert(
         "WaybillAnswers5xx",
@@ -121,37 +121,44 @@ METRICS = (
     ),
     Alert(
         "WaybillEventsOld",
-        "max by (namespace) (waybill_oldest_due_age_seconds{$scope}) > 1800",
+        "max by (namespace, shard) (waybill_oldest_due_age_seconds{$scope}) > 1800",
         "10m",
         "warning",
         "A job has been due for more than 30 minutes, and no worker has claimed it.",
     ),
     Alert(
         "WaybillBacklogGrows",
-        'max by (namespace) (waybill_queue_jobs{$scope, state="due"}) >= 1000'
-        ' and max by (namespace) (deriv(waybill_queue_jobs{$scope, state="due"}[30m])) > 0',
+        'max by (namespace, shard) (waybill_queue_jobs{$scope, state="due"}) >= 1000'
+        ' and max by (namespace, shard) (deriv(waybill_queue_jobs{$scope, state="due"}[30m])) > 0',
         "30m",
         "warning",
         "More than 1,000 jobs are due, and their number has been growing for half an hour.",
     ),
     Alert(
         "WaybillBacklogFull",
-        "max by (namespace) (waybill_events_pending{$scope})"
-        " / min by (namespace) (waybill_events_pending_max{$scope}) > 0.8",
+        "max by (namespace, shard) (waybill_events_pending{$scope})"
+        " / on (namespace) group_left () min by (namespace) (waybill_events_pending_max{$scope}) > 0.8",
         "5m",
         "critical",
         "80 % of WAYBILL_BACKLOG_EVENTS_MAX are pending. At 100 %, deliveries are answered 503.",
     ),
     Alert(
         "WaybillEventsParked",
-        "max by (namespace) (waybill_parked_age_seconds{$scope}) > 3600",
+        "max by (namespace, shard) (waybill_parked_age_seconds{$scope}) > 3600",
         "5m",
         "warning",
         "Events have been parked for more than an hour: the circuit of an account is open, or an operator paused it.",
     ),
     Alert(
+        "WaybillCircuitOpen",
+        "max by (namespace, platform, destination) (max_over_time(waybill_circuit_open{$scope}[5m])) > 0",
+        "10m",
+        "warning",
+        "The circuit of {{ $labels.platform }}{{ $labels.destination }} has been open for ten minutes: calls fail.",
+    ),
+    Alert(
         "WaybillDeadLetters",
-        "max by (namespace) (waybill_dead_letters{$scope}) > 0",
+        "max by (namespace, shard) (waybill_dead_letters{$scope}) > 0",
         "5m",
         "warning",
         "Dead letters exist. Replay or discard them.",
@@ -258,15 +265,15 @@ METRICS = (
     ),
     Alert(
         "WaybillStoreFillsUp",
-        "max by (namespace) (waybill_store_memory_ratio{$scope}) > 0.7",
+        "max by (namespace, shard) (waybill_store_memory_ratio{$scope}) > 0.7",
         "10m",
         "warning",
         "The store's memory is more than 70 % full. From 80 %, deliveries are answered 503.",
     ),
     Alert(
         "WaybillStoreFullSoon",
-        "max by (namespace) (waybill_store_memory_ratio{$scope}) > 0.3"
-        " and max by (namespace) (predict_linear(waybill_store_memory_ratio{$scope}[6h], 86400)) > 0.8",
+        "max by (namespace, shard) (waybill_store_memory_ratio{$scope}) > 0.3"
+        " and max by (namespace, shard) (predict_linear(waybill_store_memory_ratio{$scope}[6h], 86400)) > 0.8",
         "30m",
         "warning",
         "At the growth of the last six hours, the store's memory is full within a day.",
