@@ -140,6 +140,9 @@ OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the old
 DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.", ("shard",))
 WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.", ("shard",))
 STORE_MEMORY_BYTES = Gauge("waybill_store_memory_bytes", "Memory used by the store.", ("shard",))
+DAMAGED_KEYS = Gauge(
+    "waybill_store_damaged_keys", "Keys of the store that another program damaged; they are set aside.", ("shard",)
+)
 STORE_MEMORY_RATIO = Gauge(
     "waybill_store_memory_ratio", "Ratio of the store's maxmemory in use, 0 without a limit.", ("shard",)
 )

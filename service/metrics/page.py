@@ -18,6 +18,7 @@ from service.errors import WaybillError
 from service.metrics.families import (
     BUILD_INFO,
     CIRCUIT_OPEN,
+    DAMAGED_KEYS,
     DEAD_LETTERS,
     EVENTS_PENDING,
     EVENTS_PENDING_MAX,
@@ -133,4 +134,5 @@ _GAUGES = (
     (WORKERS_ALIVE, "workers", 1),
     (STORE_MEMORY_BYTES, "memory_bytes", 1),
     (STORE_MEMORY_RATIO, "memory_percent", 100),
+    (DAMAGED_KEYS, "damaged_keys", 1),
 )

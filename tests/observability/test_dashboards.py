@@ -228,15 +228,14 @@ def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:
 @pytest.mark.system_tool("promtool", package="prometheus")
 @pytest.mark.slow
 def test_promtool_cases_pass_and_cover_every_alert() -> None:
+    files = [HERE / "alerts_test.yaml", HERE / "alerts_long_windows_test.yaml"]
     done = subprocess.run(
-        ["promtool", "test", "rules", HERE / "alerts_test.yaml"],  # noqa: S607 - the one on the path
+        ["promtool", "test", "rules", *files],  # noqa: S607 - the one on the path
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    test_file: Any = yaml.safe_load((HERE / "alerts_test.yaml").read_text())
-    fired = {
-        case["alertname"] for test in test_file["tests"] for case in test["alert_rule_test"] if case.get("exp_alerts")
-    }
+    tests: list[Any] = [test for file in files for test in yaml.safe_load(file.read_text())["tests"]]
+    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
     assert fired == {alert.name for alert in METRICS}

@@ -6,6 +6,10 @@ SLOW_SECONDS = 60
 """An event that takes longer from receipt to end is slow. It is a bucket bound of waybill_end_to_end_seconds."""
 
 
+SLOW_ACK_SECONDS = 1
+"""An acknowledgement that takes longer is slow. It is a bucket bound of waybill_delivery_ack_seconds."""
+
+
 OWN_ERRORS = 'reason=~"internal|store_.*"'
 
 
@@ -16,16 +20,27 @@ def _delivery_errors(window: str) -> str:
     return f"sum by (namespace) ({failed}) / sum by (namespace) ({answered} or {failed})"
 
 
+def _slow(metric: str, seconds: int, window: str) -> str:
+    """Return the share of durations that are longer than `seconds`, a bucket bound."""
+    fast = f'rate({metric}_bucket{{$scope, le="{seconds}.0"}}[{window}])'
+    return f"1 - sum by (namespace) ({fast}) / sum by (namespace) (rate({metric}_count{{$scope}}[{window}]))"
+
+
 def _slow_events(window: str) -> str:
-    """Return the share of ended events that took longer than SLOW_SECONDS."""
-    fast = f'rate(waybill_end_to_end_seconds_bucket{{$scope, le="{SLOW_SECONDS}.0"}}[{window}])'
-    ended = f"rate(waybill_end_to_end_seconds_count{{$scope}}[{window}])"
-    return f"1 - sum by (namespace) ({fast}) / sum by (namespace) ({ended})"
+    return _slow("waybill_end_to_end_seconds", SLOW_SECONDS, window)
+
+
+def _slow_acknowledgements(window: str) -> str:
+    return _slow("waybill_delivery_ack_seconds", SLOW_ACK_SECONDS, window)
 
 
 RECORDINGS = tuple(
     Recording(f"waybill:{name}:ratio_rate{window}", build(window))
-    for name, build in (("delivery_errors", _delivery_errors), ("slow_events", _slow_events))
+    for name, build in (
+        ("delivery_errors", _delivery_errors),
+        ("slow_events", _slow_events),
+        ("slow_acknowledgements", _slow_acknowledgements),
+    )
     for window in ("5m", "30m", "1h", "6h")
 )
 
@@ -84,6 +99,13 @@ METRICS = (
         "The store does not provide WAYBILL_DURABILITY. Deliveries are answered 503.",
     ),
     Alert(
+        "WaybillStoreKeysDamaged",
+        "max by (namespace, shard) (waybill_store_damaged_keys{$scope}) > 0",
+        "0m",
+        "warning",
+        "Another program damaged keys of the store. They are set aside, and events go on.",
+    ),
+    Alert(
         "WaybillNoWorker",
         "max by (namespace, shard) (waybill_workers_alive{$scope}) == 0",
         "5m",
@@ -118,6 +140,13 @@ METRICS = (
         "15m",
         "warning",
         "Events that take longer than a minute use up a monthly budget of 1 % in five days.",
+    ),
+    Alert(
+        "WaybillSlowAcknowledgementsBurn",
+        _burns("slow_acknowledgements", "30m", "6h", "0.06"),
+        "15m",
+        "warning",
+        "Acknowledgements that take longer than a second use up a monthly budget of 1 % in five days.",
     ),
     Alert(
         "WaybillEventsOld",
