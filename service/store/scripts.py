@@ -47,4 +47,4 @@ THROTTLE_ACQUIRE, THROTTLE_RELEASE, OPEN_CIRCUITS, TOKEN, POLL, RECORD_STATUS, S
     load_script, ("throttle_acquire", "throttle_release", "open_circuits", "token", "poll", "record_status", "show")
 )
 CHECK, INSTALLATION, ACCEPT_INSTALLATION = map(load_script, ("check", "installation", "accept_installation"))
-PARKED, UNPARK, ACTIVITY = map(load_script, ("parked", "unpark", "activity"))
+PARKED, UNPARK, ACTIVITY, COUNT_ARRIVALS = map(load_script, ("parked", "unpark", "activity", "count_arrivals"))
