@@ -14,7 +14,7 @@ EVENT = "purchase_order.updated"
 
 async def test_sources_show_their_address_and_state(browser: Browser, filled: Scenario) -> None:
     page = (await browser.get("/sources")).page
-    assert "shop /webhooks/shop copy pack hmac 1 platform 72 h 1" in page.text
+    assert "shop /webhooks/shop copy pack hmac 72 h 1" in page.text
     assert "/quarantine?source=shop" in page.links
     assert filled.queued
 
