@@ -71,9 +71,6 @@ class Http(DestinationAction, frozen=True, kw_only=True, tag="http"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of address, headers and content.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of the inputs of `run`.
         """
