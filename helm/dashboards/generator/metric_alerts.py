@@ -84,6 +84,13 @@ METRICS = (
         "The store does not provide WAYBILL_DURABILITY. Deliveries are answered 503.",
     ),
     Alert(
+        "WaybillStoreKeysDamaged",
+        "max by (namespace) (waybill_store_damaged_keys{$scope}) > 0",
+        "0m",
+        "warning",
+        "Another program damaged keys of the store. They are set aside, and events go on.",
+    ),
+    Alert(
         "WaybillNoWorker",
         "max by (namespace) (waybill_workers_alive{$scope}) == 0",
         "5m",
