@@ -16,7 +16,7 @@ CHECKS_PER_INTERVAL = 4
 REMOVALS_PER_INTERVAL = 30
 """Batches per sweep interval while expired data are left. Removals must keep pace with arrivals."""
 REBUILD_PAUSE_SECONDS = 0.05
-"""Delay between two parts while indexes are rebuilt. A million events take five minutes; deliveries go on meanwhile."""
+"""Delay between two parts while indexes are rebuilt. A million events take ten minutes; deliveries go on meanwhile."""
 
 MISSED_HEARTBEATS_MAX = 3
 
