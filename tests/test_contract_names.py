@@ -6,6 +6,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,16 @@ def test_every_route_of_a_page_exists(name: str) -> None:
     named = quoted((ROOT / name).read_text(), r"/[a-z][a-z0-9/{}_-]*")
     paths = {re.sub(r"\{[^}]*\}", "{}", path.removeprefix(PATH).rstrip("/")) for path in named}
     assert paths - set(routes()) - OWN_ROUTES == set()
+
+
+def test_the_vocabulary_lists_every_event_route_and_command() -> None:
+    text = (ROOT / "docs/reference/vocabulary.md").read_text()
+    listed = quoted(text, r"[^`]+")
+    assert set(EVENTS) - listed == set()
+    paths = {f"/{route.strip('/').split('/')[0]}" for route in routes()}
+    assert paths - {found[1] for name in listed if (found := re.match(r"(?:[A-Z]+ )?(/[a-z-]+)", name))} == set()
+    commands = {entry.name for entry in entry_points(group="waybill.commands")}
+    assert commands - {name.split()[0] for name in listed} == set()
 
 
 def test_the_routes_of_the_contract_exist() -> None:
