@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from importlib.metadata import entry_points
@@ -166,6 +167,15 @@ def test_every_field_error_code_and_key_of_a_page_is_in_the_code() -> None:
 def test_every_metric_of_pages_and_chart_is_registered() -> None:
     pattern = re.compile(r"\bwaybill_[a-z0-9_]*[a-z0-9]\b")
     assert strays([*PAGES, *CHART], pattern.findall, {*samples(), *NO_METRICS}) == {}
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    expected = [[name.strip().removeprefix("service.") for name in layer.split("|")] for layer in layers]
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
+    table = re.findall(r"^\| \d+ \| (`[a-z_]+`(?:, `[a-z_]+`)*) \|$", text, re.MULTILINE)
+    assert [re.findall("[a-z_]+", row) for row in table] == expected
 
 
 def test_every_setting_of_pages_and_chart_exists() -> None:
