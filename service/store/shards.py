@@ -82,6 +82,16 @@ class Shards:
             results.update(zip(indexes, ingested, strict=True))
         return [results[index] for index in range(len(requests))]
 
+    async def flush_arrivals(self) -> None:
+        """Add the counts of arrivals to their stores.
+
+        Raises:
+            StoreUnavailable: One of the stores does not answer. Its counts are added by the next call.
+        """
+        results = await asyncio.gather(*(store.flush_arrivals() for store in self.stores), return_exceptions=True)
+        for error in filter(None, results):
+            raise error
+
     async def check(self, *, is_worker: bool = False) -> None:
         """Check that at least one store accepts durable writes, and that every server that answers is durable.
 

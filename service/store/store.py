@@ -10,6 +10,7 @@ from service.settings import Settings
 from service.store.connection.client import Client
 from service.store.connection.damage import DamagedKey, decode_damaged_keys
 from service.store.keys import Keys
+from service.store.management.arrivals import Arrivals
 from service.store.management.audit import AuditStore
 from service.store.management.events import EventReader
 from service.store.management.installation import InstallationStore
@@ -64,6 +65,7 @@ class Store:
         self.futile_waits = FutileWaits(self.client, self.keys)
         self.found_records = FoundRecords(self.client, self.keys)
         self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
+        self.arrivals = Arrivals(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_checked_until = 0.0
@@ -94,7 +96,11 @@ class Store:
             with contextlib.suppress(StoreUnavailable):  # the ingest below waits for the store, the check does not
                 await self._check_memory()
         self._require_memory(self.settings.store_memory_percent_max)
-        return await self._ingest.submit(requests)
+        results = await self._ingest.submit(requests)
+        for request, result in zip(requests, results, strict=True):
+            if result.status == "queued":
+                self.arrivals.count(request.event.source)
+        return results
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Store rejected deliveries in quarantine.
@@ -118,6 +124,14 @@ class Store:
             StoreUnavailable: The store does not answer.
         """
         await self.untrusted_proxy.record(peer)
+
+    async def flush_arrivals(self) -> None:
+        """Add the counts of arrivals to the store.
+
+        Raises:
+            StoreUnavailable: The store does not answer. The counts are added by the next call.
+        """
+        await self.arrivals.flush()
 
     async def check(self, *, is_worker: bool = False) -> None:
         """Check that the store accepts durable writes.
