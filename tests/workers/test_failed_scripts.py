@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ async def has_two_members(store: Store, key: str) -> bool:
 
 
 @contextlib.contextmanager
-def ended_events_denied(url: str) -> Iterator[None]:
+def ended_events_denied(url: str) -> Generator[None]:
     """Deny the store's user the index of ended events."""
     run_on_server(url, "ACL", "SETUSER", "default", "resetkeys", *ALL_KEYS_BUT_ENDED)
     try:
