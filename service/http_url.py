@@ -1,0 +1,120 @@
+"""URL of an HTTP call or a proxy, with all parts that a request needs."""
+
+import functools
+import re
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import quote, unquote, urlsplit
+
+import idna
+from msgspec import Struct
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+CACHED_URLS = 256
+
+_PART = r"[\w~!$'()*+,;=:@&.-]*"
+_USUAL = re.compile(
+    r"(https?)://((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*)(?::([0-9]{1,5}))?"
+    rf"((?:/(?!\.){_PART}(?:%[0-9A-Fa-f]{{2}}{_PART})*)*(?:\?{_PART}(?:(?:%[0-9A-Fa-f]{{2}}|[/?]){_PART})*)?)\Z",
+    re.ASCII,
+)
+"""URL that needs no change: a host name, and path and query without dot segments and forbidden characters."""
+_HOST = re.compile(r"[a-z0-9_~!$&'()*+,;=-]+(?:\.[a-z0-9_~!$&'()*+,;=-]+)*\.?\Z", re.ASCII)
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PATH_SAFE = "/:@!$&'()*+,;=~%"
+_QUERY_SAFE = _PATH_SAFE + "? "
+
+
+class HttpUrl(Struct, frozen=True):
+    """Absolute URL. `host` is in lower case and ASCII, an IPv6 address without brackets. `target` is path and query."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str = "/"
+    user: str = ""
+    password: str | None = None
+
+    @property
+    def host_header(self) -> str:
+        """Value of the header Host (RFC 9110, 7.2)."""
+        return _authority(self.host.removesuffix("."), self.scheme, self.port)
+
+    @property
+    def authority(self) -> str:
+        """Host and port for errors: no credentials, and no port if it is that of the scheme."""
+        return _authority(self.host, self.scheme, self.port)
+
+
+def _authority(host: str, scheme: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return name if DEFAULT_PORTS[scheme] == port else f"{name}:{port}"
+
+
+def parse_http_url(text: str) -> HttpUrl:
+    """Parse a URL. Characters that a URL cannot have are escaped, dot segments removed (RFC 3986, 5.2.4).
+
+    Raises:
+        ValueError: The URL is malformed, or is not an absolute one of http or https.
+    """
+    usual = _USUAL.match(text)
+    if usual is None:
+        return _parse(text)
+    scheme, host, port, target = usual.groups()
+    number = DEFAULT_PORTS[scheme] if port is None else int(port)
+    if number > 65_535:
+        raise ValueError("the port is larger than 65535")
+    return HttpUrl(scheme, host, number, target if target.startswith("/") else f"/{target}")
+
+
+@functools.lru_cache(maxsize=CACHED_URLS)
+def _parse(text: str) -> HttpUrl:
+    parts = urlsplit(text)
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("the URL does not start with http:// or https:// and a host")
+    port = parts.port
+    path = _escape(parts.path, _PATH_SAFE)
+    target = _without_dots(path) if "/." in path else path
+    if parts.query:
+        target = f"{target or '/'}?{_escape(parts.query, _QUERY_SAFE).replace(' ', '+')}"
+    return HttpUrl(
+        parts.scheme,
+        _ascii_host(parts.hostname),
+        DEFAULT_PORTS[parts.scheme] if port is None else port,
+        target if target.startswith("/") else f"/{target}",
+        unquote(parts.username or ""),
+        None if parts.password is None else unquote(parts.password),
+    )
+
+
+def _escape(text: str, safe: str) -> str:
+    return quote(_LONE_PERCENT.sub("%25", text), safe=safe)
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    segments = path.split("/")
+    for segment in segments:
+        if segment == "..":
+            if len(kept) > 1:
+                kept.pop()
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/".join(kept)
+
+
+def _ascii_host(host: str) -> str:
+    """Return a host name in ASCII, or an IP address.
+
+    The forms `2130706433` and `127.1` of an IPv4 address are rejected: a check of the text would not see the address.
+    """
+    if ":" in host:
+        return str(IPv6Address(host))
+    if not host.isascii():
+        host = idna.encode(host, uts46=True).decode()
+    if host.replace(".", "").isdigit():
+        return str(IPv4Address(host))
+    if not _HOST.match(host):
+        raise ValueError("the host has characters that no host name has")
+    return host
