@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct
+
 from service.egress import ProxyRoute, build_proxies, tls_context
 from service.errors import PermanentError
 from service.exchange import Exchange
@@ -33,21 +35,16 @@ REQUEST_TIMEOUT = 408
 """Status of a server that closes an idle connection, and has not read the request (RFC 9110, 15.5.9)."""
 
 
-class _Call:
-    """Request of one call: its parts as bytes, and the limits of the call."""
+class _Call(Struct, kw_only=True, gc=False):
+    """Request as bytes, and the limits of its call. `deadline` is a time of the event loop."""
 
-    __slots__ = ("body", "bytes_max", "connect_seconds_max", "deadline", "head", "host", "method")
-
-    def __init__(
-        self, method: str, host: str, head: bytes, body: bytes | None, deadline: float, bytes_max: int, connect: float
-    ) -> None:
-        self.method = method
-        self.host = host
-        self.head = head
-        self.body = body
-        self.deadline = deadline
-        self.bytes_max = bytes_max
-        self.connect_seconds_max = connect
+    method: str
+    host: str
+    head: bytes
+    body: bytes | None
+    deadline: float
+    bytes_max: int
+    connect_seconds_max: float
 
 
 class HttpClient:
@@ -108,10 +105,10 @@ class HttpClient:
         exchange = exchange or Exchange()
         exchange.begin(method, url, headers, body, proxy.secrets)
         method = checked_method(method)
-        further, path = _route_parts(target, proxy, headers)
-        size = None if body is None else len(body)
-        head = encode_head(method, path, target.host_header, headers, size, further)
-        call = _Call(method, target.authority, head, body, deadline, bytes_max, transport.connect_seconds_max)
+        call = _Call(
+            method=method, host=target.authority, head=_encode(method, target, proxy, headers, body), body=body,
+            deadline=deadline, bytes_max=bytes_max, connect_seconds_max=transport.connect_seconds_max,
+        )  # fmt: skip
         try:
             if guarded and proxy.url is not None:
                 await self._check_proxied(target, deadline)
@@ -206,8 +203,8 @@ def _parse_url(url: str) -> HttpUrl:
         raise PermanentError("invalid_url", f"the URL cannot be used: {error}; check its template") from error
 
 
-def _route_parts(target: HttpUrl, proxy: ProxyRoute, headers: Mapping[str, str]) -> tuple[str, str]:
-    """Return further header lines and the request target. A proxy without a tunnel gets the whole URL."""
+def _encode(method: str, target: HttpUrl, proxy: ProxyRoute, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """Return the head of a request. A proxy without a tunnel gets the whole URL, and its credentials."""
     further, path = "", target.target
     if (target.user or target.password is not None) and not any(name.lower() == "authorization" for name in headers):
         further = f"Authorization: {basic_credentials(target)}\r\n"
@@ -215,7 +212,8 @@ def _route_parts(target: HttpUrl, proxy: ProxyRoute, headers: Mapping[str, str])
         path = f"http://{target.host_header}{path}"
         if credentials := basic_credentials(proxy.url):
             further += f"Proxy-Authorization: {credentials}\r\n"
-    return further, path
+    size = None if body is None else len(body)
+    return encode_head(method, path, headers, host=target.host_header, size=size, further=further)
 
 
 def _was_not_read(reader: ResponseReader) -> bool:

@@ -51,7 +51,7 @@ def checked_method(method: str) -> str:
 
 
 def encode_head(
-    method: str, target: str, host_header: str, headers: Mapping[str, str], size: int | None, further: str = ""
+    method: str, target: str, headers: Mapping[str, str], *, host: str, size: int | None, further: str = ""
 ) -> bytes:
     """Return the head of a request. `size` is that of the body, None without one. `further` are complete lines.
 
@@ -64,7 +64,7 @@ def encode_head(
     except ValueError as error:
         raise invalid_request() from error
     if "host" not in names:
-        lines.append(f"Host: {host_header}\r\n")
+        lines.append(f"Host: {host}\r\n")
     lines += [line for name, line in DEFAULT_HEADERS.items() if name not in names]
     lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
     if size is not None:
