@@ -35,6 +35,9 @@ class ProxyRoute(Struct, frozen=True):
         return (self.url.password, b64encode(pair.encode()).decode())
 
 
+DIRECT_ROUTE = ProxyRoute(None)
+
+
 class Proxies(Struct, frozen=True):
     """Proxies by scheme of the target, and the hosts that are called without one. Loopback is called without one."""
 
@@ -46,6 +49,11 @@ class Proxies(Struct, frozen=True):
         """Return the proxy for a URL; None for a direct call."""
         proxy = self.by_scheme.get(target.scheme)
         return None if proxy is None or self._is_bypassed(target) else proxy
+
+    def route(self, target: HttpUrl) -> ProxyRoute:
+        """Return the route for a URL."""
+        proxy = self.find(target)
+        return DIRECT_ROUTE if proxy is None else ProxyRoute(proxy)
 
     def _is_bypassed(self, target: HttpUrl) -> bool:
         host = target.host.rstrip(".")

@@ -35,6 +35,11 @@ class HttpUrl(Struct, frozen=True):
     password: str | None = None
 
     @property
+    def has_credentials(self) -> bool:
+        """Whether the URL has a user or a password."""
+        return self.password is not None or self.user != ""
+
+    @property
     def host_header(self) -> str:
         """Value of the header Host (RFC 9110, 7.2)."""
         return _authority(self.host.removesuffix("."), self.scheme, self.port)

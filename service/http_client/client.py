@@ -35,11 +35,10 @@ REQUEST_TIMEOUT = 408
 """Status of a server that closes an idle connection, and has not read the request (RFC 9110, 15.5.9)."""
 
 
-class _Call(Struct, kw_only=True, gc=False):
+class _Call(Struct, gc=False):
     """Request as bytes, and the limits of its call. `deadline` is a time of the event loop."""
 
     method: str
-    host: str
     head: bytes
     body: bytes | None
     deadline: float
@@ -99,31 +98,30 @@ class HttpClient:
         started = time.perf_counter()
         deadline = self._loop.time() + seconds_max
         target = _parse_url(url)
-        proxy = transport.proxy or ProxyRoute(self._proxies.find(target))
+        proxy = transport.proxy or self._proxies.route(target)
         if guarded:
             self._guard.check_literal(target.host)
         exchange = exchange or Exchange()
         exchange.begin(method, url, headers, body, proxy.secrets)
-        method = checked_method(method)
-        call = _Call(
-            method=method, host=target.authority, head=_encode(method, target, proxy, headers, body), body=body,
-            deadline=deadline, bytes_max=bytes_max, connect_seconds_max=transport.connect_seconds_max,
-        )  # fmt: skip
         try:
             if guarded and proxy.url is not None:
                 await self._check_proxied(target, deadline)
             origin = self._pool.origin(
                 Route(
-                    target.scheme, target.host, target.port, transport.tls, proxy if proxy.url else None,
+                    target.scheme, target.host, target.port, transport.tls, None if proxy.url is None else proxy,
                     guarded and proxy.url is None,
                 )
             )  # fmt: skip
+            method = checked_method(method)
+            path, headers = _adapt(target, proxy, headers)
+            head = encode_head(method, path, origin.host_header, headers, body)
+            call = _Call(method, head, body, deadline, bytes_max, transport.connect_seconds_max)
             reader = await self._receive(origin, call, exchange)
         finally:
             exchange.duration_ms = (time.perf_counter() - started) * 1000
         failure = reader.failure
         if failure is not None and not _status_decides(reader.status, body_needed=body_needed):
-            raise failure.error(call.host, bytes_max, reader.status)
+            raise failure.error(origin.authority, bytes_max, reader.status)
         return HttpResponse(reader.status, reader.headers, exchange.response_body, exchange.duration_ms)
 
     async def _receive(self, origin: Origin, call: _Call, exchange: Exchange) -> ResponseReader:
@@ -166,9 +164,9 @@ class HttpClient:
             async with asyncio.timeout_at(call.deadline):
                 return await self._pool.acquire(origin, call.connect_seconds_max)
         except TimeoutError as error:
-            raise connect_timeout(call.host) from error
+            raise connect_timeout(origin.authority) from error
         except OSError as error:
-            raise cannot_connect(call.host) from error
+            raise cannot_connect(origin.authority) from error
 
     async def _check_proxied(self, target: HttpUrl, deadline: float) -> None:
         """Check the addresses of a target behind a proxy, if its name can be resolved.
@@ -203,17 +201,16 @@ def _parse_url(url: str) -> HttpUrl:
         raise PermanentError("invalid_url", f"the URL cannot be used: {error}; check its template") from error
 
 
-def _encode(method: str, target: HttpUrl, proxy: ProxyRoute, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """Return the head of a request. A proxy without a tunnel gets the whole URL, and its credentials."""
-    further, path = "", target.target
-    if (target.user or target.password is not None) and not any(name.lower() == "authorization" for name in headers):
-        further = f"Authorization: {basic_credentials(target)}\r\n"
+def _adapt(target: HttpUrl, proxy: ProxyRoute, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """Return the request target and the headers. A proxy without a tunnel gets the whole URL, and its credentials."""
+    path = target.target
+    if target.has_credentials and not any(name.lower() == "authorization" for name in headers):
+        headers = {**headers, "Authorization": basic_credentials(target)}
     if proxy.url is not None and target.scheme == "http":
         path = f"http://{target.host_header}{path}"
-        if credentials := basic_credentials(proxy.url):
-            further += f"Proxy-Authorization: {credentials}\r\n"
-    size = None if body is None else len(body)
-    return encode_head(method, path, headers, host=target.host_header, size=size, further=further)
+        if proxy.url.has_credentials:
+            headers = {**headers, "Proxy-Authorization": basic_credentials(proxy.url)}
+    return path, headers
 
 
 def _was_not_read(reader: ResponseReader) -> bool:

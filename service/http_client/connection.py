@@ -10,6 +10,7 @@ import re
 from typing import Protocol, cast
 
 import httptools
+from msgspec import Struct, field
 
 from service.exchange import ConnectionFacts, connection_facts
 from service.http_client.decompression import Decompressor, decompressor
@@ -46,27 +47,30 @@ class Owner(Protocol):
         ...
 
 
-class ResponseReader:
-    """State of one response. `status` is 0 before the status line, and `headers` and body have what was received."""
+class ResponseReader(Struct):
+    """State of one response. `status` is 0 before the status line, and `headers` and body have what was received.
 
-    __slots__ = (
-        "bytes_max", "decompressor", "failure", "future", "header_bytes", "header_count", "headers", "interim_count",
-        "is_complete", "is_head", "is_head_complete", "is_kept_alive", "is_started", "is_until_close", "pieces", "size",
-        "status", "unparsed_bytes",
-    )  # fmt: skip
+    Without `is_kept_alive` the connection ends with the response. With `is_until_close` its end is that of the body.
+    """
 
-    def __init__(self, future: "asyncio.Future[None]", bytes_max: int, *, is_head: bool) -> None:
-        self.future = future
-        self.bytes_max = bytes_max
-        self.is_head = is_head
-        self.status = self.size = self.unparsed_bytes = 0
-        self.header_bytes = self.header_count = self.interim_count = 0
-        self.headers: dict[str, str] = {}
-        self.pieces: list[bytes] = []
-        self.decompressor: Decompressor | None = None
-        self.failure: Failure | None = None
-        self.is_started = self.is_head_complete = self.is_complete = False
-        self.is_kept_alive = self.is_until_close = False
+    future: "asyncio.Future[None]"
+    bytes_max: int
+    is_head: bool
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    pieces: list[bytes] = field(default_factory=list[bytes])
+    size: int = 0
+    decompressor: Decompressor | None = None
+    failure: Failure | None = None
+    header_bytes: int = 0
+    header_count: int = 0
+    interim_count: int = 0
+    unparsed_bytes: int = 0
+    is_started: bool = False
+    is_head_complete: bool = False
+    is_complete: bool = False
+    is_kept_alive: bool = False
+    is_until_close: bool = False
 
     @property
     def body(self) -> bytes:

@@ -74,8 +74,7 @@ class Connector:
             TransientError: `connect` (also DNS), `tls`.
             PermanentError: `address_blocked`, `invalid_url`.
         """
-        route = origin.route
-        host = HttpUrl(route.scheme, route.host, route.port).authority
+        host = origin.authority
         try:
             sock = await self._open_socket(origin, connect_seconds_max)
             return await self._start(origin, sock, connect_seconds_max)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from service.egress import ProxyRoute
 from service.http_client.connection import Connection
+from service.http_url import HttpUrl
 
 SWEEP_SECONDS = 5.0
 """Time between two searches for connections that were idle too long."""
@@ -33,11 +34,14 @@ Opener = Callable[["Origin", float], Awaitable[Connection]]
 
 
 class Origin:
-    """Connections of one route. `open_count` includes those that are being opened."""
+    """Connections of one route. `open_count` includes those that are being opened. `authority` is meant for errors."""
 
-    __slots__ = ("_pool", "idle", "open_count", "route")
+    __slots__ = ("_pool", "authority", "host_header", "idle", "open_count", "route")
 
     def __init__(self, route: Route, pool: "ConnectionPool") -> None:
+        url = HttpUrl(route.scheme, route.host, route.port)
+        self.authority = url.authority
+        self.host_header = url.host_header
         self.route = route
         self.idle: dict[Connection, None] = {}
         self.open_count = 0

@@ -14,12 +14,14 @@ IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELET
 """RFC 9110, 9.2.2."""
 BODILESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods whose requests have no Content-Length if they have no body."""
-FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "expect"})
-"""Headers that would change where the request ends, or what the connection does. A caller may not set them."""
+RESERVED_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "expect"}
+)
+"""Headers that change the origin, the end of the request or the connection. A caller may not set them."""
 DEFAULT_HEADERS = {
-    "user-agent": f"User-Agent: {USER_AGENT}\r\n",
-    "accept": "Accept: */*\r\n",
-    "accept-encoding": f"Accept-Encoding: {ACCEPT_ENCODING}\r\n",
+    "user-agent": f"User-Agent: {USER_AGENT}",
+    "accept": "Accept: */*",
+    "accept-encoding": f"Accept-Encoding: {ACCEPT_ENCODING}",
 }
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", re.ASCII)
@@ -33,7 +35,7 @@ def _checked_name(name: str) -> str:
         ValueError: The name is not valid, or a caller may not set this header.
     """
     lower = name.lower()
-    if not _TOKEN.match(name) or lower in FRAMING_HEADERS:
+    if not _TOKEN.match(name) or lower in RESERVED_HEADERS:
         raise ValueError("not the name of a header that can be set")
     return lower
 
@@ -50,41 +52,45 @@ def checked_method(method: str) -> str:
     return method.upper()
 
 
-def encode_head(
-    method: str, target: str, headers: Mapping[str, str], *, host: str, size: int | None, further: str = ""
-) -> bytes:
-    """Return the head of a request. `size` is that of the body, None without one. `further` are complete lines.
+@functools.lru_cache(maxsize=256)
+def _template(method: str, names: tuple[str, ...], *, has_body: bool) -> tuple[str, int]:
+    """Return the head of a request with a place for each value, and its number of lines.
+
+    The places are those of target, host, values of `names`, and of the size of a body.
+
+    Raises:
+        ValueError: The name of a header is not valid, or a caller may not set this header.
+    """
+    lower = {_checked_name(name) for name in names}
+    lines = [f"{method} %s HTTP/1.1", "Host: %s"]
+    lines += [line for name, line in DEFAULT_HEADERS.items() if name not in lower]
+    lines += [f"{name.replace('%', '%%')}: %s" for name in names]
+    if has_body:
+        if "content-type" not in lower:
+            lines.append("Content-Type: application/octet-stream")
+        lines.append("Content-Length: %d")
+    elif method not in BODILESS_METHODS:
+        lines.append("Content-Length: 0")
+    return "\r\n".join(lines) + "\r\n\r\n", len(lines) + 1
+
+
+def encode_head(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """Return the head of a request.
 
     Raises:
         PermanentError: `invalid_request`: a header cannot be sent.
     """
-    lines = [f"{method} {target} HTTP/1.1\r\n"]
     try:
-        names = {_checked_name(name) for name in headers}
-    except ValueError as error:
-        raise invalid_request() from error
-    if "host" not in names:
-        lines.append(f"Host: {host}\r\n")
-    lines += [line for name, line in DEFAULT_HEADERS.items() if name not in names]
-    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
-    if size is not None:
-        if "content-type" not in names:
-            lines.append("Content-Type: application/octet-stream\r\n")
-        lines.append(f"Content-Length: {size}\r\n")
-    elif method not in BODILESS_METHODS:
-        lines.append("Content-Length: 0\r\n")
-    count = len(lines)
-    head = "".join(lines)
-    if head.count("\n") != count or head.count("\r") != count or "\0" in head:
-        raise invalid_request()
-    try:
-        return f"{head}{further}\r\n".encode()
-    except UnicodeEncodeError as error:  # half a character
+        template, lines = _template(method, tuple(headers), has_body=body is not None)
+        values = (target, host, *headers.values())
+        head = template % (values if body is None else (*values, len(body)))
+        if head.count("\n") != lines or head.count("\r") != lines or "\0" in head:
+            raise invalid_request()
+        return head.encode()
+    except ValueError as error:  # also half a character
         raise invalid_request() from error
 
 
 def basic_credentials(url: HttpUrl) -> str:
-    """Return user and password of a URL as HTTP Basic sends them (RFC 7617); empty without them."""
-    if not url.user and url.password is None:
-        return ""
+    """Return user and password of a URL as HTTP Basic sends them (RFC 7617)."""
     return "Basic " + b64encode(f"{url.user}:{url.password or ''}".encode()).decode()

@@ -47,8 +47,8 @@ async def open_tunnel(sock: socket, target: HttpUrl, proxy: ProxyRoute) -> async
     """
     name = f"[{target.host}]" if ":" in target.host else target.host.removesuffix(".")
     lines = [f"CONNECT {name}:{target.port} HTTP/1.1", f"Host: {name}:{target.port}", f"User-Agent: {USER_AGENT}"]
-    if proxy.url is not None and (credentials := basic_credentials(proxy.url)):
-        lines.append(f"Proxy-Authorization: {credentials}")
+    if proxy.url is not None and proxy.url.has_credentials:
+        lines.append(f"Proxy-Authorization: {basic_credentials(proxy.url)}")
     transport, response = await asyncio.get_running_loop().create_connection(_ConnectResponse, sock=sock)
     try:
         transport.write(("\r\n".join(lines) + "\r\n\r\n").encode())
