@@ -11,13 +11,10 @@ from msgspec import Struct
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CACHED_URLS = 256
 
-_PART = r"[\w~!$'()*+,;=:@&.-]*"
-_USUAL = re.compile(
-    r"(https?)://((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*)(?::([0-9]{1,5}))?"
-    rf"((?:/(?!\.){_PART}(?:%[0-9A-Fa-f]{{2}}{_PART})*)*(?:\?{_PART}(?:(?:%[0-9A-Fa-f]{{2}}|[/?]){_PART})*)?)\Z",
-    re.ASCII,
-)
-"""URL that needs no change: a host name, and path and query without dot segments and forbidden characters."""
+_ORIGIN = re.compile(r"(https?)://((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*)(?::([0-9]{1,5}))?\Z", re.ASCII)
+"""Scheme, host name and port of a URL that needs no change."""
+_TARGET = re.compile(r"/[\w~!$'()*+,;=:@&./?%-]*\Z", re.ASCII)
+"""Path and query of most URLs. A percent sign and a dot segment need a further look."""
 _HOST = re.compile(r"[a-z0-9_~!$&'()*+,;=-]+(?:\.[a-z0-9_~!$&'()*+,;=-]+)*\.?\Z", re.ASCII)
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_SAFE = "/:@!$&'()*+,;=~%"
@@ -61,14 +58,23 @@ def parse_http_url(text: str) -> HttpUrl:
     Raises:
         ValueError: The URL is malformed, or is not an absolute one of http or https.
     """
-    usual = _USUAL.match(text)
-    if usual is None:
+    end = text.find("/", len("https://"))
+    target = text[end:] if end > 0 else "/"
+    if _TARGET.match(target) is None or "/." in target or "%" in target:
         return _parse(text)
-    scheme, host, port, target = usual.groups()
+    origin = _parse_origin(text[:end] if end > 0 else text)
+    return _parse(text) if origin is None else HttpUrl(*origin, target)
+
+
+@functools.lru_cache(maxsize=CACHED_URLS)
+def _parse_origin(text: str) -> tuple[str, str, int] | None:
+    """Return scheme, host and port, or None if they need a further look."""
+    found = _ORIGIN.match(text)
+    if found is None:
+        return None
+    scheme, host, port = found.groups()
     number = DEFAULT_PORTS[scheme] if port is None else int(port)
-    if number > 65_535:
-        raise ValueError("the port is larger than 65535")
-    return HttpUrl(scheme, host, number, target if target.startswith("/") else f"/{target}")
+    return (scheme, host, number) if number <= 65_535 else None
 
 
 @functools.lru_cache(maxsize=CACHED_URLS)

@@ -101,8 +101,8 @@ class HttpClient:
         proxy = transport.proxy or self._proxies.route(target)
         if guarded:
             self._guard.check_literal(target.host)
-        exchange = exchange or Exchange()
-        exchange.begin(method, url, headers, body, proxy.secrets)
+        if exchange is not None:
+            exchange.begin(method, url, headers, body, proxy.secrets)
         try:
             if guarded and proxy.url is not None:
                 await self._check_proxied(target, deadline)
@@ -118,13 +118,14 @@ class HttpClient:
             call = _Call(method, head, body, deadline, bytes_max, transport.connect_seconds_max)
             reader = await self._receive(origin, call, exchange)
         finally:
-            exchange.duration_ms = (time.perf_counter() - started) * 1000
+            if exchange is not None:
+                exchange.duration_ms = (time.perf_counter() - started) * 1000
         failure = reader.failure
         if failure is not None and not _status_decides(reader.status, body_needed=body_needed):
             raise failure.error(origin.authority, bytes_max, reader.status)
-        return HttpResponse(reader.status, reader.headers, exchange.response_body, exchange.duration_ms)
+        return HttpResponse(reader.status, reader.headers, reader.body, (time.perf_counter() - started) * 1000)
 
-    async def _receive(self, origin: Origin, call: _Call, exchange: Exchange) -> ResponseReader:
+    async def _receive(self, origin: Origin, call: _Call, exchange: Exchange | None) -> ResponseReader:
         """Send a request, and put the response into `exchange`: after a failure the parts that were received."""
         connection = origin.take() or await self._acquire(origin, call)
         was_reused = connection.is_reused
@@ -134,29 +135,26 @@ class HttpClient:
             reader = await self._send(await self._acquire(origin, call), call, exchange)
         return reader
 
-    async def _send(self, connection: Connection, call: _Call, exchange: Exchange) -> ResponseReader:
+    async def _send(self, connection: Connection, call: _Call, exchange: Exchange | None) -> ResponseReader:
         """Write a request in the step that checks the lease, and wait for the end of the response.
 
         Raises:
             LeaseLost: as `check_lease`.
         """
-        reader = ResponseReader(self._loop.create_future(), call.bytes_max, is_head=call.method == "HEAD")
-        timer: asyncio.TimerHandle | None = None
+        reader = ResponseReader(self._loop.create_future(), call.bytes_max, call.method == "HEAD")
         try:
-            exchange.connection = connection.facts()
+            if exchange is not None:
+                exchange.connection = connection.facts()
             check_lease()
-            connection.send(call.head, call.body, reader)
-            timer = self._loop.call_at(call.deadline, connection.expire, reader)
+            connection.send(call.head, call.body, reader, call.deadline)
             await reader.future
         except BaseException:
             connection.abandon(reader)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
-            exchange.status, exchange.response_headers, exchange.response_body = (
-                reader.status, reader.headers, reader.body,
-            )  # fmt: skip
+            if exchange is not None:
+                exchange.status, exchange.response_headers = reader.status, reader.headers
+                exchange.response_body = reader.body
         return reader
 
     async def _acquire(self, origin: Origin, call: _Call) -> Connection:

@@ -105,6 +105,9 @@ class Connection(asyncio.Protocol):
         self._reader: ResponseReader | None = None
         self._facts: ConnectionFacts | None = None
         self._is_closed = False
+        self._loop = asyncio.get_running_loop()
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self.is_reused = False
         self.idle_until = 0.0
         self.idle_seconds_max = IDLE_SECONDS_MAX
@@ -134,22 +137,37 @@ class Connection(asyncio.Protocol):
             self._facts = connection_facts(self._transport)
         return self._facts
 
-    def send(self, head: bytes, body: bytes | None, reader: ResponseReader) -> None:
-        """Write a request. The future of `reader` is done when the response is complete, or has failed."""
+    def send(self, head: bytes, body: bytes | None, reader: ResponseReader, deadline: float) -> None:
+        """Write a request. The future of `reader` is done when the response is complete, or has failed.
+
+        At `deadline`, a time of the event loop, the call fails. A timer of an earlier call is used again.
+        """
         if self._is_closed:
             reader.end(CLOSED)
             return
         self._reader = reader
+        self._deadline = deadline
+        if self._timer is None or self._timer.when() > deadline:
+            self._set_timer()
         if body is None or len(body) <= JOINED_BODY_BYTES_MAX:
             self._transport.write(head + body if body else head)
         else:
             self._transport.write(head)
             self._transport.write(body)
 
-    def expire(self, reader: ResponseReader) -> None:
-        """End a call at its deadline. Has no effect on another call."""
-        if self._reader is reader:
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._reader is None:
+            return
+        if self._loop.time() >= self._deadline:
             self._fail(TIMEOUT)
+        else:
+            self._set_timer()
 
     def abandon(self, reader: ResponseReader) -> None:
         """Close the connection if a call that is cancelled still uses it, or has not used it yet."""
@@ -163,6 +181,8 @@ class Connection(asyncio.Protocol):
             self._fail(CLOSED)
         elif not self._is_closed:
             self._is_closed = True
+            if self._timer is not None:
+                self._timer.cancel()
             self._owner.discard(self)
             self._transport.abort()
 

@@ -53,7 +53,7 @@ def checked_method(method: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _template(method: str, names: tuple[str, ...], *, has_body: bool) -> tuple[str, int]:
+def _template(method: str, has_body: bool, *names: str) -> tuple[str, int]:  # noqa: FBT001 - keys of the cache
     """Return the head of a request with a place for each value, and its number of lines.
 
     The places are those of target, host, values of `names`, and of the size of a body.
@@ -81,7 +81,7 @@ def encode_head(method: str, target: str, host: str, headers: Mapping[str, str],
         PermanentError: `invalid_request`: a header cannot be sent.
     """
     try:
-        template, lines = _template(method, tuple(headers), has_body=body is not None)
+        template, lines = _template(method, body is not None, *headers)
         values = (target, host, *headers.values())
         head = template % (values if body is None else (*values, len(body)))
         if head.count("\n") != lines or head.count("\r") != lines or "\0" in head:
