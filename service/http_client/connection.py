@@ -7,6 +7,7 @@ fails, and a connection that failed is closed. Bytes of one response can so neve
 import asyncio
 import functools
 import re
+import select
 from typing import Protocol, cast
 
 import httptools
@@ -123,6 +124,8 @@ class Connection(asyncio.Protocol):
         TLS transports keep their buffer: at a limit of 0 they stop writing.
         """
         self._transport = cast("asyncio.Transport", transport)  # that of uvloop for TLS is of no such class
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLPRI)
         if transport.get_extra_info("ssl_object") is None:
             self._transport.set_write_buffer_limits(high=0)
 
@@ -130,6 +133,11 @@ class Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         """False if the connection is closed, or is closing."""
         return not self._is_closed and not self._transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """False if an idle connection was closed or received bytes, even if the event loop has not read them."""
+        return not self._is_closed and not self._poll.poll(0)
 
     def facts(self) -> ConnectionFacts:
         """Return the facts of the connection. They are read once."""
@@ -145,6 +153,7 @@ class Connection(asyncio.Protocol):
         if self._is_closed:
             reader.end(CLOSED)
             return
+        self.is_reused = True
         self._reader = reader
         self._deadline = deadline
         if self._timer is None or self._timer.when() > deadline:

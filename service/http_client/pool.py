@@ -51,7 +51,7 @@ class Origin:
         """Return the idle connection that was used last; None if there is none."""
         while self.idle:
             connection, _ = self.idle.popitem()
-            if connection.is_usable and connection.idle_until > self._pool.loop.time():
+            if connection.idle_until > self._pool.loop.time() and connection.is_usable and connection.is_quiet:
                 return connection
             connection.close()
         return None
@@ -111,12 +111,13 @@ class ConnectionPool:
                     self._open(origin, connect_seconds_max) if self._make_room(origin) else self._wait(origin)
                 )
             if connection is not None:
-                return connection
+                if not connection.is_reused or connection.is_quiet:
+                    return connection
+                connection.close()
         raise ConnectionAbortedError("the HTTP client is closed")
 
     def release(self, origin: Origin, connection: Connection) -> None:
         """Give a connection to a waiting call of its origin, or keep it. Close it if another origin needs its place."""
-        connection.is_reused = True
         if self._waiting:
             for entry in self._waiting:
                 if entry[0] is origin and not entry[1].done():
