@@ -1,6 +1,7 @@
 """Opens connections of the HTTP client: name lookup, address guard, TCP, proxy and TLS, in this order."""
 
 import asyncio
+import contextlib
 import functools
 import ssl
 from collections.abc import Sequence
@@ -122,7 +123,8 @@ class Connector:
                 )
                 return made[1]
         except BaseException:
-            sock.close()
+            with contextlib.suppress(OSError):  # uvloop closes the socket with its transport
+                sock.close()
             raise
 
 
