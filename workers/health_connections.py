@@ -15,6 +15,7 @@ from msgspec import Struct
 CONNECTIONS_MAX = 100
 """Connections at the same time. Further ones are closed at once."""
 HEAD_BYTES_MAX = 16_384
+"""Largest head of a request, without the empty line at its end."""
 REQUEST_SECONDS_MAX = 10.0
 """Time from the connection to the end of the head of its request."""
 RESPONSE_SECONDS_MAX = 30.0
@@ -107,7 +108,12 @@ class HealthConnections:
             return _error(HTTPStatus.NOT_FOUND)
         if request.method not in {b"GET", b"HEAD"}:
             return _error(HTTPStatus.METHOD_NOT_ALLOWED)
-        return await handler(request.accept)
+        try:
+            return await handler(request.accept)
+        except Exception as error:  # noqa: BLE001 - logged, and the server goes on
+            text = f"the page {request.path} of the health port failed"
+            asyncio.get_running_loop().call_exception_handler({"message": text, "exception": error})
+            return _error(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _read(reader: asyncio.StreamReader) -> _Request | HTTPStatus:
