@@ -16,6 +16,7 @@ _ORIGIN = re.compile(r"(https?)://((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*)(?::([0-9]{1
 _TARGET = re.compile(r"/[\w~!$'()*+,;=:@&./?%-]*\Z", re.ASCII)
 """Path and query of most URLs. A percent sign and a dot segment need a further look."""
 _HOST = re.compile(r"[a-z0-9_~!$&'()*+,;=-]+(?:\.[a-z0-9_~!$&'()*+,;=-]+)*\.?\Z", re.ASCII)
+_BRACKETS = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*:[^\[\]]*\](?::[0-9]*)?\Z", re.ASCII)
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PATH_SAFE = "/:@!$&'()*+,;=~%"
 _QUERY_SAFE = _PATH_SAFE + "? "
@@ -82,6 +83,8 @@ def _parse(text: str) -> HttpUrl:
     parts = urlsplit(text)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("the URL does not start with http:// or https:// and a host")
+    if "[" in parts.netloc and not _BRACKETS.match(parts.netloc):
+        raise ValueError("the brackets of the host do not contain an IPv6 address")
     port = parts.port
     path = _escape(parts.path, _PATH_SAFE)
     target = _without_dots(path) if "/." in path else path
