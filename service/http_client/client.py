@@ -19,12 +19,13 @@ from msgspec import Struct
 from service.egress import ProxyRoute, build_proxies, tls_context
 from service.errors import PermanentError
 from service.exchange import Exchange
-from service.http_client.connection import Connection, ResponseReader
+from service.http_client.connection import Connection
 from service.http_client.connector import CheckedResolver, Connector
 from service.http_client.failures import CLOSED, cannot_connect, connect_timeout
 from service.http_client.options import DEFAULT_TRANSPORT, HttpResponse, TransportOptions
 from service.http_client.pool import ConnectionPool, Origin, Route
 from service.http_client.requests import IDEMPOTENT_METHODS, basic_credentials, checked_method, encode_head
+from service.http_client.response_reader import ResponseReader
 from service.http_url import HttpUrl, parse_http_url
 from service.lease import check_lease, runs_unsafe_action
 from service.name_resolver import NameResolver

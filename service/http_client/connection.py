@@ -11,11 +11,11 @@ import select
 from typing import Protocol, cast
 
 import httptools
-from msgspec import Struct, field
 
 from service.exchange import ConnectionFacts, connection_facts
-from service.http_client.decompression import Decompressor, decompressor
+from service.http_client.decompression import decompressor
 from service.http_client.failures import CLOSED, INVALID, TIMEOUT, TOO_LARGE, UNDECODABLE, Failure
+from service.http_client.response_reader import ResponseReader
 
 HEADER_BYTES_MAX = 32_768
 """Longest header of a response."""
@@ -46,43 +46,6 @@ class Owner(Protocol):
     def discard(self, connection: "Connection") -> None:
         """Stop counting a connection that is closed."""
         ...
-
-
-class ResponseReader(Struct):
-    """State of one response. `status` is 0 before the status line, and `headers` and body have what was received.
-
-    Without `is_kept_alive` the connection ends with the response. With `is_until_close` its end is that of the body.
-    """
-
-    future: "asyncio.Future[None]"
-    bytes_max: int
-    is_head: bool
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict[str, str])
-    pieces: list[bytes] = field(default_factory=list[bytes])
-    size: int = 0
-    decompressor: Decompressor | None = None
-    failure: Failure | None = None
-    header_bytes: int = 0
-    header_count: int = 0
-    interim_count: int = 0
-    unparsed_bytes: int = 0
-    is_started: bool = False
-    is_head_complete: bool = False
-    is_complete: bool = False
-    is_kept_alive: bool = False
-    is_until_close: bool = False
-
-    @property
-    def body(self) -> bytes:
-        """Decompressed body, as far as it was received."""
-        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-
-    def end(self, failure: Failure | None) -> None:
-        """Wake the call."""
-        self.failure = failure
-        if not self.future.done():
-            self.future.set_result(None)
 
 
 class _RejectedError(Exception):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ def port() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def hanging(host: str, port: int) -> Iterator[None]:
+def hanging(host: str, port: int) -> Generator[None]:
     """Listen at an address where connections hang: its queue is full."""
     with socket.socket() as full, contextlib.ExitStack() as stack:
         full.bind((host, port))

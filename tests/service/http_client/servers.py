@@ -30,15 +30,16 @@ class ConformingServer:
         self.connections += 1
         protocol = h11.Connection(h11.SERVER)
         try:
-            while protocol.our_state is h11.IDLE:
+            while True:
                 request, body = await _read_request(protocol, reader)
                 if request is None:
                     break
                 for event in self.respond(request, body):
                     writer.write(protocol.send(event) or b"")
                     await writer.drain()
-                if protocol.our_state is h11.DONE and protocol.their_state is h11.DONE:
-                    protocol.start_next_cycle()
+                if protocol.our_state is not h11.DONE:
+                    break
+                protocol.start_next_cycle()
         except h11.RemoteProtocolError as error:
             self.errors.append(error)
         except OSError:
@@ -113,7 +114,7 @@ async def read_head(reader: asyncio.StreamReader) -> bytes:
 
 
 async def call(client: HttpClient, url: str, method: str = "GET", **options: Any) -> HttpResponse:
-    defaults = {"headers": {}, "body": None, "seconds_max": 30, "bytes_max": 100_000, "guarded": False}
+    defaults: dict[str, Any] = {"headers": {}, "body": None, "seconds_max": 30, "bytes_max": 100_000, "guarded": False}
     return await client.request(method, url, **(defaults | options))
 
 

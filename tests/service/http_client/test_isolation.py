@@ -106,9 +106,14 @@ BODIES = [
     b"first and more",
     b"\x1f\x8b\x08",
 ]
+
+
+def join(line: bytes, headers: list[bytes], body: bytes, end: bytes) -> bytes:
+    return end.join([line, *headers, b"", body])
+
+
 structured = st.builds(
-    lambda line, headers, body, end: end.join([line, *headers, b"", body]),
-    st.sampled_from(STATUS_LINES), st.lists(st.sampled_from(HEADERS), max_size=4), st.sampled_from(BODIES),
+    join, st.sampled_from(STATUS_LINES), st.lists(st.sampled_from(HEADERS), max_size=4), st.sampled_from(BODIES),
     st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n"]),
 )  # fmt: skip
 streams = st.lists(st.one_of(structured, structured, st.binary(max_size=40)), max_size=4).map(b"".join)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -70,7 +70,9 @@ async def test_origin_at_its_limit_does_not_delay_another_one() -> None:
 
 
 @asynccontextmanager
-async def pool_of(connections_max: int, origin_connections_max: int) -> AsyncGenerator[tuple[ConnectionPool, Any]]:
+async def pool_of(
+    connections_max: int, origin_connections_max: int
+) -> AsyncGenerator[tuple[ConnectionPool, Callable[[int], Origin]]]:
     """Yield a pool, and a function that returns the origin of a server for a number."""
 
     async def handle(reader: asyncio.StreamReader, _: asyncio.StreamWriter, __: int) -> None:
@@ -84,7 +86,11 @@ async def pool_of(connections_max: int, origin_connections_max: int) -> AsyncGen
             return (await loop.create_connection(lambda: Connection(origin), "127.0.0.1", port))[1]
 
         pool = ConnectionPool(open_connection, connections_max, origin_connections_max)
-        yield pool, lambda number: pool.origin(Route("http", f"host{number}", 80, None, None, False))  # noqa: FBT003
+
+        def origin(number: int) -> Origin:
+            return pool.origin(Route("http", f"host{number}", 80, None, None, False))  # noqa: FBT003
+
+        yield pool, origin
         await pool.close()
 
 
@@ -169,7 +175,8 @@ async def test_connections_of_different_routes_are_not_exchanged() -> None:
     async with gates(1) as [(gate, url)], HttpClient(Settings(), {"localhost"}) as client:
         gate.is_open.set()
         tls = TransportOptions(tls=None)
-        for options in ({}, {"guarded": True}, {}, {"guarded": True}, {"transport": tls}):
+        every: list[dict[str, Any]] = [{}, {"guarded": True}, {}, {"guarded": True}, {"transport": tls}]
+        for options in every:
             await call(client, url, **options)
         await call(client, url.replace("localhost", "127.0.0.1"))
         assert len(gate.connections) == 3
@@ -181,7 +188,7 @@ async def test_close_ends_running_and_waiting_calls() -> None:
         calls = [asyncio.create_task(call(client, url)) for _ in range(4)]
         await until(lambda: gate.requests == 2)
         await client.close()
-        kinds = [getattr(each, "kind", each) for each in await asyncio.gather(*calls, return_exceptions=True)]
+        kinds = [str(getattr(each, "kind", each)) for each in await asyncio.gather(*calls, return_exceptions=True)]
         assert sorted(kinds) == ["connect", "connect", "reset", "reset"]
         gate.is_open.set()
         await until(lambda: gate.running == 0)
