@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from service.cli.mistakes_output import FORMAT, Format, print_mistakes
+from service.cli.mistakes_output import EXIT_INVALID, FORMAT, Format, print_mistakes
 from service.cli.output import print_text
 from service.cli.rule_files import find_rule_warnings, read_configured_rules, read_rules_of_report
 from service.config.config_files import config_folder
@@ -27,12 +27,10 @@ from service.ssrf_guard import SsrfGuard
 from service.store import Store
 from service.trusted_proxies import proxy_warnings
 
-EXIT_INVALID = 2
-
 
 @click.command(
     epilog="\b\nExamples:\n  waybill check\n  waybill check --config staging/waybill.yaml\n"
-    "  waybill check --format sarif > waybill.sarif"
+    "  waybill check -o sarif > waybill.sarif"
 )
 @click.option(
     "--config",

@@ -1,7 +1,6 @@
 """`waybill rules check` and `waybill rules schema`, which need no installation. `service.cli.rules` adds the others."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,8 +8,8 @@ from pathlib import Path
 import click
 
 from service.actions import load_actions
-from service.cli.mistakes_output import FORMAT, Format, print_mistakes
-from service.cli.output import print_text
+from service.cli.mistakes_output import FORMAT, Format, print_mistakes, report_mistakes
+from service.cli.output import JSON, print_json, print_text
 from service.config.config_files import config_folder
 from service.config.loading import Config, ConfigReport, load_record_types
 from service.config.locations import locate
@@ -22,7 +21,7 @@ from service.plurals import count_noun
 from service.records import RecordTypes
 from service.rules.enums import PlatformValues, account_values, check_enums
 from service.rules.header_checks import check_headers
-from service.rules.json_schema import write_schema
+from service.rules.json_schema import make_schema, write_schema
 from service.rules.lookup_checks import check_lookups
 from service.rules.rule_files import (
     RuleCheck,
@@ -40,8 +39,6 @@ from service.settings import load_settings
 
 ValuesOf = Callable[[Rule], PlatformValues]
 
-EXIT_INVALID = 2
-
 STANDARD_INPUT = Path("/dev/stdin")
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -57,7 +54,7 @@ def rules() -> None:
 
 @rules.command(
     epilog="\b\nExamples:\n  waybill rules check\n  waybill rules check rules/orders.yaml\n"
-    "  waybill rules check --format github"
+    "  waybill rules check -o github"
 )
 @FILES
 @FORMAT
@@ -66,12 +63,8 @@ def check(files: tuple[Path, ...], output_format: Format) -> None:
 
     FILES are rule files. Default: the files that waybill.yaml names. Exit code 2 if a file is not valid.
     """
-    try:
+    with report_mistakes(output_format):
         read = read_files(files)
-    except ConfigError as error:
-        print_mistakes(error.mistakes, (), output_format)
-        print_text(f"waybill: {count_noun(len(error.mistakes), 'error')} found", err=True)
-        sys.exit(EXIT_INVALID)
     warnings = find_rule_warnings(read, configured_records())
     print_mistakes((), warnings, output_format)
     if output_format == "text":
@@ -95,9 +88,13 @@ def find_rule_warnings(files: Sequence[RuleFile], records: RecordTypes) -> list[
 
 
 @rules.command(epilog="\b\nExample:\n  waybill rules schema > rules.schema.json")
-def schema() -> None:
-    """Print the JSON Schema of rule files, for editors."""
-    print_text(write_schema(load_actions()), nl=False)
+@JSON
+def schema(*, as_json: bool) -> None:
+    """Print the JSON Schema of rule files, for editors. With -o json, on one line."""
+    if as_json:
+        print_json(make_schema(load_actions()))
+    else:
+        print_text(write_schema(load_actions()), nl=False)
 
 
 def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:

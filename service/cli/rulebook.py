@@ -12,6 +12,7 @@ from service.cli.completion import complete_rule, complete_version
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
+from service.cli.mistakes_output import FORMAT, Format, report_mistakes
 from service.cli.output import JSON, columns_of, print_json, print_text
 from service.cli.rule_files import FILES, read_files
 from service.cli.rules_plan import read_plan
@@ -48,7 +49,7 @@ VERSION = click.option(
 
 @click.command(
     epilog='\b\nExamples:\n  waybill rules apply\n  waybill rules apply rules/orders.yaml --note "raise the limit"\n'
-    "  waybill rules apply --plan-file plan.json"
+    "  waybill rules apply --plan-file plan.json\n  waybill rules apply -o github"
 )
 @FILES
 @click.option(
@@ -58,34 +59,34 @@ VERSION = click.option(
 )
 @AUTHOR
 @NOTE
-@JSON
+@FORMAT
 @connection_options
 def apply(
     files: tuple[Path, ...],
     plan_file: Path | None,
     author: str | None,
     note: str,
+    output_format: Format,
     *,
-    as_json: bool,
     connection: ConnectionOptions,
 ) -> None:
     """Publish and activate rule files.
 
     FILES are rule files, or - for standard input. Default: the files that waybill.yaml names. Rules that were created
-    with the admin API are kept.
+    with the admin API are kept. Exit code 2 if a rule is not valid; then nothing is published.
     """
     if plan_file is not None and files:
         raise click.UsageError("Give either FILES or --plan-file.")
     if connection.url is None:
         adopt_dev_instance(os.environ)
-    if plan_file is not None:
-        planned = read_plan(plan_file)
-        found, expected = planned.rules, planned.before
-    else:
-        found, expected = [rule for file in read_files(files) for rule in file.rules], None
-    _print_published(
-        run_with_client(connection, lambda client: client.apply_rules(found, author, note, expected)), as_json=as_json
-    )
+    with report_mistakes(output_format):
+        if plan_file is not None:
+            planned = read_plan(plan_file)
+            found, expected = planned.rules, planned.before
+        else:
+            found, expected = [rule for file in read_files(files) for rule in file.rules], None
+        done = run_with_client(connection, lambda client: client.apply_rules(found, author, note, expected))
+    _print_published(done, as_json=output_format == "json")
 
 
 @click.command(epilog="\b\nExamples:\n  waybill rules show\n  waybill rules show short-receipt")
@@ -178,15 +179,21 @@ def rollback(version: str, author: str | None, note: str, *, as_json: bool, conn
     help="Folder for the files. Default: standard output.",
 )
 @VERSION
+@JSON
 @connection_options
-def export(folder: Path | None, version: str | None, *, connection: ConnectionOptions) -> None:
+def export(folder: Path | None, version: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Export the active rules as YAML, so that rules apply publishes the same version.
 
-    Prints the rules of files. With --to, these are written to files.yaml, and rules of the admin API to api.yaml.
+    Prints the rules of files. With --to, these are written to files.yaml, and rules of the admin API to api.yaml. With
+    -o json, each line is a rule, or a written file.
     """
     document = _fetch_rulebook(connection, version).document
     if folder is None:
-        print_text(write_yaml(document.file_rules), nl=False)
+        if as_json:
+            for rule in document.file_rules:
+                print_json(rule)
+        else:
+            print_text(write_yaml(document.file_rules), nl=False)
         if document.api_rules:
             count = count_noun(len(document.api_rules), "rule")
             print_text(f"waybill: {count} of the admin API not printed; --to writes them too", err=True)
@@ -195,7 +202,10 @@ def export(folder: Path | None, version: str | None, *, connection: ConnectionOp
     for name, rules in (("files.yaml", document.file_rules), ("api.yaml", document.api_rules)):
         if rules:
             (folder / name).write_text(write_yaml(rules), encoding="utf-8")
-            print_text(f"{folder / name}: {count_noun(len(rules), 'rule')}")
+            if as_json:
+                print_json({"file": str(folder / name), "rules": len(rules)})
+            else:
+                print_text(f"{folder / name}: {count_noun(len(rules), 'rule')}")
 
 
 def _fetch_rulebook(connection: ConnectionOptions, version: str | None) -> StoredRulebook:

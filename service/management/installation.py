@@ -1,6 +1,7 @@
 """Parts of an installation that management uses."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -15,6 +16,9 @@ from service.platforms import Platform
 from service.records import RecordTypes
 from service.store import Shards, Store
 
+if TYPE_CHECKING:  # the HTTP client takes long to import, and most commands do not use it
+    from service.sending.source_tester import SourceTester
+
 
 def no_destinations() -> Mapping[str, Destination]:
     """Return no destinations: they are only needed for test calls.
@@ -23,6 +27,15 @@ def no_destinations() -> Mapping[str, Destination]:
         Rejection: 404 `not_found`, always.
     """
     raise Rejection(404, "not_found", "This process sends no test requests. Run waybill destinations test.")
+
+
+def no_source_tester() -> "SourceTester":
+    """Return no sender of test deliveries: only the service sends them to itself.
+
+    Raises:
+        Rejection: 404 `not_found`, always.
+    """
+    raise Rejection(404, "not_found", "This process sends no test deliveries. Run waybill send.")
 
 
 class Installation(Struct, frozen=True, kw_only=True):
@@ -39,6 +52,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     actions: Callable[[], Sequence[type[Action]]]
     records: Callable[[], RecordTypes]
     destinations: Callable[[], Mapping[str, Destination]] = no_destinations
+    source_tester: "Callable[[], SourceTester]" = no_source_tester
     is_configured: bool = True
 
     @property

@@ -62,8 +62,12 @@ LOOKUPS = Counter("waybill_lookups", "Look-ups of records by outcome: ok, missin
 LOOKUP_SECONDS = Histogram(
     "waybill_lookup_seconds", "Duration of a look-up, including waits for a limit.", ("platform",), SLOW
 )
-EFFECTS = Counter("waybill_effects", "Runs of effects by outcome.", ("rule_id", "action_type", "outcome", "error_kind"))
-EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type",), SLOW)
+EFFECTS = Counter(
+    "waybill_effects",
+    "Runs of effects by outcome; destination is empty without one of waybill.yaml.",
+    ("rule_id", "action_type", "destination", "outcome", "error_kind"),
+)
+EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type", "destination"), SLOW)
 RULE_ERRORS = Counter(
     "waybill_rule_errors",
     "Rules that could not be evaluated, or whose actions could not be rendered. Each makes a dead letter.",
@@ -132,6 +136,9 @@ OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the old
 DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.")
 WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.")
 STORE_MEMORY_BYTES = Gauge("waybill_store_memory_bytes", "Memory used by the store.")
+DAMAGED_KEYS = Gauge(
+    "waybill_store_damaged_keys", "Keys of the store that another program damaged; they are set aside."
+)
 STORE_MEMORY_RATIO = Gauge("waybill_store_memory_ratio", "Ratio of the store's maxmemory in use, 0 without a limit.")
 
 BUILD_INFO = Gauge("waybill_build_info", "1, with the running version.", ("component", "version"))
