@@ -14,6 +14,7 @@ from service.listening_socket import bind
 from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import Store
+from service.store.shards import shard_urls
 from workers.health_connections import HealthConnections, Page
 
 CHECK_TIMEOUT_SECONDS = 2.0
@@ -34,7 +35,8 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         reason = "stopping" if stopping() else await not_ready_reason(store)
         return _json(503, {"status": "unready", "reason": reason}) if reason else _json(200, {"status": "ready"})
 
-    page = MetricsPage("workers", store.sample, settings.backlog_events_max)
+    shard = shard_urls(settings).index(settings.redis_url)
+    page = MetricsPage("workers", store.samples, settings.backlog_events_max, [shard])
 
     async def metrics(accept: str) -> Page:
         body, content_type = await page.render(accept)

@@ -39,6 +39,9 @@ With the default prefix `wb:`
                                  `:unverified` the ids of those without a valid signature
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
     wb:install                   installation record (`connection.installation`): state, generation, id
+    wb:arrivals:<hour>           hash: number of events of deliveries and polls, by source; expires after 26 hours
+    wb:arrivals:call:<id>        string; a call that added to the counts, so that it can be repeated for ten minutes
+    wb:arrived                   hash: time (ms) of the last of these events, by source
     wb:audit                     list of the newest changes by operators, newest first, of limited length
     wb:session_key               string; signs the sessions of the console
     wb:untrusted_proxy           address of a proxy that WAYBILL_TRUSTED_PROXIES does not name; expires after a day

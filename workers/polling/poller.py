@@ -51,6 +51,7 @@ async def poll_source(dependencies: PollDependencies, poll: PollSource) -> None:
             lease = await dependencies.shared.polls.claim(poll.source, token, dependencies.settings.lease_seconds)
             if isinstance(lease, PollLease):
                 await PollPass(dependencies, poll, token, lease).run()
+                await dependencies.intake.flush_arrivals()
                 continue
             seconds = min(lease, IDLE_SECONDS_MAX)
         except LeaseLost:
