@@ -15,7 +15,7 @@ from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import Store
 from service.store.shards import shard_urls
-from workers.health_connections import HealthConnections, Page
+from workers.health_connections import HealthConnections, HealthPage
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
@@ -28,19 +28,19 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         ConfigError: the server cannot listen on the port.
     """
 
-    async def healthz(_: str) -> Page:
+    async def healthz(_: str) -> HealthPage:
         return _json(200, {"status": "up"})
 
-    async def readyz(_: str) -> Page:
+    async def readyz(_: str) -> HealthPage:
         reason = "stopping" if stopping() else await not_ready_reason(store)
         return _json(503, {"status": "unready", "reason": reason}) if reason else _json(200, {"status": "ready"})
 
     shard = shard_urls(settings).index(settings.redis_url)
     page = MetricsPage("workers", store.samples, settings.backlog_events_max, [shard])
 
-    async def metrics(accept: str) -> Page:
+    async def metrics(accept: str) -> HealthPage:
         body, content_type = await page.render(accept)
-        return Page(200, content_type, body)
+        return HealthPage(200, content_type, body)
 
     fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
     sock = bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT", fix)
@@ -49,8 +49,8 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         yield port
 
 
-def _json(status: int, content: Mapping[str, str]) -> Page:
-    return Page(status, "application/json; charset=utf-8", msgspec.json.encode(content))
+def _json(status: int, content: Mapping[str, str]) -> HealthPage:
+    return HealthPage(status, "application/json; charset=utf-8", msgspec.json.encode(content))
 
 
 async def not_ready_reason(store: Store) -> str | None:

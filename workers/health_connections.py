@@ -21,7 +21,7 @@ REQUEST_SECONDS_MAX = 10.0
 RESPONSE_SECONDS_MAX = 30.0
 
 
-class Page(Struct, frozen=True):
+class HealthPage(Struct, frozen=True):
     """Response of one path."""
 
     status: int
@@ -29,7 +29,7 @@ class Page(Struct, frozen=True):
     body: bytes
 
 
-Handler = Callable[[str], Awaitable[Page]]
+Handler = Callable[[str], Awaitable[HealthPage]]
 """Renders a page for a value of the header Accept."""
 
 
@@ -102,7 +102,7 @@ class HealthConnections:
         finally:
             writer.transport.abort()
 
-    async def _page(self, request: _Request) -> Page:
+    async def _page(self, request: _Request) -> HealthPage:
         handler = self._handlers.get(request.path)
         if handler is None:
             return _error(HTTPStatus.NOT_FOUND)
@@ -126,11 +126,11 @@ async def _read(reader: asyncio.StreamReader) -> _Request | HTTPStatus:
         return HTTPStatus.BAD_REQUEST
 
 
-def _error(status: HTTPStatus) -> Page:
-    return Page(status, "text/plain; charset=utf-8", f"{status.value} {status.phrase}".encode())
+def _error(status: HTTPStatus) -> HealthPage:
+    return HealthPage(status, "text/plain; charset=utf-8", f"{status.value} {status.phrase}".encode())
 
 
-def _encode(page: Page, *, is_head: bool) -> bytes:
+def _encode(page: HealthPage, *, is_head: bool) -> bytes:
     lines = [
         f"HTTP/1.1 {page.status:d} {HTTPStatus(page.status).phrase}",
         f"Content-Type: {page.content_type}",

@@ -20,12 +20,12 @@ from service.egress import ProxyRoute, build_proxies, tls_context
 from service.errors import PermanentError
 from service.exchange import Exchange
 from service.http_client.connection import Connection
-from service.http_client.connector import CheckedResolver, Connector
+from service.http_client.connector import CheckedResolver, ConnectionOpener
 from service.http_client.failures import CLOSED, cannot_connect, connect_timeout
 from service.http_client.options import DEFAULT_TRANSPORT, HttpResponse, TransportOptions
-from service.http_client.pool import ConnectionPool, Origin, Route
+from service.http_client.pool import ConnectionPool, ConnectionRoute, Origin
 from service.http_client.requests import IDEMPOTENT_METHODS, basic_credentials, checked_method, encode_head
-from service.http_client.response_reader import ResponseReader
+from service.http_client.response_state import ResponseState
 from service.http_url import HttpUrl, parse_http_url
 from service.lease import check_lease, runs_unsafe_action
 from service.name_resolver import NameResolver
@@ -62,7 +62,7 @@ class HttpClient:
         self._resolver = CheckedResolver(self._guard, self.resolver)
         # A job makes one call at a time, unless several of its actions run concurrently.
         origin_connections_max = 2 * settings.concurrency
-        connector = Connector(self._resolver, tls_context(settings))
+        connector = ConnectionOpener(self._resolver, tls_context(settings))
         self._pool = ConnectionPool(connector.open, 2 * origin_connections_max, origin_connections_max)
 
     async def request(
@@ -108,7 +108,7 @@ class HttpClient:
             if guarded and proxy.url is not None:
                 await self._check_proxied(target, deadline)
             origin = self._pool.origin(
-                Route(
+                ConnectionRoute(
                     target.scheme, target.host, target.port, transport.tls, None if proxy.url is None else proxy,
                     guarded and proxy.url is None,
                 )
@@ -126,7 +126,7 @@ class HttpClient:
             raise failure.error(origin.authority, bytes_max, reader.status)
         return HttpResponse(reader.status, reader.headers, reader.body, (time.perf_counter() - started) * 1000)
 
-    async def _receive(self, origin: Origin, call: _Call, exchange: Exchange | None) -> ResponseReader:
+    async def _receive(self, origin: Origin, call: _Call, exchange: Exchange | None) -> ResponseState:
         """Send a request, and put the response into `exchange`: after a failure the parts that were received."""
         connection = origin.take() or await self._acquire(origin, call)
         was_reused = connection.is_reused
@@ -136,13 +136,13 @@ class HttpClient:
             reader = await self._send(await self._acquire(origin, call), call, exchange)
         return reader
 
-    async def _send(self, connection: Connection, call: _Call, exchange: Exchange | None) -> ResponseReader:
+    async def _send(self, connection: Connection, call: _Call, exchange: Exchange | None) -> ResponseState:
         """Write a request in the step that checks the lease, and wait for the end of the response.
 
         Raises:
             LeaseLost: as `check_lease`.
         """
-        reader = ResponseReader(self._loop.create_future(), call.bytes_max, call.method == "HEAD")
+        reader = ResponseState(self._loop.create_future(), call.bytes_max, call.method == "HEAD")
         try:
             if exchange is not None:
                 exchange.connection = connection.facts()
@@ -212,7 +212,7 @@ def _adapt(target: HttpUrl, proxy: ProxyRoute, headers: Mapping[str, str]) -> tu
     return path, headers
 
 
-def _was_not_read(reader: ResponseReader) -> bool:
+def _was_not_read(reader: ResponseState) -> bool:
     """Return whether the server closed a reused connection, or its end of waiting, before it read the request."""
     if reader.failure is None:
         return reader.status == REQUEST_TIMEOUT and not reader.is_kept_alive

@@ -1,6 +1,6 @@
 """One connection of the HTTP client: writes a request, and parses its response by httptools (llhttp).
 
-Every call has a `ResponseReader` of its own. A connection drops its reader in the step in which the response ends or
+Every call has a `ResponseState` of its own. A connection drops its reader in the step in which the response ends or
 fails, and a connection that failed is closed. Bytes of one response can so never reach another call.
 """
 
@@ -15,7 +15,7 @@ import httptools
 from service.exchange import ConnectionFacts, connection_facts
 from service.http_client.decompression import decompressor
 from service.http_client.failures import CLOSED, INVALID, TIMEOUT, TOO_LARGE, UNDECODABLE, Failure
-from service.http_client.response_reader import ResponseReader
+from service.http_client.response_state import ResponseState
 
 HEADER_BYTES_MAX = 32_768
 """Longest header of a response."""
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._reader: ResponseReader | None = None
+        self._reader: ResponseState | None = None
         self._facts: ConnectionFacts | None = None
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
             self._facts = connection_facts(self._transport)
         return self._facts
 
-    def send(self, head: bytes, body: bytes | None, reader: ResponseReader, deadline: float) -> None:
+    def send(self, head: bytes, body: bytes | None, reader: ResponseState, deadline: float) -> None:
         """Write a request. The future of `reader` is done when the response is complete, or has failed.
 
         At `deadline`, a time of the event loop, the call fails. A timer of an earlier call is used again.
@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
         else:
             self._set_timer()
 
-    def abandon(self, reader: ResponseReader) -> None:
+    def abandon(self, reader: ResponseState) -> None:
         """Close the connection if a call that is cancelled still uses it, or has not used it yet."""
         if self._reader is reader or not reader.future.done():
             self._reader = None
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         if reader.interim_count > INTERIM_RESPONSES_MAX:
             raise _RejectedError(INVALID)
 
-    def _finish(self, reader: ResponseReader) -> None:
+    def _finish(self, reader: ResponseState) -> None:
         """End the call, and offer the connection to the next one.
 
         A connection is closed if the server answered before it read the whole request.

@@ -37,12 +37,12 @@ class CheckedResolver:
             OSError: The name has no address, or the lookup failed.
             PermanentError: `address_blocked`: one of the addresses is private.
         """
-        found = _literal(host, port) or await self._look_up(host, port)
+        found = _literal(host, port) or await self._resolve_name(host, port)
         if is_guarded:
             self._guard.check_resolved(host, [each["host"] for each in found])
         return found
 
-    async def _look_up(self, host: str, port: int) -> Sequence[ResolvedAddress]:
+    async def _resolve_name(self, host: str, port: int) -> Sequence[ResolvedAddress]:
         now = asyncio.get_running_loop().time()
         expires_at, found = self._cache.get((host, port), (0.0, ()))
         if expires_at <= now:
@@ -61,7 +61,7 @@ def _literal(host: str, port: int) -> Sequence[ResolvedAddress]:
     return (ResolvedAddress(hostname=host, host=host, port=port, family=family, proto=IPPROTO_TCP),)
 
 
-class Connector:
+class ConnectionOpener:
     """Opens connections. Without `tls` the system's certificate authorities count."""
 
     def __init__(self, resolver: CheckedResolver, tls: ssl.SSLContext | None) -> None:

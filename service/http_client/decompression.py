@@ -27,8 +27,8 @@ class _Stream(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-class Decompressor:
-    """Decompressor of one body. A body may have several members (RFC 1952, 2.2; RFC 8878, 3.1)."""
+class BodyDecompressor:
+    """BodyDecompressor of one body. A body may have several members (RFC 1952, 2.2; RFC 8878, 3.1)."""
 
     __slots__ = ("_open", "_stream")
 
@@ -61,7 +61,7 @@ class Decompressor:
         return b"".join(found)
 
 
-def decompressor(encoding: str) -> Decompressor | None:
+def decompressor(encoding: str) -> BodyDecompressor | None:
     """Return the decompressor for a value of Content-Encoding; None if the body is not compressed.
 
     Raises:
@@ -71,7 +71,7 @@ def decompressor(encoding: str) -> Decompressor | None:
     if name in UNSUPPORTED:
         raise ValueError("the encoding is not supported")
     open_stream = _STREAMS.get(name)
-    return None if open_stream is None else Decompressor(open_stream)
+    return None if open_stream is None else BodyDecompressor(open_stream)
 
 
 def _gzip(_: bytes) -> _Stream:

@@ -18,7 +18,7 @@ SWEEP_SECONDS = 5.0
 """Time between two searches for connections that were idle too long."""
 
 
-class Route(Struct, frozen=True):
+class ConnectionRoute(Struct, frozen=True):
     """Origin of a connection, and how it is reached. Connections of different routes are never exchanged."""
 
     scheme: str
@@ -38,7 +38,7 @@ class Origin:
 
     __slots__ = ("_pool", "authority", "host_header", "idle", "open_count", "route")
 
-    def __init__(self, route: Route, pool: "ConnectionPool") -> None:
+    def __init__(self, route: ConnectionRoute, pool: "ConnectionPool") -> None:
         url = HttpUrl(route.scheme, route.host, route.port)
         self.authority = url.authority
         self.host_header = url.host_header
@@ -77,7 +77,7 @@ class ConnectionPool:
 
     def __init__(self, open_connection: Opener, connections_max: int, origin_connections_max: int) -> None:
         self.loop = asyncio.get_running_loop()
-        self.origins: dict[Route, Origin] = {}
+        self.origins: dict[ConnectionRoute, Origin] = {}
         self.count = 0
         self._open_connection = open_connection
         self._connections_max = connections_max
@@ -87,7 +87,7 @@ class ConnectionPool:
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    def origin(self, route: Route) -> Origin:
+    def origin(self, route: ConnectionRoute) -> Origin:
         """Return the origin of a route."""
         origin = self.origins.get(route)
         if origin is None:
@@ -108,7 +108,7 @@ class ConnectionPool:
             connection = origin.take()
             if connection is None:
                 connection = await (
-                    self._open(origin, connect_seconds_max) if self._make_room(origin) else self._wait(origin)
+                    self._open(origin, connect_seconds_max) if self._free_place(origin) else self._wait(origin)
                 )
             if connection is not None:
                 if not connection.is_reused or connection.is_quiet:
@@ -178,7 +178,7 @@ class ConnectionPool:
                 entry[1].set_result(None)
                 return
 
-    def _make_room(self, origin: Origin) -> bool:
+    def _free_place(self, origin: Origin) -> bool:
         """Return whether a connection can be opened. At the total limit, the oldest idle connection is closed."""
         if origin.open_count >= self._origin_connections_max:
             return False

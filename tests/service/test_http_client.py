@@ -477,7 +477,7 @@ async def test_lease_is_checked_in_the_step_that_writes_head_and_body(
 ) -> None:
     received: list[bytes] = []
 
-    def look_up_and_expire(_: str, port: int, **__: Any) -> list[Any]:
+    def resolve_and_expire(_: str, port: int, **__: Any) -> list[Any]:
         lease.expires_at = time.monotonic()
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
@@ -485,7 +485,7 @@ async def test_lease_is_checked_in_the_step_that_writes_head_and_body(
         received.append(head)
         await answering(b"{}")(head, writer)
 
-    monkeypatch.setattr("service.name_resolver.NameResolver.__init__.__defaults__", (look_up_and_expire,))
+    monkeypatch.setattr("service.name_resolver.NameResolver.__init__.__defaults__", (resolve_and_expire,))
     async with serving(handle) as url, HttpClient(Settings()) as outbound:
         with pytest.raises(LeaseLost):
             await outbound.request(

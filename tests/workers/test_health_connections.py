@@ -9,16 +9,16 @@ import pytest
 
 from tests.waiting import until
 from workers import health_connections
-from workers.health_connections import CONNECTIONS_MAX, HEAD_BYTES_MAX, HealthConnections, Page
+from workers.health_connections import CONNECTIONS_MAX, HEAD_BYTES_MAX, HealthConnections, HealthPage
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def page(accept: str) -> Page:
-    return Page(200, "text/plain", f"page {accept}".encode())
+async def page(accept: str) -> HealthPage:
+    return HealthPage(200, "text/plain", f"page {accept}".encode())
 
 
-async def broken(_: str) -> Page:
+async def broken(_: str) -> HealthPage:
     raise ZeroDivisionError
 
 

@@ -12,13 +12,13 @@ from service.errors import TransientError
 from service.exchange import Exchange
 from service.http_client import HttpClient, TransportOptions
 from service.http_client.connection import Connection
-from service.http_client.pool import ConnectionPool, Origin, Route
+from service.http_client.pool import ConnectionPool, ConnectionRoute, Origin
 from service.settings import Settings
 from tests.service.http_client.servers import byte_server, call, read_head
 from tests.waiting import until
 
 
-class Gate:
+class HeldServer:
     """Server that answers while `is_open`, and counts its connections and requests."""
 
     def __init__(self) -> None:
@@ -39,26 +39,26 @@ class Gate:
 
 
 @asynccontextmanager
-async def gates(count: int) -> AsyncGenerator[list[tuple[Gate, str]]]:
-    made = [Gate() for _ in range(count)]
+async def held_servers(count: int) -> AsyncGenerator[list[tuple[HeldServer, str]]]:
+    made = [HeldServer() for _ in range(count)]
     async with byte_server(made[0].handle) as first, byte_server(made[-1].handle) as last:
         yield list(zip(made, (first, last), strict=False))
 
 
 async def test_number_of_connections_to_one_origin_is_limited() -> None:
-    async with gates(1) as [(gate, url)], HttpClient(Settings(concurrency=2)) as client:
+    async with held_servers(1) as [(held, url)], HttpClient(Settings(concurrency=2)) as client:
         calls = [asyncio.create_task(call(client, url)) for _ in range(9)]
-        await until(lambda: gate.requests == 4)
+        await until(lambda: held.requests == 4)
         with pytest.raises(TransientError, match="timed out") as raised:
             await call(client, url, seconds_max=0.05)
-        assert (raised.value.kind, gate.requests) == ("connect", 4)
-        gate.is_open.set()
+        assert (raised.value.kind, held.requests) == ("connect", 4)
+        held.is_open.set()
         assert {(await each).status for each in calls} == {200}
-        assert len(gate.connections) == 4
+        assert len(held.connections) == 4
 
 
 async def test_origin_at_its_limit_does_not_delay_another_one() -> None:
-    async with gates(2) as [(hanging, first), (healthy, last)], HttpClient(Settings(concurrency=2)) as client:
+    async with held_servers(2) as [(hanging, first), (healthy, last)], HttpClient(Settings(concurrency=2)) as client:
         healthy.is_open.set()
         calls = [asyncio.create_task(call(client, first)) for _ in range(9)]
         await until(lambda: hanging.requests == 4)
@@ -88,13 +88,13 @@ async def pool_of(
         pool = ConnectionPool(open_connection, connections_max, origin_connections_max)
 
         def origin(number: int) -> Origin:
-            return pool.origin(Route("http", f"host{number}", 80, None, None, False))  # noqa: FBT003
+            return pool.origin(ConnectionRoute("http", f"host{number}", 80, None, None, False))  # noqa: FBT003
 
         yield pool, origin
         await pool.close()
 
 
-async def test_total_is_limited_and_the_oldest_idle_connection_makes_room() -> None:
+async def test_total_is_limited_and_the_oldest_idle_connection_is_closed() -> None:
     async with pool_of(3, 2) as (pool, origin):
         taken = [await pool.acquire(origin(number), 5) for number in range(3)]
         waiting = asyncio.create_task(pool.acquire(origin(3), 5))
@@ -153,7 +153,7 @@ async def test_place_of_a_failed_connection_is_free_again() -> None:
         raise ConnectionRefusedError
 
     pool = ConnectionPool(fail, 1, 1)
-    origin = pool.origin(Route("http", "host", 80, None, None, False))  # noqa: FBT003
+    origin = pool.origin(ConnectionRoute("http", "host", 80, None, None, False))  # noqa: FBT003
     found = await asyncio.gather(*(pool.acquire(origin, 5) for _ in range(5)), return_exceptions=True)
     assert [type(each) for each in found] == [ConnectionRefusedError] * 5
     assert (tries, pool.count) == (5, 0)
@@ -172,26 +172,26 @@ async def test_idle_connections_and_unused_origins_are_removed(monkeypatch: pyte
 
 
 async def test_connections_of_different_routes_are_not_exchanged() -> None:
-    async with gates(1) as [(gate, url)], HttpClient(Settings(), {"localhost"}) as client:
-        gate.is_open.set()
+    async with held_servers(1) as [(held, url)], HttpClient(Settings(), {"localhost"}) as client:
+        held.is_open.set()
         tls = TransportOptions(tls=None)
         every: list[dict[str, Any]] = [{}, {"guarded": True}, {}, {"guarded": True}, {"transport": tls}]
         for options in every:
             await call(client, url, **options)
         await call(client, url.replace("localhost", "127.0.0.1"))
-        assert len(gate.connections) == 3
+        assert len(held.connections) == 3
 
 
 async def test_close_ends_running_and_waiting_calls() -> None:
-    async with gates(1) as [(gate, url)]:
+    async with held_servers(1) as [(held, url)]:
         client = HttpClient(Settings(concurrency=1))
         calls = [asyncio.create_task(call(client, url)) for _ in range(4)]
-        await until(lambda: gate.requests == 2)
+        await until(lambda: held.requests == 2)
         await client.close()
         kinds = [str(getattr(each, "kind", each)) for each in await asyncio.gather(*calls, return_exceptions=True)]
         assert sorted(kinds) == ["connect", "connect", "reset", "reset"]
-        gate.is_open.set()
-        await until(lambda: gate.running == 0)
+        held.is_open.set()
+        await until(lambda: held.running == 0)
         with pytest.raises(TransientError):
             await call(client, url)
 
@@ -217,12 +217,12 @@ async def test_deadline_holds_for_all_phases_together() -> None:
 
 
 async def test_earlier_deadline_of_a_later_call_holds() -> None:
-    async with gates(1) as [(gate, url)], HttpClient(Settings()) as client:
-        gate.is_open.set()
+    async with held_servers(1) as [(held, url)], HttpClient(Settings()) as client:
+        held.is_open.set()
         await call(client, url, seconds_max=60)
-        gate.is_open.clear()
+        held.is_open.clear()
         started = time.monotonic()
         with pytest.raises(TransientError, match="did not answer in time"):
             await call(client, url, seconds_max=0.05)
         assert time.monotonic() - started < 30
-        assert len(gate.connections) == 1
+        assert len(held.connections) == 1

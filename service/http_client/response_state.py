@@ -4,11 +4,11 @@ import asyncio
 
 from msgspec import Struct, field
 
-from service.http_client.decompression import Decompressor
+from service.http_client.decompression import BodyDecompressor
 from service.http_client.failures import Failure
 
 
-class ResponseReader(Struct):
+class ResponseState(Struct):
     """State of one response. `status` is 0 before the status line, and `headers` and body have what was received.
 
     Without `is_kept_alive` the connection ends with the response. With `is_until_close` its end is that of the body.
@@ -21,7 +21,7 @@ class ResponseReader(Struct):
     headers: dict[str, str] = field(default_factory=dict[str, str])
     pieces: list[bytes] = field(default_factory=list[bytes])
     size: int = 0
-    decompressor: Decompressor | None = None
+    decompressor: BodyDecompressor | None = None
     failure: Failure | None = None
     header_bytes: int = 0
     header_count: int = 0
