@@ -1,6 +1,5 @@
 """Pointer map of the built-in platforms: every place is read, and every place can be corrected."""
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
