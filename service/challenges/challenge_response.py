@@ -23,7 +23,6 @@ TEXT = "text/plain; charset=utf-8"
 _HASHABLE = re.compile(r"[A-Za-z0-9+/=_-]{1,256}")
 
 HASHED = r"^[^{}]*\{(value|secret)\}[^{}]*\{(value|secret)\}[^{}]*\Z"
-HashedText = Annotated[str, Meta(pattern=HASHED, max_length=500, description="text with {value} and {secret}")]
 MemberName = Annotated[
     str, Meta(min_length=1, max_length=64, description="a member of the response, 1 to 64 characters")
 ]
@@ -119,6 +118,9 @@ def build_responder(
         own_name: the sender's name for the text.
         environ: the environment, for secrets.
         at: the path of `response_format`, for errors.
+
+    Returns:
+        The responder.
 
     Raises:
         ConfigError: the secret is missing, or the proof has a name although the response is text.

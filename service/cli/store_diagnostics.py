@@ -50,7 +50,7 @@ async def check_store(settings: Settings, found_records: list[Mapping[str, bool]
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies):
+        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies, _damaged):
             yield structs.replace(await check(store), part=part)
         found_records.append(await store.found_records.accounts())
     finally:
@@ -109,6 +109,15 @@ async def _rulebook(store: Store) -> Check:
     if version is None:
         return Check("", "rulebook", "failed", "no rulebook is published. Fix: waybill rules apply")
     return Check("", "rulebook", "ok", f"version {version} is active")
+
+
+async def _damaged(store: Store) -> Check:
+    """List the keys that were set aside."""
+    keys = await store.damaged_keys()
+    if not keys:
+        return Check("", "keys", "ok", "no key was damaged by another program")
+    found = "; ".join(f"{each.key} was a {each.found_type}, not a {each.expected_type}" for each in keys)
+    return Check("", "keys", "failed", f"set aside, and used anew: {found}. Fix: {keys[0].fix}")
 
 
 def check_found_records(stores: Sequence[Mapping[str, bool]], configured: Container[str]) -> Check:

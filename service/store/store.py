@@ -8,7 +8,9 @@ from service.errors import StoreFull, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
 from service.store.connection.client import Client
+from service.store.connection.damage import DamagedKey, decode_damaged_keys
 from service.store.keys import Keys
+from service.store.management.arrivals import Arrivals
 from service.store.management.audit import AuditStore
 from service.store.management.events import EventReader
 from service.store.management.installation import InstallationStore
@@ -29,7 +31,7 @@ from service.store.queue.ingest import Ingest, IngestRequest, IngestResult
 from service.store.queue.lanes import Lanes
 from service.store.queue.leases import Leases
 from service.store.rulebook import RulebookStore
-from service.store.scripts import CHECK
+from service.store.scripts import CHECK, DAMAGED_KEYS
 
 MEMORY_CHECK_SECONDS = 1.0
 
@@ -63,6 +65,7 @@ class Store:
         self.futile_waits = FutileWaits(self.client, self.keys)
         self.found_records = FoundRecords(self.client, self.keys)
         self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
+        self.arrivals = Arrivals(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_checked_until = 0.0
@@ -93,7 +96,11 @@ class Store:
             with contextlib.suppress(StoreUnavailable):  # the ingest below waits for the store, the check does not
                 await self._check_memory()
         self._require_memory(self.settings.store_memory_percent_max)
-        return await self._ingest.submit(requests)
+        results = await self._ingest.submit(requests)
+        for request, result in zip(requests, results, strict=True):
+            if result.status == "queued":
+                self.arrivals.count(request.event.source)
+        return results
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Store rejected deliveries in quarantine.
@@ -118,6 +125,14 @@ class Store:
         """
         await self.untrusted_proxy.record(peer)
 
+    async def flush_arrivals(self) -> None:
+        """Add the counts of arrivals to the store.
+
+        Raises:
+            StoreUnavailable: The store does not answer. The counts are added by the next call.
+        """
+        await self.arrivals.flush()
+
     async def check(self, *, is_worker: bool = False) -> None:
         """Check that the store accepts durable writes.
 
@@ -141,6 +156,22 @@ class Store:
         """
         return await self.queue_stats.sample()
 
+    async def samples(self) -> Sequence[QueueStats | None]:
+        """Return the queue statistics as those of one shard.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return [await self.sample()]
+
+    async def open_circuits(self) -> dict[str, float]:
+        """Return the seconds until the next probe of each circuit with recent failures; 0: closed.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return await self.limits.open_circuits()
+
     async def clock_difference_seconds(self) -> float:
         """Return the store's clock minus the clock of this process: the smallest difference that the reply proves.
 
@@ -151,6 +182,14 @@ class Store:
         clock = await self.queue_stats.clock()
         after = time.time()
         return min(clock - before, 0.0) + max(clock - after, 0.0)
+
+    async def damaged_keys(self) -> list[DamagedKey]:
+        """Return the keys that were set aside, because another program had changed their type or value.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return decode_damaged_keys(await self.client.call(DAMAGED_KEYS, (), seconds_max=1))
 
     def leases(self, worker: str) -> Leases:
         """Return the leases of the worker of that name, which must be unique."""

@@ -174,7 +174,7 @@ def test_job_publishes_rules_after_install_upgrade_and_rollback() -> None:
     (pod,) = job["spec"]["template"]["spec"]["containers"]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade,post-rollback"
     assert pod["args"][:2] == ["rules", "apply"]
-    assert pod["args"][-2:] == ["--format", "json"]
+    assert pod["args"][-2:] == ["--output", "json"]
     mounted = {mount["name"]: mount["mountPath"] for mount in pod["volumeMounts"]}
     assert mounted["rules"] == "/etc/waybill/rules/release"
     assert mounted["rules-0"] == "/etc/waybill/rules/existing-0"
@@ -483,21 +483,6 @@ def test_helm_test_pod_posts_to_the_source() -> None:
     data = objects["ConfigMap/rel-waybill-test"]["data"]
     assert data["deliver.py"] == (CHART / "files" / "deliver.py").read_text()
     assert "{id}" in data["body"]
-
-
-@pytest.fixture
-def notes(tmp_path: Path) -> Callable[..., str]:
-    """Render the notes into a ConfigMap of a copied chart, since Helm shows notes only with a cluster."""
-    chart = tmp_path / "helm"
-    shutil.copytree(CHART, chart)
-    expected = '{{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
-    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: notes}}\ndata: {{notes: {expected}}}\n"
-    (chart / "templates" / "notes.yaml").write_text(text)
-
-    def render_notes(case: str, **values: Any) -> str:
-        return render(case, values, chart=chart)["ConfigMap/notes"]["data"]["notes"]
-
-    return render_notes
 
 
 def test_notes_show_the_webhook_urls(notes: Callable[..., str]) -> None:

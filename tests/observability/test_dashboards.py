@@ -139,6 +139,17 @@ def test_panels_do_not_overlap_and_have_queries(name: str) -> None:
             assert set(re.findall(r"\$\{?(\w+)", target["expr"])) <= variables, panel["title"]
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dashboards")])
+def test_source_platform_destination_and_instance_are_variables_of_panels(name: str) -> None:
+    board = msgspec.json.decode((ROOT / "helm" / name).read_bytes())
+    kinds = {variable["name"]: variable["type"] for variable in board["templating"]["list"]}
+    instance = "pod" if "metrics" in name else "instance"
+    for variable in ("source", "platform", "destination", instance):
+        # Loki has no values of fields.
+        assert kinds[variable] == ("textbox" if "loki" in name else "query")
+        assert any(f"${variable}" in target["expr"] for each in board["panels"] for target in each.get("targets", ()))
+
+
 @pytest.mark.parametrize("name", ["waybill-loki", "waybill-victorialogs"])
 def test_a_log_line_links_to_the_lines_of_its_event(name: str) -> None:
     board = msgspec.json.decode((ROOT / "helm" / "dashboards" / f"{name}.json").read_bytes())

@@ -76,6 +76,24 @@ async def test_explain_formats_a_decision_as_a_tree_with_compared_values(harness
     assert '\n      > {"order":"po-1"}\n' in tree
 
 
+async def test_explain_names_the_rules_behind_one_that_matched_with_stop(harness: WorkerHarness) -> None:
+    first = "- {id: first, type: purchase_order, stop: true, when: {field: status, op: exists}}\n"
+    version = await harness.publish(first + "- {id: second, type: purchase_order}\n- {id: third, type: customer}\n")
+    event_id = await harness.send()
+    await harness.run_worker()
+    document = parse_document(await harness.store.rulebook.document(version) or b"")
+    output = await explain(harness, event_id, {version: document})
+    assert "· second not evaluated: behind first, which matched with stop" in output
+    assert not any("third" in line for line in output)
+
+
+async def test_wait_for_a_circuit_names_the_commands_that_show_it(harness: WorkerHarness) -> None:
+    view = view_event("main", await harness.stored_event(await harness.send()), 0, "raw")
+    waiting = msgspec.structs.replace(build_explanation(view, {}), waiting_for="circuit_open")
+    lines = list(format_explanation(waiting, datetime.now(UTC)))
+    assert lines[lines.index("  waiting: circuit open") + 1].startswith("  waybill destinations list and waybill plat")
+
+
 async def test_explain_works_without_rulebook_or_decision(harness: WorkerHarness) -> None:
     await harness.publish(RULES)
     event_id = await harness.send()

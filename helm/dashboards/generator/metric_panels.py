@@ -8,6 +8,8 @@ SCOPE = 'namespace=~"$namespace", pod=~"$pod"'
 _OWN_ERRORS = 'reason=~"internal|store_.*"'
 _SOURCE = '$scope, source=~"$source"'
 _PLATFORM = '$scope, platform=~"$platform"'
+_DESTINATION = '$scope, destination=~"$destination"'
+_NAMED = _DESTINATION + ', destination!=""'
 
 
 def _rate(metric: str, by: str, matchers: str = "$scope") -> str:
@@ -17,6 +19,11 @@ def _rate(metric: str, by: str, matchers: str = "$scope") -> str:
 def _quantile(part: float, metric: str, by: str = "", matchers: str = "$scope") -> str:
     buckets = f"sum by (le{', ' if by else ''}{by}) (rate({metric}_bucket{{{matchers}}}[$__rate_interval]))"
     return f"histogram_quantile({part}, {buckets})"
+
+
+def _each_shard(metric: str) -> str:
+    """Return the sum over the shards; all pods report the same value of a shard."""
+    return f"sum(max by (shard) ({metric}{{$scope}}))"
 
 
 def _lines(title: str, unit: str, *metrics: Metric) -> Panel:
@@ -38,7 +45,7 @@ ANNOTATIONS = (
         "count by (version) (waybill_rulebook_rules{$scope} unless waybill_rulebook_rules{$scope} offset 2m)",
         "green",
     ),
-    ("Parked events", "max(waybill_parked_jobs{$scope}) > 0", "orange"),
+    ("Open circuit", "max by (platform, destination) (waybill_circuit_open{$scope}) > 0", "orange"),
 )
 """Name, expression and color of each annotation."""
 
@@ -54,7 +61,7 @@ OVERVIEW = Row(
             "No: a pod cannot reach the store. Deliveries are answered 503, and no job runs.",
             red_below=True,
         ),
-        Panel("Workers alive", "number", (Metric("max(waybill_workers_alive{$scope})"),), red=1, red_below=True),
+        Panel("Workers alive", "number", (Metric(_each_shard("waybill_workers_alive")),), red=1, red_below=True),
         Panel("Deliveries per second", "number", (Metric("sum(rate(waybill_deliveries_total{$scope}[5m]))"),), "reqps"),
         Panel(
             "5xx rate",
@@ -70,14 +77,14 @@ OVERVIEW = Row(
             "Errors of Waybill or its store. Senders redeliver.",
         ),
         Panel("Longest due job", "number", (Metric("max(waybill_oldest_due_age_seconds{$scope})"),), "s", 1_800),
-        Panel("Pending events", "number", (Metric("max(waybill_events_pending{$scope})"),)),
+        Panel("Pending events", "number", (Metric(_each_shard("waybill_events_pending")),)),
         Panel(
             "Parked jobs",
             "number",
-            (Metric("max(waybill_parked_jobs{$scope})"),),
+            (Metric(_each_shard("waybill_parked_jobs")),),
             description="Jobs that wait for an open circuit or a limit. `waybill platforms list` names the accounts.",
         ),
-        Panel("Dead letters", "number", (Metric("max(waybill_dead_letters{$scope})"),), red=1),
+        Panel("Dead letters", "number", (Metric(_each_shard("waybill_dead_letters")),), red=1),
     ),
 )
 INGRESS = Row(
@@ -123,8 +130,8 @@ QUEUE = Row(
         _lines(
             "Jobs by state",
             "short",
-            Metric("max by (state) (waybill_queue_jobs{$scope})", "{{state}}"),
-            Metric("max(waybill_parked_jobs{$scope})", "parked"),
+            Metric("sum by (state) (max by (shard, state) (waybill_queue_jobs{$scope}))", "{{state}}"),
+            Metric(_each_shard("waybill_parked_jobs"), "parked"),
         ),
         _lines(
             "Age",
@@ -136,7 +143,12 @@ QUEUE = Row(
         Panel(
             "Pending events of the limit",
             "lines",
-            (Metric("max(waybill_events_pending{$scope}) / min(waybill_events_pending_max{$scope})", "used"),),
+            (
+                Metric(
+                    "max by (shard) (waybill_events_pending{$scope}) / scalar(min(waybill_events_pending_max{$scope}))",
+                    "shard {{shard}}",
+                ),
+            ),
             "percentunit",
             0.8,
             "At 100 %, deliveries are answered 503.",
@@ -218,6 +230,12 @@ PLATFORMS = Row(
             ),
         ),
         Panel(
+            "Open circuits by account and destination",
+            "bars",
+            (Metric("max by (platform, destination) (waybill_circuit_open{$scope})", "{{platform}} {{destination}}"),),
+            description="1: calls are not made until a probe succeeds. `waybill platforms resume` closes a circuit.",
+        ),
+        Panel(
             "Look-ups by outcome",
             "bars",
             (Metric(_rate("waybill_lookups_total", "platform, outcome", _PLATFORM), "{{platform}} {{outcome}}"),),
@@ -240,13 +258,28 @@ PLATFORMS = Row(
 RULES = Row(
     "Rules and actions",
     (
-        _bars("Effects by rule", "ops", Metric(_rate("waybill_effects_total", "rule_id"), "{{rule_id}}")),
+        _bars("Effects by rule", "ops", Metric(_rate("waybill_effects_total", "rule_id", _DESTINATION), "{{rule_id}}")),
         _bars(
             "Failed effects",
             "ops",
             Metric(
-                _rate("waybill_effects_total", "rule_id, action_type, error_kind", '$scope, outcome="error"'),
+                _rate("waybill_effects_total", "rule_id, action_type, error_kind", _DESTINATION + ', outcome="error"'),
                 "{{rule_id}} {{action_type}} {{error_kind}}",
+            ),
+        ),
+        _bars(
+            "Effects by destination",
+            "ops",
+            Metric(_rate("waybill_effects_total", "destination", _NAMED), "{{destination}}"),
+        ),
+        _lines(
+            "Failed effects by destination, share",
+            "percentunit",
+            Metric(
+                _rate("waybill_effects_total", "destination", _NAMED + ', outcome="error"')
+                + " / "
+                + _rate("waybill_effects_total", "destination", _NAMED),
+                "{{destination}}",
             ),
         ),
         Panel(
@@ -262,7 +295,10 @@ RULES = Row(
         _lines(
             "Duration of an effect p95",
             "s",
-            Metric(_quantile(0.95, "waybill_effect_seconds", "action_type"), "{{action_type}}"),
+            Metric(
+                _quantile(0.95, "waybill_effect_seconds", "action_type, destination", _DESTINATION),
+                "{{action_type}} {{destination}}",
+            ),
         ),
         Panel(
             "Rules per rulebook version",
@@ -284,17 +320,24 @@ RULES = Row(
 STORE = Row(
     "Store",
     (
-        _lines("Memory", "bytes", Metric("max(waybill_store_memory_bytes{$scope})", "used")),
+        _lines("Memory", "bytes", Metric("max by (shard) (waybill_store_memory_bytes{$scope})", "shard {{shard}}")),
         Panel(
             "Memory of the limit",
             "lines",
-            (Metric("max(waybill_store_memory_ratio{$scope})", "used"),),
+            (Metric("max by (shard) (waybill_store_memory_ratio{$scope})", "shard {{shard}}"),),
             "percentunit",
             0.8,
             "From 80 %, deliveries are answered 503.",
         ),
         _lines(
             "Duration of a call p99", "s", Metric(_quantile(0.99, "waybill_store_call_seconds", "call"), "{{call}}")
+        ),
+        Panel(
+            "Damaged keys",
+            "number",
+            (Metric(_each_shard("waybill_store_damaged_keys")),),
+            red=1,
+            description="Another program wrote to keys of Waybill. They are set aside, and events go on.",
         ),
         _bars(
             "Failed calls",
@@ -322,6 +365,11 @@ PROCESSES = Row(
             "Lag of the event loop p99",
             "s",
             Metric(_quantile(0.99, "waybill_event_loop_lag_seconds", "pod"), "{{pod}}"),
+        ),
+        _bars(
+            "Failed background tasks",
+            "ops",
+            Metric(_rate("waybill_background_task_failures_total", "task, error_kind"), "{{task}} {{error_kind}}"),
         ),
         _bars("Lost log lines", "ops", Metric(_rate("waybill_log_lines_dropped_total", "pod"), "{{pod}}")),
         _bars(

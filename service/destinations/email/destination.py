@@ -7,6 +7,7 @@ import asyncio
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
@@ -31,7 +32,7 @@ from service.egress import tls_context
 from service.errors import PermanentError, TransientError
 from service.exchange import SMTP_METHOD, connection_facts
 from service.lease import check_lease
-from service.name_resolver import open_socket
+from service.open_socket import open_socket
 from service.platforms.api.error_messages import scrub_secrets
 from service.secrets import SecretRef
 
@@ -65,6 +66,9 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
     async def send(self, mail: Mail, context: SendContext) -> SmtpAnswer:
         """Send a message within the limits of the destination.
 
+        Returns:
+            The answer of the server, with its code.
+
         Raises:
             Deferred: A limit is reached, or the circuit is open.
             TransientError: `connect`, `tls`, `timeout`, `reset`; `target_unavailable` for an answer 4xx.
@@ -92,6 +96,9 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
     async def check(self) -> str:
         """Connect and log in. No message is sent.
 
+        Returns:
+            One line about the result.
+
         Raises:
             TransientError, PermanentError: As `send`.
         """
@@ -103,7 +110,7 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
 
     async def _send(self, mail: Mail, message: EmailMessage, context: SendContext) -> int:
         exchange, is_sent = context.exchange, False
-        exchange.secrets.extend(self.secrets.values())
+        exchange.secrets.extend(self._known_secrets())
         headers = {name: str(message[name]) for name in SHOWN_HEADERS}
         exchange.begin(SMTP_METHOD, self.config.shown_url, headers, mail.text.encode())
         started = time.perf_counter()
@@ -197,8 +204,16 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
             return TransientError("target_unavailable", reason)
         return PermanentError("target_rejected", reason)
 
+    def _known_secrets(self) -> tuple[str, ...]:
+        """Return the secrets, also in the forms of AUTH PLAIN and AUTH LOGIN (RFC 4616)."""
+        username, password = self._credentials()
+        if password is None:
+            return self.secrets.values()
+        forms = (f"\0{username}\0{password}", password)
+        return (*self.secrets.values(), *(b64encode(form.encode()).decode() for form in forms))
+
     def _scrub(self, text: str) -> str:
-        return scrub_secrets(" ".join(text.split())[:ANSWER_CHARACTERS_MAX], self.secrets.values())
+        return scrub_secrets(" ".join(text.split()), self._known_secrets())[:ANSWER_CHARACTERS_MAX]
 
 
 async def _quit(client: SMTP) -> None:

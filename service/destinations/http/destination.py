@@ -27,7 +27,7 @@ from service.errors import ConfigError, PermanentError, Rejection, TransientErro
 from service.events import new_event_id
 from service.exchange import Exchange
 from service.http_client import HttpResponse
-from service.platforms.api.credentials import build_credentials
+from service.platforms.api.credentials import TokenRoute, build_credentials
 from service.platforms.api.error_messages import scrub_secrets
 from service.platforms.api.responses import CREDENTIAL_STATUSES, describe_failure, is_transient, retry_after_seconds
 from service.secrets import SecretReader, SecretRef
@@ -55,6 +55,7 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
             dependencies.http_client,
             lambda ref, field: self.secrets.read(ref, f"{self.at}.auth.{field}"),
             token_cache=dependencies.token_cache,
+            route=TokenRoute(self._transport.options, guarded=not config.allow_private_host),
             static=lambda build: CurrentHeaders(build, self.secrets),
         )
         self._base_url()
@@ -78,6 +79,9 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
 
     async def prepare(self, request: OutgoingRequest, context: SendContext) -> PreparedRequest:
         """Build the request with credentials, idempotency key and signature.
+
+        Returns:
+            The request.
 
         Raises:
             TransientError: The token server is unavailable.
@@ -146,6 +150,9 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
 
     async def check(self) -> str:
         """Fetch the OAuth2 token, if any, and send HEAD without credentials. Any answer shows that the target is there.
+
+        Returns:
+            One line about the result.
 
         Raises:
             TransientError: No connection, or the token server is unavailable.

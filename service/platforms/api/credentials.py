@@ -19,8 +19,11 @@ from msgspec import Struct
 from service.config.auth import Auth, BasicAuth, BearerAuth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.errors import ConfigError, PermanentError
 from service.events import JsonValue
-from service.http_client import HttpClient, HttpResponse
+from service.http_client import DEFAULT_TRANSPORT, HttpClient, HttpResponse, TransportOptions
+from service.platforms.api.decoding import NoRecordError
+from service.platforms.api.errors_in_bodies import classify_body
 from service.platforms.api.responses import RETRYABLE_STATUSES, classify_response
+from service.platforms.api.sealed_tokens import SealedTokenCache
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 from service.secrets import SecretRef
 
@@ -63,6 +66,20 @@ class StaticHeaders:
         return self._headers != sent
 
 
+class TokenRoute(Struct, frozen=True):
+    """Connection of token requests. A guarded request reaches public addresses only.
+
+    `options` raises ConfigError if a secret of the connection cannot be read.
+    """
+
+    options: Callable[[], TransportOptions] = lambda: DEFAULT_TRANSPORT
+    guarded: bool = False
+
+
+DIRECT_ROUTE = TokenRoute()
+"""Connection by the settings."""
+
+
 class _Token(Struct):
     access_token: str
     expires_in: float | None = None
@@ -84,6 +101,7 @@ class ClientCredentials:
         read_secrets: Callable[[], tuple[str, str]],
         scope: str | None = None,
         token_cache: TokenCache = NO_TOKEN_CACHE,
+        route: TokenRoute = DIRECT_ROUTE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
@@ -91,7 +109,8 @@ class ClientCredentials:
         self._token_url = token_url
         self._read_secrets = read_secrets
         self._scope = scope
-        self._token_cache = token_cache
+        self._shared_cache = token_cache
+        self._route = route
         self._use_secrets(read_secrets())
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -102,8 +121,8 @@ class ClientCredentials:
         """Return the token's header; fetch a token if the cached one expires too soon.
 
         Raises:
-            TransientError: The token server is unavailable.
-            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`.
+            TransientError: The token server is unavailable, or its answer has no token.
+            PermanentError: As `classify_response` and `classify_body`; `platform_wrong_envelope` for a malformed token.
         """
         if self._headers and self._clock() < self._stale_at:
             return self._headers
@@ -120,7 +139,8 @@ class ClientCredentials:
         """
         if status != UNAUTHORIZED and not self._secrets_changed():
             return False
-        await self._token_cache.invalidate(self._name, _value(sent))
+        token = sent.get("Authorization", "").removeprefix("Bearer ")
+        await self._token_cache.invalidate(self._name, token)
         # Another call may have replaced it already.
         if sent is self._headers:
             self._headers = {}
@@ -129,6 +149,7 @@ class ClientCredentials:
     def _use_secrets(self, secrets: tuple[str, str]) -> None:
         self._secrets = secrets
         form = {"grant_type": "client_credentials", "client_id": secrets[0], "client_secret": secrets[1]}
+        self._token_cache = SealedTokenCache(self._shared_cache, secrets[1])
         self._form = urlencode(form | ({"scope": self._scope} if self._scope else {})).encode()
         self._name = _cache_name(self._account, self._token_url, self._form)
 
@@ -155,7 +176,7 @@ class ClientCredentials:
             await asyncio.sleep(cached)
         asked_at = self._clock()
         try:
-            token = _read_token(await self._request_token())
+            token = _read_token(await self._request_token(), f"{self._account}: the answer of {self._token_url}")
         except BaseException:
             # Other pods wait for this fetch: end their wait.
             await self._token_cache.invalidate(self._name, "")
@@ -176,12 +197,13 @@ class ClientCredentials:
         if answer.status in REJECTED_STATUSES and self._secrets_changed():
             answer = await self._post_form()
         if answer.status in REJECTED_STATUSES:
-            reason = f"{self._account}: the token server refuses the client id and secret, or their scope"
+            reason = f"{self._account}: {self._token_url} refuses the client id and secret, or their scope"
             raise PermanentError("config_unauthorized", reason, http_status=answer.status)
         name = f"{self._account}: token"
         reply = classify_response(name, answer, transient=RETRYABLE_STATUSES, secrets=self._secrets, now=time.time())
         if reply.gone:
-            raise PermanentError("config_wrong_address", "token_url answers 404", http_status=reply.status)
+            reason = f"{self._account}: token_url {self._token_url} answers {reply.status}"
+            raise PermanentError("config_wrong_address", reason, http_status=reply.status)
         return reply.data
 
     async def _post_form(self) -> HttpResponse:
@@ -193,7 +215,8 @@ class ClientCredentials:
             body=self._form,
             seconds_max=settings.fetch_timeout_seconds,
             bytes_max=settings.fetch_bytes_max,
-            guarded=False,
+            guarded=self._route.guarded,
+            transport=self._route.options(),
         )
 
 
@@ -204,6 +227,7 @@ def build_credentials(
     read_secret: Callable[[SecretRef, str], str],
     *,
     token_cache: TokenCache = NO_TOKEN_CACHE,
+    route: TokenRoute = DIRECT_ROUTE,
     static: Callable[[Callable[[], Mapping[str, str]]], Credentials] = StaticHeaders,
 ) -> Credentials:
     """Build the credentials that `auth` of waybill.yaml declares.
@@ -214,6 +238,7 @@ def build_credentials(
         outbound: The HTTP client for the token server.
         read_secret: Reads a secret; the second argument is the name of its field in `auth`.
         token_cache: The tokens of all pods.
+        route: The connection to the token server.
         static: Builds the credentials whose headers change with their secret only.
 
     Returns:
@@ -240,6 +265,7 @@ def build_credentials(
                 ),
                 scope=auth.scope,
                 token_cache=token_cache,
+                route=route,
             )
         case NoAuth():
             return static(dict)
@@ -257,20 +283,16 @@ def _cache_name(account: str, token_url: str, form: bytes) -> str:
     return f"{account}:{hashlib.sha256(token_url.encode() + bytes(1) + form).hexdigest()[:24]}"
 
 
-def _value(headers: Mapping[str, str]) -> str:
-    return headers.get("Authorization", "").removeprefix("Bearer ")
-
-
 def _lifetime(token: _Token) -> float:
     seconds = token.expires_in
     return min(seconds, LIFETIME_SECONDS_MAX) if seconds is not None and math.isfinite(seconds) else LIFETIME_SECONDS
 
 
-def _read_token(data: object) -> _Token:
+def _read_token(data: object, answer: str) -> _Token:
     try:
         token = msgspec.convert(data, _Token, strict=False)
     except msgspec.ValidationError as error:
-        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token") from error
+        raise classify_body(NoRecordError(f"{answer} has no access_token: check token_url"), data) from error
     if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token.strip():
-        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token that can be sent")
+        raise PermanentError("platform_wrong_envelope", f"{answer} has no token that can be sent in a header")
     return token

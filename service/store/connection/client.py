@@ -1,6 +1,7 @@
 """Store client: runs scripts and commands in one round trip, and repeats scripts after connection errors.
 
-A script is repeated if it did not run or its reply was lost, not if one of its commands failed.
+A script is repeated if it did not run or its reply was lost, not if one of its commands failed. A command that finds a
+key of another type is repeated after the key was set aside (`damage`).
 
 Scripts are sent as EVALSHA, and as EVAL if the server does not know them (restart, failover). hiredis encodes them.
 Idle connections are in a list, because redis-py's pool reads each socket before use, which takes longer than a call.
@@ -26,8 +27,9 @@ from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreU
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Durability, Settings
 from service.store.connection.connection import StoreReply, build_pool, close_pool, require_durability, run_command
+from service.store.connection.damage import DamageLog, foreign_key_problem, is_damage
 from service.store.connection.installation import InstallationCheck
-from service.store.scripts import INSTALLATION, Script
+from service.store.scripts import COMMAND, DAMAGED_KEYS, INSTALLATION, Script
 
 Argument = str | bytes | int | float
 
@@ -62,6 +64,7 @@ class Client:
         self._connection_slots = asyncio.Semaphore(settings.store_connections_max)
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
+        self._damage_log = DamageLog()
         self._address = "WAYBILL_REDIS_SENTINEL" if settings.redis_sentinel else "WAYBILL_REDIS_URL"
 
     async def call(self, script: Script, arguments: Sequence[Argument], *, seconds_max: float) -> StoreReply:
@@ -107,7 +110,12 @@ class Client:
         """
 
         async def send(connection: AbstractConnection) -> StoreReply:
-            return await run_command(connection, *command)
+            try:
+                return await run_command(connection, *command)
+            except ResponseError as error:
+                if not is_damage(error):
+                    raise
+                return await self._repair(connection, COMMAND, command)
 
         return await self._exchange(send)
 
@@ -122,8 +130,12 @@ class Client:
         """
 
         async def block(connection: AbstractConnection) -> bool:
-            await connection.send_command("BLPOP", key, f"{seconds_max:.3f}")
-            return await connection.read_response() is not None
+            try:
+                return await run_command(connection, "BLPOP", key, f"{seconds_max:.3f}") is not None
+            except ResponseError as error:
+                if not is_damage(error):
+                    raise
+                return bool(await self._repair(connection, COMMAND, ("LLEN", key)))
 
         return await self._exchange(block, seconds_max + self._timeout_seconds)
 
@@ -197,7 +209,11 @@ class Client:
         if isinstance(error, TimeoutError) and not str(error):
             seconds = f"{self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_SECONDS)"
             reason = f"the store did not answer within {seconds}: the server hangs or is overloaded"
-        if _is_script_error(error):
+        foreign = foreign_key_problem(str(error))
+        if foreign:
+            return StoreScriptFailed(foreign, self._retry_after_seconds)
+        # The server adds the line of a running script to its error.
+        if isinstance(error, ResponseError) and "on @user_script:" in str(error):
             reason = f"{reason.rstrip('.')}; check the permissions of the store's user and the types of its keys"
             return StoreScriptFailed(reason, self._retry_after_seconds)
         if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
@@ -214,11 +230,28 @@ class Client:
         try:
             return await self._evaluate(connection, script, (*arguments, self._installation.expected))
         except ResponseError as error:
+            if is_damage(error):
+                return await self._repair(connection, script, arguments)
             if not str(error).startswith("LOST "):
                 raise
             # Raises StoreLost, unless an operator has accepted the store since.
             await self._check_installation(connection)
             return await self._evaluate(connection, script, (*arguments, self._installation.expected))
+
+    async def _repair(
+        self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]
+    ) -> StoreReply:
+        """Run a script in its form that sets damaged keys aside, and log them."""
+        last = self._installation.expected
+        command = ("EVAL", script.repairing_source, *self._first_arguments, *arguments, last)
+        try:
+            reply = await self._send(connection, script, command, writes=True)
+        except ResponseError as error:
+            reply = error
+        self._damage_log.write(await self._evaluate(connection, DAMAGED_KEYS, (last,)))
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
 
     async def _evaluate(
         self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]
@@ -229,10 +262,12 @@ class Client:
             # The server's script cache is empty after a restart or a failover.
             return await self._send(connection, script, ("EVAL", script.source, *self._first_arguments, *arguments))
 
-    async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> StoreReply:
+    async def _send(
+        self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...], *, writes: bool = False
+    ) -> StoreReply:
         packed = _pack(command)
         # A script without writes does not wait for replicas.
-        if not self._replicas or script.is_reader:
+        if not self._replicas or (script.is_reader and not writes):
             await connection.send_packed_command(packed)
             return await connection.read_response()
         await connection.send_packed_command(packed + self._wait_aof)
@@ -248,11 +283,6 @@ class Client:
             )
             raise StoreUnavailable(reason, self._retry_after_seconds)
         return reply
-
-
-def _is_script_error(error: Exception) -> bool:
-    """Return whether a command of a running script failed. The server adds the line of the script to the error."""
-    return isinstance(error, ResponseError) and "on @user_script:" in str(error)
 
 
 async def _read(connection: AbstractConnection) -> StoreReply:

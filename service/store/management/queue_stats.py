@@ -1,5 +1,8 @@
 """Queue statistics: jobs, events, age of the oldest event, memory, workers. Also writes heartbeats."""
 
+import math
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from service.store.connection.client import Client
@@ -13,6 +16,7 @@ class QueueStats(Struct, frozen=True):
 
     `oldest_age_ms` is the age of the oldest pending event, `parked_age_ms` that of the job parked for longest,
     and `oldest_due_ms` the time since the longest waiting due job became due.
+    `damaged_keys` is the number of keys that were set aside, because another program had changed their type.
     `memory_percent` is relative to maxmemory; 0 if it has none.
     """
 
@@ -28,6 +32,25 @@ class QueueStats(Struct, frozen=True):
     parked: int
     parked_age_ms: int
     oldest_due_ms: int
+    damaged_keys: int
+
+
+class Beat(NamedTuple):
+    """Content of a heartbeat."""
+
+    until: float
+    running: float
+    clock_difference_seconds: float
+
+
+def parse_heartbeat(stored: bytes) -> Beat:
+    """Return the content of a heartbeat; one that has expired if it cannot be read: its worker writes the next one."""
+    try:
+        until, running, difference = map(float, stored.split())
+    except ValueError:
+        return Beat(0.0, 0.0, 0.0)
+    beat = Beat(until, running, difference)
+    return beat if all(map(math.isfinite, beat)) else Beat(0.0, 0.0, 0.0)
 
 
 class QueueStatsReader:
@@ -75,17 +98,18 @@ class QueueStatsReader:
             StoreUnavailable: The store does not answer.
         """
         reply = await self._client.call(QUEUE_STATS, (), seconds_max=0)
-        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms, now_ms = reply
+        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms, now_ms, damaged = reply
         memory_bytes, memory_percent = await self.memory()
         heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
-        alive = [int(running) for until, running, *_ in map(bytes.split, heartbeats) if float(until) * 1000 >= now_ms]
+        beats = [parse_heartbeat(each) for each in heartbeats]
+        alive = [int(beat.running) for beat in beats if beat.until * 1000 >= now_ms]
         # From the heartbeats: counting leases would require a scan of all keys.
         running = sum(alive)
         # Never negative: the three numbers are read at different times.
         deferred = max(queued - due - running - parked, 0)
         return QueueStats(
             due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive),
-            parked, parked_age_ms, oldest_due_ms,
+            parked, parked_age_ms, oldest_due_ms, damaged,
         )  # fmt: skip
 
     async def memory(self) -> tuple[int, int]:

@@ -67,7 +67,7 @@ def test_apply_reports_all_mistakes_and_publishes_nothing(run: Run, tmp_path: Pa
     bad = "- {id: %s, type: customer, when: {field: nope, op: exists}}"
     files = write(tmp_path, a=bad % "x", b=ONE, c=bad % "y")
     for command in ("apply", "plan"):
-        result = run(command, *files, "--format", "json")
+        result = run(command, *files, "-o", "json")
         assert result.exit_code == 2
         mistakes = json.loads(result.stdout)["mistakes"]
         found = [(Path(each["file"]).name, each["rule_id"], each["path"]) for each in mistakes]
@@ -75,17 +75,46 @@ def test_apply_reports_all_mistakes_and_publishes_nothing(run: Run, tmp_path: Pa
         assert result.stderr == "waybill: 2 errors found\n"
     text = run("apply", *files).stderr
     assert "c.yaml:1: rule y: rules[0].when.field: no field 'nope'" in text
-    assert run("apply", *files, "--format", "github").stdout.startswith("::error file=")
-    results = json.loads(run("apply", *files, "--format", "sarif").stdout)["runs"][0]["results"]
+    assert run("apply", *files, "-o", "github").stdout.startswith("::error file=")
+    results = json.loads(run("apply", *files, "-o", "sarif").stdout)["runs"][0]["results"]
     assert [each["properties"]["rule_id"] for each in results] == ["x", "y"]
     assert run("show").exit_code == 2
+
+
+def test_mistakes_of_all_parts_of_a_rule_are_reported_together(run: Run, tmp_path: Path) -> None:
+    (file,) = write(
+        tmp_path,
+        a="""
+- id: one
+  type: purchase_order
+  with: {a: {kind: customer, id: "{b.id}"}, b: {kind: customer, id: "{a.id}"}}
+  when: {all: [{field: a.email, op: exists}, {field: created_at, op: le, value: 3}]}
+  actions:
+    - {id: x, do: htp, text: "{a.email}"}
+    - {id: y, do: log, message: {id}}
+    - {id: z, do: http, url: "https://u:p@x.example/{id | upper}", headers: {Authorization: Bearer abcdefgh}}
+- {id: two, type: customer, when: {field: emial, op: exists}}
+""",
+    )
+    found = json.loads(run("check", file, "--json").stdout)["mistakes"]
+    assert [(each["rule_id"], each["path"], each["line"]) for each in found] == [
+        ("one", "rules[0].actions[1].message", 8),
+        ("one", "rules[0].with.a.id", 4),
+        ("one", "rules[0].with.b.id", 4),
+        ("one", "rules[0].when.all[1].op", 5),
+        ("one", "rules[0].actions[0].do", 7),
+        ("one", "rules[0].actions[2].url", 9),
+        ("one", "rules[0].actions[2].headers.Authorization", 9),
+        ("two", "rules[1].when.field", 10),
+    ]
+    assert found[3]["fix"] == "write op: before"
 
 
 async def test_apply_reports_a_rule_that_exists_in_the_admin_api(run: Run, store: Store, tmp_path: Path) -> None:
     document = write_document((), rules_of(TWO))
     assert await store.rulebook.publish(document_version(document), document, "api", "", None)
     (file,) = write(tmp_path, a=TWO)
-    result = await asyncio.to_thread(run, "apply", file, "--format", "json")
+    result = await asyncio.to_thread(run, "apply", file, "-o", "json")
     (mistake,) = json.loads(result.stdout)["mistakes"]
     assert (result.exit_code, mistake["reason"]) == (2, "exists in a file and in the admin API")
 
