@@ -8,18 +8,28 @@ from msgspec import Struct
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
+from service.management.event_filter import format_timestamp
 from service.management.installation import InstallationOperations
 from service.store.platforms.parking import ParkedJobs
+from service.store.platforms.throttle import LastError
 
 PAUSED_SECONDS_MIN = 10 * 365 * 86_400.0
 """A circuit that stays open for longer was paused by an operator."""
+
+
+class ErrorView(Struct, frozen=True, kw_only=True):
+    """Last error of the calls to an account or destination. `http_status` is null if there was no response."""
+
+    at: str
+    error_kind: str
+    http_status: int | None
 
 
 class CircuitView(Struct, frozen=True, kw_only=True):
     """Circuit of an account: `open` until the next probe, or `paused` until an operator resumes the account.
 
     `open_seconds` is the time until the next probe, null while paused. `parked_jobs` wait for this account,
-    `parked_age_seconds` is the age of the oldest.
+    `parked_age_seconds` is the age of the oldest. `last_error` is the last error of a call within a week.
     """
 
     account: str
@@ -28,6 +38,7 @@ class CircuitView(Struct, frozen=True, kw_only=True):
     open_seconds: float | None
     parked_jobs: int
     parked_age_seconds: float
+    last_error: ErrorView | None = None
 
 
 class CircuitOperations(InstallationOperations):
@@ -39,15 +50,19 @@ class CircuitOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        circuits = await self.installation.stores[0].limits.open_circuits()
-        parked = [await store.parking.accounts() for store in self.installation.stores]
+        limits, platforms = self.installation.stores[0].limits, self.installation.config().platforms
+        states = CircuitStates(
+            await limits.open_circuits(),
+            [await store.parking.accounts() for store in self.installation.stores],
+            await limits.last_errors(list(platforms)),
+        )
         return [
             CircuitView(
                 account=account,
                 kind=str(type(platform).__struct_config__.tag),
-                **read_circuit(account, circuits, parked),
+                **read_circuit(account, states),
             )
-            for account, platform in self.installation.config().platforms.items()
+            for account, platform in platforms.items()
         ]
 
     @to_completion
@@ -90,16 +105,28 @@ class CircuitFields(TypedDict):
     open_seconds: float | None
     parked_jobs: int
     parked_age_seconds: float
+    last_error: ErrorView | None
 
 
-def read_circuit(key: str, circuits: Mapping[str, float], parked: Sequence[Mapping[str, ParkedJobs]]) -> CircuitFields:
+class CircuitStates(Struct, frozen=True):
+    """States by the names of accounts and destinations in the store: circuits, parked jobs per store, last errors."""
+
+    circuits: Mapping[str, float]
+    parked: Sequence[Mapping[str, ParkedJobs]]
+    errors: Mapping[str, LastError] = {}
+
+
+def read_circuit(key: str, states: CircuitStates) -> CircuitFields:
     """Return the state of the circuit of an account or destination. `key` is its name in the store."""
-    seconds = circuits.get(key)
-    here = [jobs[key] for jobs in parked if key in jobs]
+    seconds = states.circuits.get(key)
+    here = [jobs[key] for jobs in states.parked if key in jobs]
     paused = seconds is not None and seconds > PAUSED_SECONDS_MIN
+    error = states.errors.get(key)
     return {
         "circuit": "paused" if paused else "open" if seconds else "closed",
         "open_seconds": None if paused else seconds or 0.0,
         "parked_jobs": sum(each.jobs for each in here),
         "parked_age_seconds": max((each.age_seconds for each in here), default=0.0),
+        "last_error": error
+        and ErrorView(at=format_timestamp(error.at_ms), error_kind=error.kind, http_status=error.http_status or None),
     }

@@ -1,20 +1,20 @@
 """Destinations of an installation: configuration without secrets, circuits, pause, resume and test calls."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.config.destinations import DEFAULT_KIND
 from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
-from service.management.circuits import read_circuit
+from service.management.circuits import CircuitStates, ErrorView, read_circuit
 from service.management.installation import InstallationOperations
-from service.store.platforms.parking import ParkedJobs
+from service.store.platforms.throttle import LastError
 from service.throttles.throttles import DESTINATION_PREFIX
 
 HOST_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}:[0-9]{1,5}")
@@ -26,7 +26,8 @@ class DestinationView(Struct, frozen=True, kw_only=True):
     """Destination with its circuit: `open` until the next probe, or `paused` until an operator resumes it.
 
     `url` is hidden if it is a secret. A destination of a plain URL has the kind `url` and the name `host:port`; it is
-    listed while its circuit is not closed or events wait for it. `parked_jobs` wait for this destination.
+    listed while its circuit is not closed or events wait for it. `parked_jobs` wait for this destination. `last_error`
+    is the last error of a call within a week.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DestinationView(Struct, frozen=True, kw_only=True):
     open_seconds: float | None
     parked_jobs: int
     parked_age_seconds: float
+    last_error: ErrorView | None = None
 
 
 class DestinationDetails(DestinationView, frozen=True, kw_only=True):
@@ -53,12 +55,13 @@ class DestinationOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        circuits, parked = await self._states()
+        states = await self._states()
         configured = self.installation.config().destinations
-        keys = {*circuits, *(key for jobs in parked for key in jobs)}
+        keys = {*states.circuits, *(key for jobs in states.parked for key in jobs)}
         hosts = {key.removeprefix(DESTINATION_PREFIX) for key in keys if key.startswith(DESTINATION_PREFIX)}
         names = [*configured, *sorted(hosts - configured.keys())]
-        return [self._view(name, circuits, parked) for name in names]
+        errors = await self._errors(names)
+        return [self._view(name, structs.replace(states, errors=errors)) for name in names]
 
     async def get_destination(self, name: str) -> DestinationDetails:
         """Return one destination with its configuration.
@@ -68,10 +71,10 @@ class DestinationOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        view = self._view(name, *await self._states())
+        view = await self._view_of(name)
         config = self.installation.config().destinations.get(name)
         shown: dict[str, Any] = {} if config is None else msgspec.to_builtins(config)
-        return DestinationDetails(config=shown, **msgspec.structs.asdict(view))
+        return DestinationDetails(config=shown, **structs.asdict(view))
 
     @to_completion
     async def pause_destination(self, name: str) -> DestinationView:
@@ -84,7 +87,7 @@ class DestinationOperations(InstallationOperations):
         self._check(name)
         await self.installation.stores[0].parking.pause(DESTINATION_PREFIX + name)
         await record_change(self.installation.stores[0], self.actor, "destination.paused", name)
-        return self._view(name, *await self._states())
+        return await self._view_of(name)
 
     @to_completion
     async def resume_destination(self, name: str) -> DestinationView:
@@ -97,7 +100,7 @@ class DestinationOperations(InstallationOperations):
         self._check(name)
         await self.installation.stores[0].parking.resume(DESTINATION_PREFIX + name)
         await record_change(self.installation.stores[0], self.actor, "destination.resumed", name)
-        return self._view(name, *await self._states())
+        return await self._view_of(name)
 
     @to_completion
     async def test_destination(self, name: str, method: str, path: str) -> Probe:
@@ -122,9 +125,15 @@ class DestinationOperations(InstallationOperations):
         await record_change(self.installation.stores[0], self.actor, "destination.tested", name)
         return await destinations[name].probe(method, path)
 
-    async def _states(self) -> tuple[Mapping[str, float], list[dict[str, ParkedJobs]]]:
+    async def _states(self) -> CircuitStates:
         circuits = await self.installation.stores[0].limits.open_circuits()
-        return circuits, [await store.parking.accounts() for store in self.installation.stores]
+        return CircuitStates(circuits, [await store.parking.accounts() for store in self.installation.stores])
+
+    async def _errors(self, names: Sequence[str]) -> Mapping[str, LastError]:
+        return await self.installation.stores[0].limits.last_errors([DESTINATION_PREFIX + name for name in names])
+
+    async def _view_of(self, name: str) -> DestinationView:
+        return self._view(name, structs.replace(await self._states(), errors=await self._errors([name])))
 
     def _check(self, name: str) -> None:
         if name not in self.installation.config().destinations and not HOST_NAME.fullmatch(name):
@@ -134,11 +143,11 @@ class DestinationOperations(InstallationOperations):
         known = ", ".join(self.installation.config().destinations) or "none is configured"
         return Rejection(404, "not_found", f"destination {name[:64]} not found. Use one of: {known}.")
 
-    def _view(self, name: str, circuits: Mapping[str, float], parked: list[dict[str, ParkedJobs]]) -> DestinationView:
+    def _view(self, name: str, states: CircuitStates) -> DestinationView:
         config = self.installation.config().destinations.get(name)
         return DestinationView(
             name=name,
             kind="url" if config is None else str(config.__struct_config__.tag),
             url="" if config is None else config.shown_url,
-            **read_circuit(DESTINATION_PREFIX + name, circuits, parked),
+            **read_circuit(DESTINATION_PREFIX + name, states),
         )
