@@ -14,6 +14,7 @@ from service.listening_socket import bind
 from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import Store
+from service.store.shards import shard_urls
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
@@ -34,7 +35,8 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         content = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
         return web.json_response(content, status=503 if reason else 200)
 
-    page = MetricsPage("workers", store.sample, settings.backlog_events_max)
+    shard = shard_urls(settings).index(settings.redis_url)
+    page = MetricsPage("workers", store.samples, settings.backlog_events_max, [shard])
 
     async def metrics(request: web.Request) -> web.Response:
         body, content_type = await page.render(request.headers.get("Accept", ""))

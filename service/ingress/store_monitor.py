@@ -63,13 +63,21 @@ class StoreMonitor:
         """
         return self.opened.check()
 
-    async def sample(self) -> QueueStats:
-        """Return the queue statistics.
+    async def samples(self) -> Sequence[QueueStats | None]:
+        """Return the queue statistics of each shard, None for a shard whose store did not answer.
 
         Raises:
             StoreUnavailable, StoreNotDurable: the store does not answer or is not used.
         """
-        return await self.opened.sample()
+        return await self.opened.samples()
+
+    async def open_circuits(self) -> dict[str, float]:
+        """Return the seconds until the next probe of each circuit with recent failures; 0: closed.
+
+        Raises:
+            StoreUnavailable, StoreNotDurable: the store does not answer or is not used.
+        """
+        return await self.opened.open_circuits()
 
     def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> Awaitable[int]:
         """Put rejected deliveries of one source into quarantine; return how many older ones were removed.

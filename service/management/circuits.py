@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.errors import Rejection
 from service.management.audit_entries import record_change
@@ -12,6 +12,7 @@ from service.management.event_filter import format_timestamp
 from service.management.installation import InstallationOperations
 from service.store.platforms.parking import ParkedJobs
 from service.store.platforms.throttle import LastError
+from service.throttles.throttles import DESTINATION_PREFIX
 
 PAUSED_SECONDS_MIN = 10 * 365 * 86_400.0
 """A circuit that stays open for longer was paused by an operator."""
@@ -41,8 +42,94 @@ class CircuitView(Struct, frozen=True, kw_only=True):
     last_error: ErrorView | None = None
 
 
-class CircuitOperations(InstallationOperations):
-    """Operations on the circuits of an installation in the name of an actor."""
+class CircuitFields(TypedDict):
+    """Fields of a view with the state of a circuit and the jobs that wait for it."""
+
+    circuit: Literal["closed", "open", "paused"]
+    open_seconds: float | None
+    parked_jobs: int
+    parked_age_seconds: float
+    last_error: ErrorView | None
+
+
+class CircuitSnapshot(Struct, frozen=True):
+    """Seconds until the next probe of each circuit that is not closed, parked jobs of each store, and last errors.
+
+    The keys are the names of accounts and destinations in the store.
+    """
+
+    open_seconds: Mapping[str, float]
+    parked: Sequence[Mapping[str, ParkedJobs]]
+    errors: Mapping[str, LastError] = {}
+
+    @property
+    def keys(self) -> set[str]:
+        """Return the keys with a circuit that is not closed, or with parked jobs."""
+        return {*self.open_seconds, *(key for jobs in self.parked for key in jobs)}
+
+    def fields(self, key: str) -> CircuitFields:
+        """Return the state of the circuit of an account or destination."""
+        seconds = self.open_seconds.get(key)
+        here = [jobs[key] for jobs in self.parked if key in jobs]
+        paused = seconds is not None and seconds > PAUSED_SECONDS_MIN
+        return {
+            "circuit": "paused" if paused else "open" if seconds else "closed",
+            "open_seconds": None if paused else seconds or 0.0,
+            "parked_jobs": sum(each.jobs for each in here),
+            "parked_age_seconds": max((each.age_seconds for each in here), default=0.0),
+            "last_error": _view_error(self.errors.get(key)),
+        }
+
+
+def _view_error(error: LastError | None) -> ErrorView | None:
+    if error is None:
+        return None
+    at = format_timestamp(error.at_ms)
+    return ErrorView(at=at, error_kind=error.kind, http_status=error.http_status or None)
+
+
+class CircuitStates(InstallationOperations):
+    """State and change of the circuits of accounts and destinations. The first store holds them."""
+
+    async def load_circuits(self, *others: str) -> CircuitSnapshot:
+        """Return the circuits that are not closed, the parked jobs, and the last errors.
+
+        Errors are those of configured accounts and destinations, of circuits in the snapshot, and of the keys `others`.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        stores, config = self.installation.stores, self.installation.config()
+        snapshot = CircuitSnapshot(
+            await stores[0].limits.open_circuits(), [await store.parking.accounts() for store in stores]
+        )
+        destinations = (DESTINATION_PREFIX + name for name in config.destinations)
+        keys = {*config.platforms, *destinations, *snapshot.keys, *others}
+        return structs.replace(snapshot, errors=await stores[0].limits.last_errors(sorted(keys)))
+
+    async def pause_circuit(self, key: str, audit_action: str, target: str) -> None:
+        """Open a circuit until it is resumed, and record the change.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        store = self.installation.stores[0]
+        await store.parking.pause(key)
+        await record_change(store, self.actor, audit_action, target)
+
+    async def resume_circuit(self, key: str, audit_action: str, target: str) -> None:
+        """Close a circuit, paused or open, and record the change.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        store = self.installation.stores[0]
+        await store.parking.resume(key)
+        await record_change(store, self.actor, audit_action, target)
+
+
+class CircuitOperations(CircuitStates):
+    """Operations on the circuits of accounts in the name of an actor."""
 
     async def list_circuits(self) -> list[CircuitView]:
         """List the accounts of waybill.yaml with their circuits.
@@ -50,19 +137,10 @@ class CircuitOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        limits, platforms = self.installation.stores[0].limits, self.installation.config().platforms
-        states = CircuitStates(
-            await limits.open_circuits(),
-            [await store.parking.accounts() for store in self.installation.stores],
-            await limits.last_errors(list(platforms)),
-        )
+        circuits = await self.load_circuits()
         return [
-            CircuitView(
-                account=account,
-                kind=str(type(platform).__struct_config__.tag),
-                **read_circuit(account, states),
-            )
-            for account, platform in platforms.items()
+            CircuitView(account=account, kind=str(type(config).__struct_config__.tag), **circuits.fields(account))
+            for account, config in self.installation.config().platforms.items()
         ]
 
     @to_completion
@@ -74,8 +152,7 @@ class CircuitOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         await self._circuit(account)
-        await self.installation.stores[0].parking.pause(account)
-        await record_change(self.stores[0].store, self.actor, "platform.paused", account)
+        await self.pause_circuit(account, "platform.paused", account)
         return await self._circuit(account)
 
     @to_completion
@@ -87,8 +164,7 @@ class CircuitOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         await self._circuit(account)
-        await self.installation.stores[0].parking.resume(account)
-        await record_change(self.stores[0].store, self.actor, "platform.resumed", account)
+        await self.resume_circuit(account, "platform.resumed", account)
         return await self._circuit(account)
 
     async def _circuit(self, account: str) -> CircuitView:
@@ -96,37 +172,3 @@ class CircuitOperations(InstallationOperations):
             if view.account == account:
                 return view
         raise Rejection(404, "not_found", f"platform {account[:64]} not found")
-
-
-class CircuitFields(TypedDict):
-    """Fields of a view with the state of a circuit and the jobs that wait for it."""
-
-    circuit: Literal["closed", "open", "paused"]
-    open_seconds: float | None
-    parked_jobs: int
-    parked_age_seconds: float
-    last_error: ErrorView | None
-
-
-class CircuitStates(Struct, frozen=True):
-    """States by the names of accounts and destinations in the store: circuits, parked jobs per store, last errors."""
-
-    circuits: Mapping[str, float]
-    parked: Sequence[Mapping[str, ParkedJobs]]
-    errors: Mapping[str, LastError] = {}
-
-
-def read_circuit(key: str, states: CircuitStates) -> CircuitFields:
-    """Return the state of the circuit of an account or destination. `key` is its name in the store."""
-    seconds = states.circuits.get(key)
-    here = [jobs[key] for jobs in states.parked if key in jobs]
-    paused = seconds is not None and seconds > PAUSED_SECONDS_MIN
-    error = states.errors.get(key)
-    return {
-        "circuit": "paused" if paused else "open" if seconds else "closed",
-        "open_seconds": None if paused else seconds or 0.0,
-        "parked_jobs": sum(each.jobs for each in here),
-        "parked_age_seconds": max((each.age_seconds for each in here), default=0.0),
-        "last_error": error
-        and ErrorView(at=format_timestamp(error.at_ms), error_kind=error.kind, http_status=error.http_status or None),
-    }

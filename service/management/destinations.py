@@ -1,20 +1,18 @@
 """Destinations of an installation: configuration without secrets, circuits, pause, resume and test calls."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from service.config.destinations import DEFAULT_KIND
 from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
-from service.management.circuits import CircuitStates, ErrorView, read_circuit
-from service.management.installation import InstallationOperations
-from service.store.platforms.throttle import LastError
+from service.management.circuits import CircuitSnapshot, CircuitStates, ErrorView
 from service.throttles.throttles import DESTINATION_PREFIX
 
 HOST_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}:[0-9]{1,5}")
@@ -46,7 +44,7 @@ class DestinationDetails(DestinationView, frozen=True, kw_only=True):
     config: Mapping[str, Any]
 
 
-class DestinationOperations(InstallationOperations):
+class DestinationOperations(CircuitStates):
     """Operations on the destinations of an installation in the name of an actor."""
 
     async def list_destinations(self) -> list[DestinationView]:
@@ -55,13 +53,9 @@ class DestinationOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        states = await self._states()
-        configured = self.installation.config().destinations
-        keys = {*states.circuits, *(key for jobs in states.parked for key in jobs)}
-        hosts = {key.removeprefix(DESTINATION_PREFIX) for key in keys if key.startswith(DESTINATION_PREFIX)}
-        names = [*configured, *sorted(hosts - configured.keys())]
-        errors = await self._errors(names)
-        return [self._view(name, structs.replace(states, errors=errors)) for name in names]
+        circuits, configured = await self.load_circuits(), self.installation.config().destinations
+        hosts = {key.removeprefix(DESTINATION_PREFIX) for key in circuits.keys if key.startswith(DESTINATION_PREFIX)}
+        return [self._view(name, circuits) for name in (*configured, *sorted(hosts - configured.keys()))]
 
     async def get_destination(self, name: str) -> DestinationDetails:
         """Return one destination with its configuration.
@@ -71,10 +65,10 @@ class DestinationOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        view = await self._view_of(name)
+        view = self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
         config = self.installation.config().destinations.get(name)
         shown: dict[str, Any] = {} if config is None else msgspec.to_builtins(config)
-        return DestinationDetails(config=shown, **structs.asdict(view))
+        return DestinationDetails(config=shown, **msgspec.structs.asdict(view))
 
     @to_completion
     async def pause_destination(self, name: str) -> DestinationView:
@@ -85,9 +79,8 @@ class DestinationOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        await self.installation.stores[0].parking.pause(DESTINATION_PREFIX + name)
-        await record_change(self.installation.stores[0], self.actor, "destination.paused", name)
-        return await self._view_of(name)
+        await self.pause_circuit(DESTINATION_PREFIX + name, "destination.paused", name)
+        return self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
 
     @to_completion
     async def resume_destination(self, name: str) -> DestinationView:
@@ -98,9 +91,8 @@ class DestinationOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        await self.installation.stores[0].parking.resume(DESTINATION_PREFIX + name)
-        await record_change(self.installation.stores[0], self.actor, "destination.resumed", name)
-        return await self._view_of(name)
+        await self.resume_circuit(DESTINATION_PREFIX + name, "destination.resumed", name)
+        return self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
 
     @to_completion
     async def test_destination(self, name: str, method: str, path: str) -> Probe:
@@ -125,16 +117,6 @@ class DestinationOperations(InstallationOperations):
         await record_change(self.installation.stores[0], self.actor, "destination.tested", name)
         return await destinations[name].probe(method, path)
 
-    async def _states(self) -> CircuitStates:
-        circuits = await self.installation.stores[0].limits.open_circuits()
-        return CircuitStates(circuits, [await store.parking.accounts() for store in self.installation.stores])
-
-    async def _errors(self, names: Sequence[str]) -> Mapping[str, LastError]:
-        return await self.installation.stores[0].limits.last_errors([DESTINATION_PREFIX + name for name in names])
-
-    async def _view_of(self, name: str) -> DestinationView:
-        return self._view(name, structs.replace(await self._states(), errors=await self._errors([name])))
-
     def _check(self, name: str) -> None:
         if name not in self.installation.config().destinations and not HOST_NAME.fullmatch(name):
             raise self._not_found(name)
@@ -143,11 +125,11 @@ class DestinationOperations(InstallationOperations):
         known = ", ".join(self.installation.config().destinations) or "none is configured"
         return Rejection(404, "not_found", f"destination {name[:64]} not found. Use one of: {known}.")
 
-    def _view(self, name: str, states: CircuitStates) -> DestinationView:
+    def _view(self, name: str, circuits: CircuitSnapshot) -> DestinationView:
         config = self.installation.config().destinations.get(name)
         return DestinationView(
             name=name,
             kind="url" if config is None else str(config.__struct_config__.tag),
             url="" if config is None else config.shown_url,
-            **read_circuit(DESTINATION_PREFIX + name, states),
+            **circuits.fields(DESTINATION_PREFIX + name),
         )

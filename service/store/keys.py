@@ -22,11 +22,11 @@ With the default prefix `wb:`
     wb:rulebook:history, :retired        all publications, newest first; time at which each version was replaced
     wb:circuits                  hash of accounts, and of destinations as `destination:<name>`: open until (ms),
                                  consecutive failures, consecutive openings; in the keys below an account is either
-    wb:order:<record>:<rule>/<action>    events whose effect is unfinished, in event order; absent if none waits
+    wb:order:<record>:<rule>/<action>    events with an unfinished effect, in event order; absent if none waits
     wb:parked, wb:parked:<account>       accounts with parked jobs; their jobs by time
     wb:parked_since:<account>    time since which the account has parked jobs, while probes fail
     wb:recovery:<account>        time and number of the jobs that were freed last
-    wb:probe:<account>           token of the call that probes an account whose circuit was open
+    wb:probe:<account>           token of the call that probes an account after its circuit was open
     wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second
     wb:pace:<account>            time in ms from which the limit per second admits a call without a burst
     wb:token:<account>:<digest>  access token, shared by all pods; `:fetching` is the lease for fetching it

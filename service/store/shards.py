@@ -18,10 +18,21 @@ from service.store.management.queue_stats import QueueStats
 from service.store.queue.ingest import IngestRequest, IngestResult
 from service.store.store import Store, open_store
 
+SAMPLE_SECONDS_MAX = 1.5
+"""Limit on the statistics of one store, so that the others are still reported."""
+
 
 def shard_of(lane: str, shards: int) -> int:
     """Return the index of a lane's store in the list."""
     return max(range(shards), key=lambda index: hashlib.blake2b(f"{index}:{lane}".encode(), digest_size=8).digest())
+
+
+async def _sample_if_available(store: Store) -> QueueStats | None:
+    try:
+        async with asyncio.timeout(SAMPLE_SECONDS_MAX):
+            return await store.sample()
+    except (StoreUnavailable, StoreNotDurable, TimeoutError):
+        return None
 
 
 def shard_urls(settings: Settings) -> list[str]:
@@ -99,19 +110,17 @@ class Shards:
         if not_durable or len(errors) == len(self.stores):
             raise (not_durable or errors)[0]
 
-    async def sample(self) -> QueueStats:
-        """Return the queue statistics of all stores: sums, but the maximum of ages and memory percentage.
+    async def samples(self) -> Sequence[QueueStats | None]:
+        """Return the queue statistics of each store, None for a store that did not answer or is not durable."""
+        return await asyncio.gather(*(_sample_if_available(store) for store in self.stores))
+
+    async def open_circuits(self) -> dict[str, float]:
+        """Return the seconds until the next probe of each circuit. The first store has the state of all shards.
 
         Raises:
-            StoreUnavailable: One of the stores does not answer.
-            StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
+            StoreUnavailable: The store does not answer.
         """
-        samples = await asyncio.gather(*(store.sample() for store in self.stores))
-        maxima = {"oldest_age_ms", "oldest_due_ms", "parked_age_ms", "memory_percent"}
-        names = QueueStats.__struct_fields__
-        return QueueStats(
-            **{name: (max if name in maxima else sum)(getattr(sample, name) for sample in samples) for name in names}
-        )
+        return await self.stores[0].open_circuits()
 
     async def clock_difference_seconds(self) -> float:
         """Return the largest difference between the clock of a store and the clock of this process, in seconds.

@@ -156,6 +156,22 @@ class Store:
         """
         return await self.queue_stats.sample()
 
+    async def samples(self) -> Sequence[QueueStats | None]:
+        """Return the queue statistics as those of one shard.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return [await self.sample()]
+
+    async def open_circuits(self) -> dict[str, float]:
+        """Return the seconds until the next probe of each circuit with recent failures; 0: closed.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return await self.limits.open_circuits()
+
     async def clock_difference_seconds(self) -> float:
         """Return the store's clock minus the clock of this process: the smallest difference that the reply proves.
 

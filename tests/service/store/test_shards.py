@@ -1,5 +1,6 @@
 """Shards: each record is on one store, and an unavailable store affects only its own records."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from msgspec import structs
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.errors import ConfigError, StoreUnavailable
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
+from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import IngestRequest, Shards, open_shards
 from service.store.shards import shard_of, shard_urls
+from service.throttles.throttles import name_circuits
 from tests.server_folder import server_folder
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
@@ -63,7 +66,7 @@ async def test_records_are_distributed_and_counted_once(shards: Shards) -> None:
         holds = [await store.events.get(arrival.event.id) is not None for store in shards.stores]
         assert holds.count(True) == 1
         assert holds[shard_of(arrival.event.record.lane, 3)]
-    assert (await shards.sample()).pending == 60
+    assert sum(each.pending for each in await shards.samples() if each) == 60
     await shards.close()
 
 
@@ -79,7 +82,7 @@ async def test_retried_delivery_after_a_store_failure_is_ingested_once(
     await shards.check()
     servers[2] = start_valkey(Path(servers[2].url.removeprefix("unix://")).parent)
     await shards.ingest_all(arrivals)
-    assert (await shards.sample()).pending == 20
+    assert sum(each.pending for each in await shards.samples() if each) == 20
     servers[2].kill()
     await shards.close()
 
@@ -89,4 +92,39 @@ async def test_check_fails_if_no_store_answers(shards: Shards, servers: list[Emb
         server.kill()
     with pytest.raises(StoreUnavailable):
         await shards.check()
+    await shards.close()
+
+
+async def test_statistics_of_each_shard_are_reported_also_if_one_store_fails(
+    shards: Shards, servers: list[EmbeddedValkey]
+) -> None:
+    await shards.ingest_all([make_arrival(str(number)) for number in range(60)])
+    servers[1].kill()
+    page = MetricsPage("service", shards.samples, 1_000, range(3), no_circuits)
+    text = (await page.render())[0].decode()
+    up = {shard: f'waybill_store_up{{shard="{shard}"}}' for shard in range(3)}
+    assert [f"{name} 1.0" in text for name in up.values()] == [True, False, True]
+    assert f"{up[1]} 0.0" in text
+    pending = dict(re.findall(r'^waybill_events_pending\{shard="(\d)"\} (\d+)', text, re.MULTILINE))
+    assert set(pending) == {"0", "2"}
+    assert all(int(number) > 5 for number in pending.values())
+    await shards.close()
+
+
+async def no_circuits() -> dict[tuple[str | None, str | None], float]:
+    return {}
+
+
+async def test_page_names_open_circuits_of_accounts_and_destinations(shards: Shards) -> None:
+    async def read_circuits() -> dict[tuple[str | None, str | None], float]:
+        return name_circuits(await shards.open_circuits())
+
+    for name in ("pack", "destination:erp"):
+        await shards.stores[0].parking.pause(name)
+    await shards.stores[0].parking.resume("destination:erp")
+
+    page = MetricsPage("service", shards.samples, 1_000, range(3), read_circuits)
+    text = (await page.render())[0].decode()
+    assert 'waybill_circuit_open{destination="",platform="pack"} 1.0' in text
+    assert 'waybill_circuit_open{destination="erp",platform=""} 1.0' not in text
     await shards.close()
