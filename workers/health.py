@@ -5,9 +5,9 @@ A worker without a rulebook is ready. In a cluster, `waybill rules apply` may wa
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 
-from aiohttp import web
+import msgspec
 
 from service.errors import WaybillError
 from service.listening_socket import bind
@@ -15,6 +15,7 @@ from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import Store
 from service.store.shards import shard_urls
+from workers.health_connections import HealthConnections, HealthPage
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
@@ -27,29 +28,29 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         ConfigError: the server cannot listen on the port.
     """
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "up"})
+    async def healthz(_: str) -> HealthPage:
+        return _json(200, {"status": "up"})
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz(_: str) -> HealthPage:
         reason = "stopping" if stopping() else await not_ready_reason(store)
-        content = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
-        return web.json_response(content, status=503 if reason else 200)
+        return _json(503, {"status": "unready", "reason": reason}) if reason else _json(200, {"status": "ready"})
 
     shard = shard_urls(settings).index(settings.redis_url)
     page = MetricsPage("workers", store.samples, settings.backlog_events_max, [shard])
 
-    async def metrics(request: web.Request) -> web.Response:
-        body, content_type = await page.render(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+    async def metrics(accept: str) -> HealthPage:
+        body, content_type = await page.render(accept)
+        return HealthPage(200, content_type, body)
 
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        yield await _listen(runner, settings)
-    finally:
-        await runner.cleanup()
+    fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
+    sock = bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT", fix)
+    connections = HealthConnections({"/healthz": healthz, "/readyz": readyz, "/metrics": metrics})
+    async with connections.serve(sock) as port:
+        yield port
+
+
+def _json(status: int, content: Mapping[str, str]) -> HealthPage:
+    return HealthPage(status, "application/json; charset=utf-8", msgspec.json.encode(content))
 
 
 async def not_ready_reason(store: Store) -> str | None:
@@ -62,9 +63,3 @@ async def not_ready_reason(store: Store) -> str | None:
     except TimeoutError:
         return "store_unavailable"
     return None
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> int:
-    fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
-    await web.SockSite(runner, bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT", fix)).start()
-    return int(runner.addresses[0][1])

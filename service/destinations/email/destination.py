@@ -32,7 +32,7 @@ from service.egress import tls_context
 from service.errors import PermanentError, TransientError
 from service.exchange import SMTP_METHOD, connection_facts
 from service.lease import check_lease
-from service.name_resolver import open_socket
+from service.open_socket import open_socket
 from service.platforms.api.error_messages import scrub_secrets
 from service.secrets import SecretRef
 

@@ -2,7 +2,8 @@
 
 A new platform needs its samples in `tests/samples/<platform>/`: `account.yaml` as in waybill.yaml, answers of the
 platform (`<kind>.json`, `<kind>.<variant>.json`, `list.<kind>.json`), deliveries (`delivery.<name>.json`), the
-operations of its documentation (`operations.txt`), and one example of each write action (`writes.yaml`).
+operations of its documentation (`operations.txt`), and one example of each write action (`writes.yaml`). `places.yaml`
+gives values to places that are empty in the samples.
 """
 
 import json
