@@ -1,11 +1,10 @@
 """Recovery of accounts and destinations: parked jobs become due when a circuit closes, before that one as a probe."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 
+from service.background import TaskFailures
 from service.config.throttles import UNLIMITED
-from service.errors import StoreNotDurable, StoreUnavailable
 from service.store import Store
 
 CHECK_SECONDS = 1.0
@@ -17,9 +16,10 @@ async def run_recovery(store: Store, shared: Store, rates: Callable[[], Mapping[
     `rates` returns the calls per second that the limits of each of them admit. The number of parked jobs does not
     matter: nothing reads a job before it is freed.
     """
+    failures = TaskFailures("recovery")
     while True:
         await asyncio.sleep(CHECK_SECONDS)
-        with contextlib.suppress(StoreUnavailable, StoreNotDurable):  # the worker logs outages
+        with failures.handled():
             await free_parked_jobs(store, shared, rates())
 
 

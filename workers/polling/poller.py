@@ -12,8 +12,8 @@ from functools import partial
 
 import structlog
 
-from service.background import run_forever
-from service.errors import LeaseLost, StoreNotDurable, StoreUnavailable
+from service.background import TaskFailures, run_forever
+from service.errors import LeaseLost
 from service.metrics.families import POLLS
 from service.platforms.base import Platform
 from service.settings import Settings
@@ -43,21 +43,21 @@ def shared_store(intake: Store | Shards) -> Store:
 
 async def poll_source(dependencies: PollDependencies, poll: PollSource) -> None:
     """Poll a source until cancelled, whenever this worker acquires its lease."""
-    log = structlog.get_logger()
+    log, failures = structlog.get_logger(), TaskFailures("poll")
     while True:
         # A new token per lease fences late writes of an earlier lease of this worker.
         token = os.urandom(8).hex()
+        seconds = IDLE_SECONDS_MAX
         try:
-            lease = await dependencies.shared.polls.claim(poll.source, token, dependencies.settings.lease_seconds)
-            if isinstance(lease, PollLease):
-                await PollPass(dependencies, poll, token, lease).run()
-                await dependencies.intake.flush_arrivals()
-                continue
-            seconds = min(lease, IDLE_SECONDS_MAX)
+            with failures.handled():
+                lease = await dependencies.shared.polls.claim(poll.source, token, dependencies.settings.lease_seconds)
+                if isinstance(lease, PollLease):
+                    await PollPass(dependencies, poll, token, lease).run()
+                    await dependencies.intake.flush_arrivals()
+                    continue
+                seconds = min(lease, IDLE_SECONDS_MAX)
         except LeaseLost:
             POLLS.inc((poll.source, "lost"))
             log.warning("poll.lease_lost", source_name=poll.source)
             seconds = 0.0
-        except (StoreUnavailable, StoreNotDurable):
-            seconds = IDLE_SECONDS_MAX  # the worker logs the outage
         await asyncio.sleep(seconds)
