@@ -55,7 +55,7 @@ class Store:
         self.sweeper = Sweeper(self.client, settings)
         self.quarantine = QuarantineStore(self.client, self.keys, settings)
         self.queue_stats = QueueStatsReader(self.client, self.keys)
-        self.limits = ThrottleStore(self.client)
+        self.limits = ThrottleStore(self.client, self.keys)
         self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
         self.parking = Parking(self.client, self.keys)
