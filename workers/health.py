@@ -13,13 +13,13 @@ from service.errors import WaybillError
 from service.listening_socket import bind
 from service.metrics.page import MetricsPage
 from service.settings import Settings
-from service.store import Store
+from service.store import Shards
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
 
 @contextlib.asynccontextmanager
-async def health_server(settings: Settings, store: Store, stopping: Callable[[], bool]) -> AsyncGenerator[int]:
+async def health_server(settings: Settings, store: Shards, stopping: Callable[[], bool]) -> AsyncGenerator[int]:
     """Serve /healthz, /readyz and /metrics during the block, and yield the bound port. Port 0 binds a free port.
 
     Raises:
@@ -50,7 +50,7 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         await runner.cleanup()
 
 
-async def not_ready_reason(store: Store) -> str | None:
+async def not_ready_reason(store: Shards) -> str | None:
     """Return the error code of the store, such as `store_full`, or None if the store is ready."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):

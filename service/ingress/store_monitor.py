@@ -12,7 +12,7 @@ from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, Waybi
 from service.log import get_logger
 from service.outage_log import log_outage
 from service.settings import Settings
-from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards, Store
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards
 
 PROBE_INTERVAL_SECONDS = 2.0
 """Interval of checks."""
@@ -23,18 +23,18 @@ REMINDER_SECONDS = 60.0
 class StoreMonitor:
     """EventStore that opens when the store is reachable: call `probe` once, `run` in a task, `close` at the end."""
 
-    def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store | Shards]]) -> None:
+    def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Shards]]) -> None:
         self._log = get_logger()
         self._settings = settings
         self._open_store = open_store
-        self._store: Store | Shards | None = None
+        self._store: Shards | None = None
         self._error: WaybillError | None = StoreUnavailable("the store was not reached yet")
         self._logged_kind: str | None = None  # kind of the error that was logged last
         self._logged_reason: str | None = None  # problem of the store that was logged last
         self._reminder_due = 0.0
 
     @property
-    def opened(self) -> Store | Shards:
+    def opened(self) -> Shards:
         """The open store.
 
         Raises:

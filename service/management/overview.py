@@ -45,7 +45,7 @@ class SourceActivity(Struct, frozen=True, kw_only=True):
 
 
 class InstallationOverview(Struct, frozen=True, kw_only=True):
-    """Overview. `queue` is the sum of all stores; its ages and memory percentage are the highest of a store.
+    """Overview. `queue` is the sum of all shards; its ages and memory percentage are the highest of a shard or server.
 
     `sampled_since` is the time from which the arrivals per source and `received_per_minute` are complete; None if they
     cover the whole day.
@@ -84,7 +84,7 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
         stores, now_ms = self.stores, int(time.time() * 1000)
         first_ms = now_ms - now_ms % _HOUR_MS - (HOURS - 1) * _HOUR_MS
         queue, hours, last_minute, sample = await asyncio.gather(
-            _queue(stores),
+            self.installation.open_store().sample(),
             _ended(stores, first_ms, _HOUR_MS, HOURS),
             _ended(stores, int(now_ms - RATE_SECONDS * 1000), int(RATE_SECONDS * 1000), 1),
             _sample(stores, first_ms),
@@ -113,17 +113,6 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
                 find_conditions(queue, circuits, workers_lost, quarantined, is_published=bool(publications))
             ),
         )
-
-
-async def _queue(stores: NamedStores) -> QueueStats:
-    """Return the queue statistics of all stores together."""
-    found = [await named.store.sample() for named in stores]
-    highest = {"memory_percent", "workers"}  # each worker serves all stores
-    fields = {
-        name: (max if name in highest or name.endswith("_ms") else sum)(getattr(stats, name) for stats in found)
-        for name in QueueStats.__struct_fields__
-    }
-    return QueueStats(**fields)
 
 
 async def _ended(stores: NamedStores, first_ms: int, step_ms: int, steps: int) -> tuple[list[int], list[int]]:

@@ -1,5 +1,7 @@
 """Queue statistics: jobs, events, age of the oldest event, memory, workers. Also writes heartbeats."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from service.store.connection.client import Client
@@ -28,6 +30,41 @@ class QueueStats(Struct, frozen=True):
     parked: int
     parked_age_ms: int
     oldest_due_ms: int
+
+
+class QueueCounts(Struct, frozen=True):
+    """Counts of one shard as in `QueueStats`. `jobs` are all jobs."""
+
+    due: int
+    jobs: int
+    pending: int
+    oldest_age_ms: int
+    dead_letters: int
+    parked: int
+    parked_age_ms: int
+    oldest_due_ms: int
+
+
+def combine_stats(
+    counts: Sequence[QueueCounts], memories: Sequence[tuple[int, int]], running: Sequence[int]
+) -> QueueStats:
+    """Return the statistics of shards, the memory of their servers, and the running jobs of each live worker."""
+    due, jobs, parked = (sum(getattr(each, name) for each in counts) for name in ("due", "jobs", "parked"))
+    return QueueStats(
+        due=due,
+        # Never negative: the numbers are read at different times.
+        deferred=max(jobs - due - sum(running) - parked, 0),
+        running=sum(running),
+        pending=sum(each.pending for each in counts),
+        oldest_age_ms=max(each.oldest_age_ms for each in counts),
+        dead_letters=sum(each.dead_letters for each in counts),
+        memory_bytes=sum(used for used, _ in memories),
+        memory_percent=max(percent for _, percent in memories),
+        workers=len(running),
+        parked=parked,
+        parked_age_ms=max(each.parked_age_ms for each in counts),
+        oldest_due_ms=max(each.oldest_due_ms for each in counts),
+    )
 
 
 class QueueStatsReader:
@@ -69,24 +106,33 @@ class QueueStatsReader:
         await self._client.command("HDEL", self._workers_key, worker)
 
     async def sample(self) -> QueueStats:
-        """Return the statistics.
+        """Return the statistics of a store that has one shard.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        reply = await self._client.call(QUEUE_STATS, (), seconds_max=0)
-        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms, now_ms = reply
-        memory_bytes, memory_percent = await self.memory()
+        return combine_stats([await self.count()], [await self.memory()], await self.running())
+
+    async def count(self) -> QueueCounts:
+        """Count the jobs and events of the shard.
+
+        Returns:
+            The counts.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return QueueCounts(*(await self._client.call(QUEUE_STATS, (), seconds_max=0))[:8])
+
+    async def running(self) -> Sequence[int]:
+        """Return the number of running jobs of each live worker. Counting leases would require a scan of all keys.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
         heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
-        alive = [int(running) for until, running, *_ in map(bytes.split, heartbeats) if float(until) * 1000 >= now_ms]
-        # From the heartbeats: counting leases would require a scan of all keys.
-        running = sum(alive)
-        # Never negative: the three numbers are read at different times.
-        deferred = max(queued - due - running - parked, 0)
-        return QueueStats(
-            due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive),
-            parked, parked_age_ms, oldest_due_ms,
-        )  # fmt: skip
+        now = await self.clock() if heartbeats else 0
+        return [int(running) for until, running, *_ in map(bytes.split, heartbeats) if float(until) >= now]
 
     async def memory(self) -> tuple[int, int]:
         """Return the used bytes and the percentage of maxmemory, 0 without a limit.
