@@ -19,6 +19,7 @@ from service.store import Job, SettlementWrite
 from tests.service.store.builders import retry_until_stored
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, sent_key
+from workers.claims import ShardQueue
 
 pytestmark = [pytest.mark.crash, pytest.mark.store]
 
@@ -351,12 +352,12 @@ async def test_worker_runs_a_suspect_event_alone_and_then_resumes_concurrency(fl
     running_with_suspect: list[int] = []
     start = worker._start
 
-    def start_and_count(job: Job) -> None:
-        start(job)
-        if worker.leases.is_suspect(job):
+    def start_and_count(queue: ShardQueue, job: Job) -> None:
+        start(queue, job)
+        if worker.queues[0].leases.is_suspect(job):
             running_with_suspect.append(len(worker.tasks))
 
-    worker._start = start_and_count
+    worker.claims._start = start_and_count
     await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
     await worker.close()
     assert running_with_suspect == [1]

@@ -15,7 +15,7 @@ from service.dev.embedded_valkey import EmbeddedValkey
 from service.dev.processes import ChildProcess, LogLine
 from service.ingress.store_monitor import PROBE_INTERVAL_SECONDS
 from service.settings import Settings, load_settings
-from service.store.connection.client import DURABILITY_CHECK_SECONDS
+from service.store.connection.server import DURABILITY_CHECK_SECONDS
 from tests.service.store.builders import run_on_server
 from tests.waiting import until
 from tests.workers.harness import SINK_RULE, open_harness

@@ -30,7 +30,7 @@ from service.management.installation import Installation
 from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
-from service.store import QuarantinedDelivery, Store, open_store
+from service.store import QuarantinedDelivery, Shards, Store, open_store
 from tests.workers.harness import WorkerHarness, open_harness
 
 PRIVATE = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
@@ -192,7 +192,7 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
         platforms = build_platforms(config.platforms, environ, http_client)
         sources = build_sources(config, environ, platforms, settings)
         installation = Installation(
-            open_store=lambda: store,
+            open_store=lambda: Shards([store]),
             config=lambda: config,
             platforms=lambda: platforms,
             sources=lambda: sources,

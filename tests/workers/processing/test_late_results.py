@@ -208,16 +208,16 @@ async def test_late_result_of_an_effect_that_a_replay_started_again_is_supersede
 
 async def test_late_result_waits_for_a_running_attempt_and_expires(harness: WorkerHarness) -> None:
     late, now = LateRun(harness), [0.0]
-    late.worker.late_writes._clock = lambda: now[0]
+    late.worker.queues[0].late_writes._clock = lambda: now[0]
     await late.start(TWO)
     await late.expire_lease()
     (job,) = (await harness.store.leases("other").claim(1)).jobs
     await late.finish(None)
     assert (await late.stored())["ledger"] == "sp"
-    assert late.worker.late_writes._results
+    assert late.worker.queues[0].late_writes._results
     now[0] = LATE_RESULT_SECONDS_MAX + 1
-    await late.worker.late_writes.write()
-    assert not late.worker.late_writes._results
+    await late.worker.queues[0].late_writes.write()
+    assert not late.worker.queues[0].late_writes._results
     assert (await late.stored())["running"] == job.token
 
 
@@ -235,7 +235,7 @@ async def test_result_during_an_outage_of_the_store_is_written_after_it(
 
     monkeypatch.setattr(lanes, "settle", fail)
     calls.answers[0].set_result(None)
-    await until(lambda: bool(late.worker.late_writes._releases) or not late.worker.tasks)
+    await until(lambda: bool(late.worker.queues[0].late_writes._releases) or not late.worker.tasks)
     monkeypatch.setattr(lanes, "settle", settle)
     await until(lambda: _has_ended(late))
     late.worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]

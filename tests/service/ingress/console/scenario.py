@@ -24,6 +24,7 @@ from service.management.installation import Installation
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.settings import Settings
+from service.store import Shards
 from service.store.management.quarantine import QUARANTINED_VERSION, QuarantinedDelivery
 from tests.service.ingress.admin.conftest import ENVIRON as TOKEN_DIGESTS
 from tests.workers.harness import WorkerHarness, open_harness
@@ -117,7 +118,7 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
         sources = build_sources(config, environ, platforms, settings)
         destinations = Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=environ))
         installation = Installation(
-            open_store=lambda: worker.store,
+            open_store=lambda: Shards([worker.store]),
             config=lambda: config,
             platforms=lambda: platforms,
             sources=lambda: sources,
