@@ -222,7 +222,11 @@ async def open_shards(settings: Settings, *, check_installation: bool = False) -
         StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY, or the store was lost.
     """
     shards = build_shards(settings, check_installation=check_installation)
-    await shards.check()
-    if not check_installation:
-        await shards.require_number()
+    try:
+        await shards.check()
+        if not check_installation:
+            await shards.require_number()
+    except BaseException:
+        await shards.close()
+        raise
     return shards
