@@ -49,7 +49,7 @@ class Node:
         return False
 
     def call(self, *command: str | int) -> Any:
-        return self.client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType] - typed with a hole
+        return self.client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - typed with a hole
 
     def kill(self) -> None:
         if self.process is not None:

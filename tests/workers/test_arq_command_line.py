@@ -18,6 +18,7 @@ from arq.jobs import Job
 from service.errors import ConfigError
 from service.settings import Settings
 from service.store.queue.arq_jobs import decode_payload, encode
+from tests.one_shard import ONE_SHARD, one_shard_settings
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.functions import load_functions
@@ -50,12 +51,17 @@ NUMBER = 7
 """
 
 
+@pytest.fixture
+def settings(valkey_url: str) -> Settings:
+    return one_shard_settings({"WAYBILL_REDIS_URL": valkey_url})
+
+
 class ArqCommandLine:
     """Runs `arq` in a folder with a waybill.yaml and a package that registers functions."""
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
-        self.environ = os.environ | {
+        self.environ = os.environ | ONE_SHARD | {
             "WAYBILL_REDIS_URL": redis_url, "WAYBILL_CONFIG": str(folder / "waybill.yaml"), "WAYBILL_HOST": "127.0.0.1",
             "WAYBILL_ADMIN_PORT": "0", "PYTHONPATH": str(folder),
         }  # fmt: skip
