@@ -16,7 +16,7 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots lock senders clean
+.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots board-pictures lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -86,6 +86,9 @@ api-examples: $(VENV)/.installed-dev ## record the examples of the admin API aga
 screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs chromium and chromium-driver
 	$(BIN)/python -m tests.browser.screenshots
 
+board-pictures: $(VENV)/.installed-dev ## write the pictures of the dashboards; needs chromium, prometheus, VictoriaLogs
+	$(BIN)/python -m tests.observability.boards $(ARGS)
+
 lock: $(VENV)/.installed-dev ## resolve and lock the requirements
 	cd requirements && ../$(LOCK) ../pyproject.toml -o runtime.txt
 	cd requirements && for name in local build traces dev docs chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
@@ -94,7 +97,7 @@ senders: $(VENV)/.installed-dev ## install the npm libraries of senders; the tes
 	$(BIN)/python tests/senders/npm.py
 
 clean: ## remove all generated files
-	rm -rf $(VENV) .cache tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
+	rm -rf $(VENV) .cache tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules tests/observability/node_modules tests/observability/boards/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out
 	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: $(RUNS) pyproject.toml

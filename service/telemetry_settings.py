@@ -4,6 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+_PLACE = r"\{(event_id|from_ms|to_ms)\}"
+LOG_URL = rf"^(https?://[^\s{{}}]+(\{{(from_ms|to_ms)\}}[^\s{{}}]*)*\{{event_id\}}[^\s{{}}]*({_PLACE}[^\s{{}}]*)*)?\Z"
+"""Pattern of a URL with the id of an event, and optionally a time range."""
+
 
 class TelemetrySettings(Struct, frozen=True, kw_only=True):
     """Settings of the log and of traces."""
@@ -29,6 +33,18 @@ class TelemetrySettings(Struct, frozen=True, kw_only=True):
             "address or a phone number; or always a digest"
         ),
     ] = "plain"
+    log_folder: Annotated[
+        str,
+        Meta(description="folder of the logs of all processes, one *.jsonl each, for the console; empty: none"),
+    ] = ""
+    log_url: Annotated[
+        str,
+        Meta(
+            pattern=LOG_URL,
+            description="page of the log store with the lines of {event_id}, to which the console links; {from_ms} and "
+            "{to_ms} are the time of the event; empty: none",
+        ),
+    ] = ""
     traces: Annotated[
         bool,
         Meta(description="send traces by OTLP, as the variables OTEL_* say; needs the extra waybill[traces]"),

@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
@@ -266,6 +268,23 @@ def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
     (sink,) = found(r"received requests: (\S+)", text)
     received = wait_for(lambda: call("GET", sink).body["requests"])
     assert msgspec.json.decode(received[0]["body"])["order"] == "po-1"
+    event_id = msgspec.json.decode(done.stdout.partition("  ")[2])["event_id"]
+    # The worker writes its last line after the effect.
+    page = wait_for(lambda: lines_with(console_page(text, f"/events/{event_id}?tab=log"), "attempt.finished"))
+    assert [f"<td>{process}</td>" in page for process in ("service", "worker-1", "sandbox")] == [True, True, False]
+
+
+def lines_with(page: str, text: str) -> str:
+    return page if text in page else ""
+
+
+def console_page(introduction: str, path: str) -> str:
+    """Log in to the console, and return a page."""
+    url, token = found(r"console +(\S+)/ with token (\S+)", introduction)
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    form = urllib.parse.urlencode({"token": token, "next": path}).encode()
+    with opener.open(f"{url}/login", form) as answer:
+        return answer.read().decode()
 
 
 def test_commands_print_the_running_dev_on_a_terminal(shared_dev: Dev) -> None:

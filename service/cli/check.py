@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from service.cli.mistakes_output import FORMAT, Format, print_mistakes
+from service.cli.mistakes_output import EXIT_INVALID, FORMAT, Format, print_mistakes
 from service.cli.output import print_text
 from service.cli.rule_files import find_rule_warnings, read_configured_rules, read_rules_of_report
 from service.config.config_files import config_folder
@@ -26,8 +26,6 @@ from service.settings import Settings, load_settings
 from service.ssrf_guard import SsrfGuard
 from service.store import build_shards
 from service.trusted_proxies import proxy_warnings
-
-EXIT_INVALID = 2
 
 
 @click.command(

@@ -1,16 +1,20 @@
 """Output of mistakes and warnings: text, JSON, SARIF for code scanning, or annotations of GitHub Actions."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import click
 from msgspec import Struct
 
+from service.cli.connection import CommandError
 from service.cli.output import print_json, print_text
 from service.errors import ConfigError
 from service.mistakes import MISTAKES_MAX
+from service.plurals import count_noun
 
 Format = Literal["text", "json", "sarif", "github"]
 
@@ -21,6 +25,8 @@ FORMAT = click.option(
     default="text",
     help="Format of the mistakes: text, JSON, SARIF 2.1.0, or annotations of GitHub Actions.",
 )
+
+EXIT_INVALID = 2
 
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -72,6 +78,20 @@ def print_mistakes(
     else:
         for level, each in _with_levels(found, warned):
             print_text(_annotation(level, each))
+
+
+@contextmanager
+def report_mistakes(output_format: Format) -> Generator[None]:
+    """Context manager: print the mistakes that the block raises, and end the process with exit code 2."""
+    try:
+        yield
+    except (ConfigError, CommandError) as error:
+        found = error if isinstance(error, ConfigError) else error.__cause__
+        if not isinstance(found, ConfigError):
+            raise
+        print_mistakes(found.mistakes, (), output_format)
+        print_text(f"waybill: {count_noun(len(found.mistakes), 'error')} found", err=True)
+        sys.exit(EXIT_INVALID)
 
 
 def _with_levels(mistakes: Sequence[Mistake], warnings: Sequence[Mistake]) -> Iterator[tuple[str, Mistake]]:

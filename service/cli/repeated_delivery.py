@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import msgspec
 
 from service.bodies.pointers import HeaderRef
-from service.cli.sample_deliveries import SampleDelivery, wrap_item
 from service.envelopes import CloudEventsEnvelope, CustomEnvelope
 from service.envelopes.cloudevents import STRUCTURED
 from service.envelopes.envelope import Envelope
 from service.events import Event
+from service.sending.sample_deliveries import SampleDelivery, wrap_item
 
 BLANKS = (b" ", b"\t")
 NUMBER_DIGITS = 18

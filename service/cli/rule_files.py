@@ -1,7 +1,6 @@
 """`waybill rules check` and `waybill rules schema`, which need no installation. `service.cli.rules` adds the others."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import click
 
 from service.actions import load_actions
-from service.cli.mistakes_output import FORMAT, Format, print_mistakes
+from service.cli.mistakes_output import FORMAT, Format, print_mistakes, report_mistakes
 from service.cli.output import print_text
 from service.config.config_files import config_folder
 from service.config.loading import Config, ConfigReport, load_record_types
@@ -40,8 +39,6 @@ from service.settings import load_settings
 
 ValuesOf = Callable[[Rule], PlatformValues]
 
-EXIT_INVALID = 2
-
 STANDARD_INPUT = Path("/dev/stdin")
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -66,12 +63,8 @@ def check(files: tuple[Path, ...], output_format: Format) -> None:
 
     FILES are rule files. Default: the files that waybill.yaml names. Exit code 2 if a file is not valid.
     """
-    try:
+    with report_mistakes(output_format):
         read = read_files(files)
-    except ConfigError as error:
-        print_mistakes(error.mistakes, (), output_format)
-        print_text(f"waybill: {count_noun(len(error.mistakes), 'error')} found", err=True)
-        sys.exit(EXIT_INVALID)
     warnings = find_rule_warnings(read, configured_records())
     print_mistakes((), warnings, output_format)
     if output_format == "text":

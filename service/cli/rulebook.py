@@ -12,6 +12,7 @@ from service.cli.completion import complete_rule, complete_version
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
+from service.cli.mistakes_output import FORMAT, Format, report_mistakes
 from service.cli.output import JSON, columns_of, print_json, print_text
 from service.cli.rule_files import FILES, read_files
 from service.cli.rules_plan import read_plan
@@ -48,7 +49,7 @@ VERSION = click.option(
 
 @click.command(
     epilog='\b\nExamples:\n  waybill rules apply\n  waybill rules apply rules/orders.yaml --note "raise the limit"\n'
-    "  waybill rules apply --plan-file plan.json"
+    "  waybill rules apply --plan-file plan.json\n  waybill rules apply --format github"
 )
 @FILES
 @click.option(
@@ -58,6 +59,7 @@ VERSION = click.option(
 )
 @AUTHOR
 @NOTE
+@FORMAT
 @JSON
 @connection_options
 def apply(
@@ -65,6 +67,7 @@ def apply(
     plan_file: Path | None,
     author: str | None,
     note: str,
+    output_format: Format,
     *,
     as_json: bool,
     connection: ConnectionOptions,
@@ -72,20 +75,20 @@ def apply(
     """Publish and activate rule files.
 
     FILES are rule files, or - for standard input. Default: the files that waybill.yaml names. Rules that were created
-    with the admin API are kept.
+    with the admin API are kept. Exit code 2 if a rule is not valid; then nothing is published.
     """
     if plan_file is not None and files:
         raise click.UsageError("Give either FILES or --plan-file.")
     if connection.url is None:
         adopt_dev_instance(os.environ)
-    if plan_file is not None:
-        planned = read_plan(plan_file)
-        found, expected = planned.rules, planned.before
-    else:
-        found, expected = [rule for file in read_files(files) for rule in file.rules], None
-    _print_published(
-        run_with_client(connection, lambda client: client.apply_rules(found, author, note, expected)), as_json=as_json
-    )
+    with report_mistakes(output_format):
+        if plan_file is not None:
+            planned = read_plan(plan_file)
+            found, expected = planned.rules, planned.before
+        else:
+            found, expected = [rule for file in read_files(files) for rule in file.rules], None
+        done = run_with_client(connection, lambda client: client.apply_rules(found, author, note, expected))
+    _print_published(done, as_json=as_json)
 
 
 @click.command(epilog="\b\nExamples:\n  waybill rules show\n  waybill rules show short-receipt")

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
+from service.cli.mistakes_output import FORMAT as MISTAKES_FORMAT
+from service.cli.mistakes_output import Format, report_mistakes
 from service.cli.output import JSON, print_json, print_text
 from service.cli.rule_files import FILES, read_files
 from service.errors import ConfigError, Rejection
@@ -50,9 +52,18 @@ class RulebookStatus(Struct, frozen=True):
     help="Number of most recent events to compare; 0 compares none and needs no platform.",
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to a file for apply.")
+@MISTAKES_FORMAT
 @JSON
 @connection_options
-def plan(files: tuple[Path, ...], last: int, out: Path | None, *, as_json: bool, connection: ConnectionOptions) -> None:
+def plan(
+    files: tuple[Path, ...],
+    last: int,
+    out: Path | None,
+    output_format: Format,
+    *,
+    as_json: bool,
+    connection: ConnectionOptions,
+) -> None:
     """Show the changes that rules apply would make, without making them.
 
     FILES are rule files. Default: the files that waybill.yaml names. Shows the rules that differ from the active ones,
@@ -60,8 +71,9 @@ def plan(files: tuple[Path, ...], last: int, out: Path | None, *, as_json: bool,
     """
     if connection.url is None:
         adopt_dev_instance(os.environ)
-    rules = [rule for file in read_files(files) for rule in file.rules]
-    found = run_with_client(connection, lambda client: _plan(client, rules, last))
+    with report_mistakes(output_format):
+        rules = [rule for file in read_files(files) for rule in file.rules]
+        found = run_with_client(connection, lambda client: _plan(client, rules, last))
     if out is not None:
         planned = PlannedRules(format=FORMAT, before=found.before, after=found.after, rules=tuple(rules))
         out.write_bytes(msgspec.json.encode(planned))

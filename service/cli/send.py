@@ -17,8 +17,6 @@ from service.cli.configured_parts import ConfiguredParts
 from service.cli.dev_instance import DevInstance, adopt_dev_instance
 from service.cli.output import JSON, print_json, print_text
 from service.cli.repeated_delivery import repeat_delivery
-from service.cli.sample_deliveries import SampleDelivery, render
-from service.cli.sender import DeliveryFactory, Sender, send_all
 from service.config import Config
 from service.config.decoding import did_you_mean
 from service.errors import ConfigError, Rejection, TransientError
@@ -27,6 +25,8 @@ from service.http_client import HttpClient, HttpResponse
 from service.management.event_view import locate_event
 from service.management.stores import name_stores
 from service.platforms.kind import SampleRequest
+from service.sending.sample_deliveries import SampleDelivery, render
+from service.sending.sender import DeliveryFactory, Sender, first_secret, send_all
 from service.settings import Settings, load_settings
 from service.store import open_shards
 
@@ -175,9 +175,7 @@ def _secret(request: SendRequest, config: Config) -> str:
             fix = f"set {request.secret_env} to the secret"
             raise ConfigError("--secret-env", f"variable {request.secret_env} is not set", fix)
         return os.environ[request.secret_env]
-    scheme = config.sources[request.source].verify
-    refs = scheme.refs if scheme is not None else ()
-    return refs[0].resolve(os.environ, f"sources.{request.source}.verify") if refs else ""
+    return first_secret(config, request.source, os.environ)
 
 
 def _delivery_factory(

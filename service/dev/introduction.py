@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from service.configuration import load_config
-from service.dev.example_event import find_example_event
 from service.dev.session import KEYS_HELP
 from service.dev.stack import Stack
+from service.sending.example_event import find_example_event
 
 EXAMPLE_ORDER = "po-1"
 

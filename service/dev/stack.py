@@ -137,8 +137,9 @@ def open_stack(
         store = None if store_url else start_valkey(workspace.data, sockets=workspace.sockets)
         if store:
             exits.callback(store.stop)
-        addresses = {"redis_url": store.url if store else str(store_url), "host": "127.0.0.1"}
-        stack = Stack(workspace, workspace.environ(outer, **addresses, **settings))
+        own = {"redis_url": store.url if store else str(store_url), "host": "127.0.0.1"}
+        own["log_folder"] = str(workspace.logs)
+        stack = Stack(workspace, workspace.environ(outer, **own, **settings))
         stack.store = store
         exits.callback(stack.stop)
         sandbox = stack.start("sandbox", "sandbox", "--port", str(sandbox_port))

@@ -30,6 +30,7 @@ from service.management.installation import Installation
 from service.platforms import Platform
 from service.platforms.registry import build_platforms
 from service.redaction import log_ids_as_digests
+from service.sending.source_tester import SourceTester, webhook_url
 from service.settings import Settings, load_settings
 from service.store import build_shards, open_shards
 from service.throttles.throttles import SharedThrottles
@@ -61,6 +62,7 @@ class ServiceParts(Struct, frozen=True):
     platforms: Mapping[str, Platform]
     sources: Mapping[str, Source]
     destinations: Destinations
+    source_tester: SourceTester
 
 
 async def _serve(settings: Settings, config: Config) -> None:
@@ -68,6 +70,11 @@ async def _serve(settings: Settings, config: Config) -> None:
     shared = build_shards(settings, check_installation=True)
     home = shared.home
     sources: dict[str, Source] = {}
+    webhook_port = settings.port
+
+    def set_webhook_port(port: int) -> None:
+        nonlocal webhook_port
+        webhook_port = port
 
     @asynccontextmanager
     async def open_parts(config: Config) -> AsyncGenerator[ServiceParts]:
@@ -76,7 +83,8 @@ async def _serve(settings: Settings, config: Config) -> None:
             platforms = build_platforms(config.platforms, os.environ, outbound, throttles, config.record_types)
             built = build_sources(config, os.environ, platforms, settings)
             setup = DestinationSetup(http_client=outbound, environ=os.environ)
-            parts = ServiceParts(platforms, built, Destinations(config.destinations, setup))
+            tester = SourceTester(config, os.environ, outbound, lambda: webhook_url(settings.host, webhook_port))
+            parts = ServiceParts(platforms, built, Destinations(config.destinations, setup), tester)
             load_tokens(config.admin, os.environ)  # a mistake rejects the configuration
             # In place and without a wait: each delivery sees all sources of one configuration.
             sources.clear()
@@ -102,6 +110,16 @@ async def _serve(settings: Settings, config: Config) -> None:
             actions=cache(load_actions),
             destinations=lambda: configuration.active.destinations.by_name,
             records=lambda: configuration.config.record_types,
+            source_tester=lambda: configuration.active.source_tester,
         )
         console = console_router(installation, os.environ) if settings.console else None
-        await run(settings, sources, store, admin_router(installation, os.environ), load_plugins(), console=console)
+        admin = admin_router(installation, os.environ)
+        await run(
+            settings,
+            sources,
+            store,
+            admin,
+            load_plugins(),
+            console=console,
+            on_listening=set_webhook_port,
+        )

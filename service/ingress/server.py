@@ -10,7 +10,7 @@ import math
 import signal
 import socket
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from typing import cast
 
 import uvicorn
@@ -113,8 +113,11 @@ async def run(
     plugins: Sequence[InitPlugin] = (),
     *,
     console: Router | None = None,
+    on_listening: Callable[[int], None] = lambda _port: None,
 ) -> None:
     """Serve both ports until SIGTERM or SIGINT, then shut down. Opens and closes the store.
+
+    `on_listening` is called with the number of the webhook port before requests are served.
 
     Raises:
         ConfigError: a port is not available, or the store's address is invalid.
@@ -134,6 +137,7 @@ async def run(
         )
         admin_app = build_admin_app(settings, store, readiness, admin, plugins, console=console)
         admin_listener = Listener(admin_app, admin_port, settings, admin_timeouts)
+        on_listening(webhook_listener.port)
         async with _open_store(store):
             await asyncio.gather(webhook_listener.start(), admin_listener.start())
             tune_garbage_collector()

@@ -53,20 +53,15 @@ class EffectView(Struct, frozen=True):
     waiting_behind: str | None = None
 
 
-class EventView(Struct, frozen=True, kw_only=True):
-    """Event with its delivery, effects and history. Times are UTC; `running` identifies the attempt in progress.
+class EventFacts(Struct, frozen=True, kw_only=True):
+    """Facts of an event that its view and its explanation have in common. Times are UTC.
 
-    `waiting_for` is the reason of a deferred attempt: an error kind, `fetch_delay`, `stale_read`, `earlier_effect` or
-    `rules_evaluated`. `next_attempt_at` is its next time. Both are null if no attempt was deferred. There is no time
-    for `earlier_effect`.
-
-    `body` is redacted JSON, text (`encoding` utf-8) or base64; null if the body has expired or is not visible.
-    `body_bytes` is null if the body has expired.
+    `running` identifies the attempt in progress. `waiting_for` is the reason of a deferred attempt: an error kind,
+    `fetch_delay`, `stale_read`, `earlier_effect` or `rules_evaluated`. `next_attempt_at` is its next time. Both are
+    null if no attempt was deferred. There is no time for `earlier_effect`.
     """
 
     id: str
-    at: str | None
-    store: str
     state: str
     outcome: str | None
     error_kind: str | None
@@ -75,20 +70,31 @@ class EventView(Struct, frozen=True, kw_only=True):
     type: str
     change: str
     record: str
-    occurred_at: str | None
     received_at: str | None
-    attempts: int
-    worker_crashes: int
-    generation: int
     running: str | None
     waiting_for: str | None
     next_attempt_at: str | None
+    differing_duplicates: DifferingDuplicates | None = None
+
+
+class EventView(EventFacts, frozen=True, kw_only=True):
+    """Event with its delivery, effects and history.
+
+    `body` is redacted JSON, text (`encoding` utf-8) or base64; null if the body has expired or is not visible.
+    `body_bytes` is null if the body has expired.
+    """
+
+    at: str | None
+    store: str
+    occurred_at: str | None
+    attempts: int
+    worker_crashes: int
+    generation: int
     headers: Mapping[str, str]
     traceparent: str | None
     body: Any
     body_bytes: int | None
     encoding: Literal["json", "utf-8", "base64"] | None
-    differing_duplicates: DifferingDuplicates | None = None
     effects: Sequence[EffectView]
     history: Sequence[Mapping[str, Any]]
 

@@ -10,10 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import ConfigError, Rejection
-from service.management.differences import DifferingDuplicates
 from service.management.event_filter import format_timestamp
 from service.management.event_search import EventOperations
-from service.management.event_view import EffectView, EventView
+from service.management.event_view import EffectView, EventFacts, EventView
 from service.management.rulebook import RulebookOperations
 from service.rules import Rule
 from service.rules.condition_nodes import ROOT, ConditionNode, list_nodes
@@ -100,33 +99,15 @@ class ExplainedAttempt(Struct, frozen=True, kw_only=True):
     exchange: Mapping[str, Any] | None
 
 
-class Explanation(Struct, frozen=True, kw_only=True):
-    """Explanation of an event. The other fields are those of the event.
+class Explanation(EventFacts, frozen=True, kw_only=True):
+    """Explanation of an event.
 
     `decisions` is empty before the decision. A replay of failed rules adds a decision on these rules. `attempts` are
     in their order.
     """
 
-    id: str
-    state: str
-    outcome: str | None
-    error_kind: str | None
-    reason: str | None
-    source: str
-    type: str
-    change: str
-    record: str
-    received_at: str | None
-    running: str | None
-    waiting_for: str | None
-    next_attempt_at: str | None
-    differing_duplicates: DifferingDuplicates | None
     decisions: Sequence[ExplainedDecision]
     attempts: Sequence[ExplainedAttempt]
-
-
-COPIED = Explanation.__struct_fields__[:-2]
-"""Fields of the event."""
 
 
 class ExplanationOperations(EventOperations, RulebookOperations):
@@ -167,8 +148,8 @@ def build_explanation(view: EventView, documents: Mapping[str, Document | None])
         decisions.append(_explain_decision(decided, documents.get(decided["rulebook"]), effects[:number]))
         effects = effects[number:]
     attempts = [_explain_attempt(entry) for entry in view.history if entry["entry"] in {"effect", "attempt"}]
-    copied = {name: getattr(view, name) for name in COPIED}
-    return Explanation(**copied, decisions=decisions, attempts=attempts)
+    facts = {name: getattr(view, name) for name in EventFacts.__struct_fields__}
+    return Explanation(**facts, decisions=decisions, attempts=attempts)
 
 
 def _explain_decision(

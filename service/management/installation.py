@@ -13,6 +13,7 @@ from service.management.audit_log import Actor
 from service.management.stores import NamedStores, name_stores
 from service.platforms import Platform
 from service.records import RecordTypes
+from service.sending.source_tester import SourceTester
 from service.store import Shards, Store
 
 
@@ -23,6 +24,15 @@ def no_destinations() -> Mapping[str, Destination]:
         Rejection: 404 `not_found`, always.
     """
     raise Rejection(404, "not_found", "This process sends no test requests. Run waybill destinations test.")
+
+
+def no_source_tester() -> SourceTester:
+    """Return no sender of test deliveries: only the service sends them to itself.
+
+    Raises:
+        Rejection: 404 `not_found`, always.
+    """
+    raise Rejection(404, "not_found", "This process sends no test deliveries. Run waybill send.")
 
 
 class Installation(Struct, frozen=True, kw_only=True):
@@ -39,6 +49,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     actions: Callable[[], Sequence[type[Action]]]
     records: Callable[[], RecordTypes]
     destinations: Callable[[], Mapping[str, Destination]] = no_destinations
+    source_tester: Callable[[], SourceTester] = no_source_tester
     is_configured: bool = True
 
     @property

@@ -13,6 +13,7 @@ from service.management.quarantine import QuarantineOperations
 from service.management.replay import ReplayOperations
 from service.management.rule_statistics import RuleStatisticsOperations
 from service.management.settings_view import SettingsOperations
+from service.management.source_tests import SourceTestOperations
 from service.management.status import StatusOperations
 
 
@@ -28,6 +29,7 @@ class AdminOperations(
     RuleStatisticsOperations,
     SettingsOperations,
     DestinationOperations,
+    SourceTestOperations,
     AuditOperations,
 ):
     """All operations on the stores of an installation in the name of an actor.

@@ -62,8 +62,12 @@ LOOKUPS = Counter("waybill_lookups", "Look-ups of records by outcome: ok, missin
 LOOKUP_SECONDS = Histogram(
     "waybill_lookup_seconds", "Duration of a look-up, including waits for a limit.", ("platform",), SLOW
 )
-EFFECTS = Counter("waybill_effects", "Runs of effects by outcome.", ("rule_id", "action_type", "outcome", "error_kind"))
-EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type",), SLOW)
+EFFECTS = Counter(
+    "waybill_effects",
+    "Runs of effects by outcome; destination is empty without one of waybill.yaml.",
+    ("rule_id", "action_type", "destination", "outcome", "error_kind"),
+)
+EFFECT_SECONDS = Histogram("waybill_effect_seconds", "Duration of an effect.", ("action_type", "destination"), SLOW)
 RULE_ERRORS = Counter(
     "waybill_rule_errors",
     "Rules that could not be evaluated, or whose actions could not be rendered. Each makes a dead letter.",

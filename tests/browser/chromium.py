@@ -1,5 +1,6 @@
 """Chromium without a window, driven by Selenium, with axe for accessibility."""
 
+import base64
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -98,6 +99,11 @@ class Chromium:
 
     def save(self, path: Path) -> None:
         path.write_bytes(self.driver.get_screenshot_as_png())
+
+    def picture(self, quality: int) -> bytes:
+        """Return the window as WebP, of a quality from 0 to 100."""
+        options = {"format": "webp", "quality": quality}
+        return base64.b64decode(self.driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"])
 
     def errors(self) -> list[str]:
         """Return the errors of the page since the last call, such as a violation of the Content-Security-Policy."""

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from service.log import configure
@@ -35,6 +35,23 @@ actions: [{id: note, do: log, message: hello}]
 """
 
 
+REPLACED = ("does not belong to the document", "No node with given id found")
+"""Errors of chromedriver while a page is replaced, which selenium does not know as a stale element."""
+
+
+def is_replaced(element: WebElement) -> bool:
+    """Return whether the page of an element was replaced."""
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    except WebDriverException as error:
+        if not any(text in str(error.msg) for text in REPLACED):
+            raise
+        return True
+    return False
+
+
 class Steps:
     """A browser of one role, and calls into the loop of the test."""
 
@@ -50,9 +67,8 @@ class Steps:
         self.browser.find(selector).click()
         if confirmed:
             self.browser.driver.switch_to.alert.accept()
-        # While a page is replaced, chromedriver answers with an error that selenium does not know as a stale element.
-        wait = WebDriverWait(self.browser.driver, PATIENCE_SECONDS, 0.05, ignored_exceptions=(WebDriverException,))
-        wait.until(staleness_of(before))
+        wait = WebDriverWait(self.browser.driver, PATIENCE_SECONDS, 0.05)
+        wait.until(lambda _: is_replaced(before))
         self.browser.wait_for("main")
 
     def notice(self, tone: str = "ok") -> str:
@@ -181,6 +197,22 @@ def change_rules(steps: Steps) -> None:
 
 async def test_a_rule_is_evaluated_published_deleted_and_rolled_back(scenario: Scenario) -> None:
     await drive(scenario, change_rules)
+
+
+def send_a_test(steps: Steps) -> None:
+    browser = steps.browser
+    browser.open("/sources/shop")
+    browser.find("#record_id").send_keys("po-4711")
+    steps.submit("form[action$='/test'] button")
+    assert "202" in browser.find("form[action$='/test'] ~ p").text
+    assert browser.violations() == []
+    browser.find("form[action$='/test'] ~ p > a").click()
+    browser.wait_for_path("/events/")
+    assert "purchase_order.updated" in browser.find("h1").text
+
+
+async def test_a_test_delivery_leads_to_its_event(scenario: Scenario) -> None:
+    await drive(scenario, send_a_test)
 
 
 def follow_the_list(steps: Steps) -> None:

@@ -58,11 +58,12 @@ LISTS = (
 
 def pages(scenario: Scenario) -> list[str]:
     event = f"/events/{scenario.dead}"
-    tabs = [f"{event}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "related")]
+    tabs = [f"{event}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "log", "related")]
     single = [
         f"/quarantine/{scenario.rejected}",
         "/rules/short-receipt",
         "/editor",
+        "/sources/shop",
         "/platforms/pack",
         "/destinations/claims",
     ]

@@ -18,6 +18,8 @@ PAGES = (
     "how-to/publish-and-roll-back-rules.md",
     "how-to/replay-after-an-outage.md",
     "how-to/erase-a-customer.md",
+    "how-to/dashboards.md",
+    "how-to/archive-events.md",
 )
 """Pages in this order: each finds the state that the previous one left."""
 ADDRESS = re.compile(r"^(webhooks|admin|sandbox) +http://127\.0\.0\.1:(\d+)", re.MULTILINE)

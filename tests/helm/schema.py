@@ -109,6 +109,7 @@ EXACT: dict[str, Schema] = {
     "imagePullSecrets": OBJECTS,
     "serviceAccount.annotations": LABELS,
     "rules.existingConfigMaps": TEXTS,
+    "rules.mistakesFormat": {"enum": ["text", "json"]},
     "rules.publishTimeoutSeconds": {"type": "integer", "minimum": 10},
     "secrets.existingSecrets": TEXTS,
     "secrets.external": {"type": "object", "additionalProperties": EXTERNAL_SECRET},

@@ -9,11 +9,9 @@ VICTORIALOGS=<binary> pytest tests/observability/check_victorialogs.py
 
 import math
 import os
-import re
 import socket
 import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,6 @@ import pytest
 from helm.dashboards.generator.logsql import MESSAGE, to_logsql
 from helm.dashboards.generator.panels import ROWS
 from helm.dashboards.generator.queries import (
-    COMPONENTS,
     Count,
     ErrorEvents,
     Levels,
@@ -39,8 +36,8 @@ from helm.dashboards.generator.queries import (
     Quantile,
     Ratio,
     Sum,
-    Where,
 )
+from tests.observability.expected import Series, grouped, matching, result_by_key, weigh
 from tests.observability.logql import substitute_variables
 from tests.observability.material import Line
 from tests.observability.run import Run
@@ -51,10 +48,6 @@ LOG_QUERIES: Sequence[LogQuery] = [
 SECONDS_MAX = 20.0
 START = 1_577_836_800
 """Start of the time range in seconds: 2020."""
-
-Key = tuple[str, ...]
-Series = tuple[dict[str, str], list[float]]
-"""Labels and values of one series."""
 
 
 class VictoriaLogs:
@@ -135,54 +128,6 @@ def _insert_lines(store: VictoriaLogs, run: Run) -> None:
     raise TimeoutError("VictoriaLogs does not return all inserted lines")
 
 
-def matching(lines: Iterable[Line], event: str, where: Iterable[Where]) -> list[Line]:
-    """Return the lines that a query selects."""
-    return [
-        line
-        for line in lines
-        if line["message"] == event
-        and line["component"] == COMPONENTS[event]
-        and all(_passes(line, each) for each in where)
-    ]
-
-
-def _passes(line: Line, where: Where) -> bool:
-    value = line.get(where.field)
-    match where.operator:
-        case "=":
-            return value == where.value
-        case "!=":
-            return value != where.value
-        case "=~":
-            return re.fullmatch(str(where.value), str(value)) is not None
-        case ">=":
-            return value is not None and value >= where.value
-
-
-def weigh(lines: Iterable[Line]) -> int:
-    """Return the number of lines that sampled lines stand for."""
-    return sum(line.get("weight", 1) for line in lines)
-
-
-def grouped(lines: Iterable[Line], by: Sequence[str]) -> dict[Key, list[Line]]:
-    groups: dict[Key, list[Line]] = defaultdict(list)
-    for line in lines:
-        groups[tuple(_text(line.get(name)) for name in by)].append(line)
-    return dict(groups)
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def result_by_key(series: Iterable[Series], by: Sequence[str]) -> dict[Key, float]:
-    """Return the values by the labels `by`. There is one result column, so that a panel shows one value."""
-    found = {tuple(labels.get(name, "") for name in by): values for labels, values in series}
-    assert all(set(labels) == {"__name__", *by} for labels, _ in series)
-    assert all(len(values) == 1 for values in found.values())
-    return {key: values[0] for key, values in found.items()}
-
-
 @pytest.mark.parametrize(
     "query", [each for each in LOG_QUERIES if isinstance(each, Count) and not each.rate], ids=to_logsql
 )
@@ -229,6 +174,16 @@ def test_ratios_match_the_run(run: Run, logs: VictoriaLogs, query: Ratio) -> Non
     for ask in (logs.value, logs.values):
         results = result_by_key(ask(substitute_variables(to_logsql(query))), ())
         assert results[()] == pytest.approx(share)
+
+
+def test_numbers_without_lines_are_zero(logs: VictoriaLogs) -> None:
+    for query in LOG_QUERIES:
+        if isinstance(query, Count) and not query.by:
+            nothing = to_logsql(query).replace("$source", "no-such-source")
+            assert result_by_key(logs.value(substitute_variables(nothing)), ()) == {(): 0}
+        if isinstance(query, Ratio) and isinstance(query.top, Count):
+            nothing = to_logsql(query).replace(":>=500", ":>=600")
+            assert result_by_key(logs.value(substitute_variables(nothing)), ()) == {(): 0}
 
 
 def test_errors_levels_and_non_json_lines_match_the_run(run: Run, logs: VictoriaLogs) -> None:

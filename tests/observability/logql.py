@@ -9,6 +9,9 @@ VARIABLES = {
     "$namespace": ".+",
     "$app": "waybill",
     "$source": ".+",
+    "$platform": ".+",
+    "$destination": ".*",
+    "$instance": ".+",
     "$event_id": "01a1fb9504f87230a989197ff96d4e0e",
 }
 

@@ -138,6 +138,17 @@ def test_panels_do_not_overlap_and_have_queries(name: str) -> None:
             assert set(re.findall(r"\$\{?(\w+)", target["expr"])) <= variables, panel["title"]
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dashboards")])
+def test_source_platform_destination_and_instance_are_variables_of_panels(name: str) -> None:
+    board = msgspec.json.decode((ROOT / "helm" / name).read_bytes())
+    kinds = {variable["name"]: variable["type"] for variable in board["templating"]["list"]}
+    instance = "pod" if "metrics" in name else "instance"
+    for variable in ("source", "platform", "destination", instance):
+        # Loki has no values of fields.
+        assert kinds[variable] == ("textbox" if "loki" in name else "query")
+        assert any(f"${variable}" in target["expr"] for each in board["panels"] for target in each.get("targets", ()))
+
+
 @pytest.mark.parametrize("name", ["waybill-loki", "waybill-victorialogs"])
 def test_a_log_line_links_to_the_lines_of_its_event(name: str) -> None:
     board = msgspec.json.decode((ROOT / "helm" / "dashboards" / f"{name}.json").read_bytes())
@@ -217,15 +228,14 @@ def _known_metrics() -> Iterator[tuple[str, Sequence[str]]]:
 @pytest.mark.system_tool("promtool", package="prometheus")
 @pytest.mark.slow
 def test_promtool_cases_pass_and_cover_every_alert() -> None:
+    files = [HERE / "alerts_test.yaml", HERE / "alerts_long_windows_test.yaml"]
     done = subprocess.run(
-        ["promtool", "test", "rules", HERE / "alerts_test.yaml"],  # noqa: S607 - the one on the path
+        ["promtool", "test", "rules", *files],  # noqa: S607 - the one on the path
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    test_file: Any = yaml.safe_load((HERE / "alerts_test.yaml").read_text())
-    fired = {
-        case["alertname"] for test in test_file["tests"] for case in test["alert_rule_test"] if case.get("exp_alerts")
-    }
+    tests: list[Any] = [test for file in files for test in yaml.safe_load(file.read_text())["tests"]]
+    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
     assert fired == {alert.name for alert in METRICS}

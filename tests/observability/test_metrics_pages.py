@@ -57,9 +57,14 @@ def test_worker_metrics_match_the_run(run: Run) -> None:
     assert values["waybill_jobs_dead_lettered_total", ()] == 1
     assert values["waybill_events_dead_lettered_total", ("flow-till", "platform_rejected")] == 1
     assert values["waybill_attempts_total", ("pack-orders", "matched")] >= 2
-    assert values["waybill_effects_total", ("stuck", "http", "error", "target_rejected")] == 1
+    assert values["waybill_effects_total", ("stuck", "http", "", "error", "target_rejected")] == 1
     assert any(name == "waybill_rulebook_rules" and value == 6 for (name, _), value in values.items())
     assert any(name == "waybill_store_call_seconds_count" and value > 0 for (name, _), value in values.items())
+
+
+def test_lines_of_effects_name_their_destination(run: Run) -> None:
+    assert run.of("action.finished", rule_id="business-customer", action_type="slack", destination_name="sales")
+    assert all("destination_name" not in line for line in run.of("action.finished", rule_id="stuck"))
 
 
 def pages_stored_at(run: Run) -> str:

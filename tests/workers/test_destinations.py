@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.settings import Settings
 from service.store import Shards
 from tests.waiting import PATIENCE_SECONDS, until
@@ -90,6 +91,18 @@ async def test_three_workers_never_exceed_the_limit_of_a_destination(
     assert target.most <= IN_FLIGHT
     assert sum(map(len, target.events.values())) == EVENTS
     assert max(map(len, target.events.values())) == 1
+
+
+async def test_effects_are_counted_by_destination(make_settings: Callable[..., Settings], target: Target) -> None:
+    async with open_harness(make_settings()) as harness:
+        harness.declare(counted={"url": target.url})
+        await harness.publish(RULE.replace("erp", "counted"))
+        await harness.send()
+        await harness.run_worker()
+        (line,) = harness.log_lines("action.finished")
+    assert line["destination_name"] == "counted"
+    assert EFFECTS.values["all", "http", "counted", "ok", None] == 1
+    assert sum(EFFECT_SECONDS.series["http", "counted"][:-1]) == 1
 
 
 async def test_destination_that_was_down_for_three_days_receives_everything_in_order(

@@ -29,6 +29,13 @@ class EffectDependencies(Struct, frozen=True):
     intake: Shards
 
 
+def destination_name(effect: StoredEffect, resources: Mapping[str, Any]) -> str | None:
+    """Return the destination of waybill.yaml that an effect names. An input of another action can have any text."""
+    name = effect.inputs.get("destination")
+    destinations = resources.get("destinations")
+    return name if isinstance(name, str) and destinations and name in destinations.by_name else None
+
+
 async def call_action(
     dependencies: EffectDependencies, running: RunningAction, effect: StoredEffect, lease: Lease
 ) -> tuple[Mapping[str, Any], Sequence[Output]]:

@@ -18,7 +18,7 @@ from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.store import Job, SettlementWrite
 from service.store.queue.outputs import Output
 from service.tracing.spans import Span, start_span
-from workers.processing.action_calls import EffectDependencies, call_action
+from workers.processing.action_calls import EffectDependencies, call_action, destination_name
 from workers.processing.action_context import EffectContext, RunningAction
 from workers.processing.exchanges import store_exchange, stored_answer
 from workers.processing.history import (
@@ -244,11 +244,10 @@ class EffectsRun:
         outcome: Literal["ok", "superseded"] = "ok",
     ) -> None:
         effect, context = self._effects[index], self._context
-        outcome_or_error = "error" if error else outcome
-        kind = error.kind if error else None
-        http_status = getattr(error, "http_status", None) or (answer or {}).get("http_status")
-        EFFECTS.inc((effect.rule_id, effect.action_type, outcome_or_error, kind))
-        EFFECT_SECONDS.observe((effect.action_type,), duration_ms / 1000)
+        outcome_or_error, kind = ("error", error.kind) if error else (outcome, None)
+        destination = destination_name(effect, self._dependencies.resources)
+        EFFECTS.inc((effect.rule_id, effect.action_type, destination, outcome_or_error, kind))
+        EFFECT_SECONDS.observe((effect.action_type, destination), duration_ms / 1000)
         fields: dict[str, Any] = {
             "event_id": context.event_id,
             "trace_id": trace_id(context.traceparent),
@@ -257,9 +256,10 @@ class EffectsRun:
             "rule_id": effect.rule_id,
             "action_id": effect.action_id,
             "action_type": effect.action_type,
+            **({"destination_name": destination} if destination else {}),
             "outcome": outcome_or_error,
             "error_kind": kind,
-            "http_status": http_status,
+            "http_status": getattr(error, "http_status", None) or (answer or {}).get("http_status"),
             "duration_ms": round(duration_ms, 2),
         }
         log_info("action.finished", fields)

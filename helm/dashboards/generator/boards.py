@@ -5,7 +5,7 @@ from helm.dashboards.generator.logql import to_logql
 from helm.dashboards.generator.logsql import to_logsql
 from helm.dashboards.generator.metric_panels import ANNOTATIONS, METRIC_ROWS, SCOPE
 from helm.dashboards.generator.panels import ROWS, Panel
-from helm.dashboards.generator.queries import Count, Levels, Lines, LogQuery, Max, Metric, Quantile, Where
+from helm.dashboards.generator.queries import Count, Levels, Lines, LogQuery, Max, Metric, Quantile, Ratio, Sum, Where
 
 VICTORIALOGS = "victoriametrics-logs-datasource"
 
@@ -17,6 +17,9 @@ def loki_board() -> str:
         _query_variable("namespace", "Namespace", source, {"label": "namespace", "stream": "", "type": 1}, many=True),
         _query_variable("app", "App", source, {"label": "app", "stream": "", "type": 1}, text="waybill"),
         _textbox("source", "Source", ".+"),
+        _textbox("platform", "Platform", ".+"),
+        _textbox("destination", "Destination", ".*"),
+        _textbox("instance", "Instance", ".*"),
         _textbox("event_id", "Event", ""),
     ]
     annotations = [
@@ -37,6 +40,9 @@ def victorialogs_board() -> str:
         _query_variable("namespace", "Namespace", source, values("namespace"), many=True),
         _query_variable("app", "App", source, values("app"), text="waybill"),
         _query_variable("source", "Source", source, values("source_name"), many=True),
+        _query_variable("platform", "Platform", source, values("platform"), many=True),
+        _query_variable("destination", "Destination", source, values("destination_name"), many=True, all_value=".*"),
+        _query_variable("instance", "Instance", source, values("instance"), many=True),
         _textbox("event_id", "Event", ""),
     ]
     annotations = [
@@ -65,13 +71,17 @@ def metrics_board() -> str:
     def values(metric: str, label: str) -> Json:
         return {"query": f"label_values({metric}, {label})", "refId": label}
 
+    built = 'waybill_build_info{namespace=~"$namespace"}'
     scoped = '{namespace=~"$namespace", pod=~"$pod"}'
     variables = [
         _query_variable("namespace", "Namespace", source, values("waybill_build_info", "namespace"), many=True),
-        _query_variable("pod", "Pod", source, values('waybill_build_info{namespace=~"$namespace"}', "pod"), many=True),
+        _query_variable("pod", "Instance", source, values(built, "pod"), many=True),
         _query_variable("source", "Source", source, values("waybill_deliveries_total" + scoped, "source"), many=True),
         _query_variable(
             "platform", "Platform", source, values("waybill_fetches_total" + scoped, "platform"), many=True
+        ),
+        _query_variable(
+            "destination", "Destination", source, values("waybill_effects_total" + scoped, "destination"), many=True
         ),
     ]
     annotations = [
@@ -105,14 +115,16 @@ def _legend(query: LogQuery | Metric) -> str:
     match query:
         case Metric(_, legend):
             return legend
-        case Count(_, by) | Quantile(by=by):
+        case Count(_, by) | Quantile(by=by) if by:
             return " ".join(f"{{{{{name}}}}}" for name in by)
+        case Quantile(part):
+            return f"p{part * 100:.0f}"
+        case Ratio(Sum()):
+            return "average"
         case Max(_, field):
             return field.removesuffix("_ms").removesuffix("_bytes").replace("_", " ")
-        case Levels():
-            return "{{level}}"
         case _:
-            return ""
+            return "{{level}}" if isinstance(query, Levels) else ""
 
 
 def _loki(query: LogQuery | Metric, panel: Panel) -> Json:
@@ -142,15 +154,17 @@ def _textbox(name: str, label: str, text: str) -> Json:
     return {"name": name, "label": label, "type": "textbox", "query": text, "current": current}
 
 
-def _query_variable(name: str, label: str, source: Json, query: Json, *, many: bool = False, text: str = "") -> Json:
+def _query_variable(
+    name: str, label: str, source: Json, query: Json, *, many: bool = False, text: str = "", all_value: str = ".+"
+) -> Json:
     """Build a variable whose values are requested; with `many`, several or all of them can be selected."""
     current = {"text": "All", "value": "$__all"} if many else {"text": text, "value": text}
     variable: Json = {
         "name": name, "label": label, "type": "query", "datasource": source, "query": {"refId": name, **query},
         "refresh": 2, "sort": 1, "multi": many, "includeAll": many, "current": current,
     }  # fmt: skip
-    # Lines and series without the label count, too.
-    return variable | ({"allValue": ".*" if source["type"] == "prometheus" else ".+"} if many else {})
+    # Series without the label count, too.
+    return variable | ({"allValue": ".*" if source["type"] == "prometheus" else all_value} if many else {})
 
 
 def _annotation(name: str, source: Json, color: str, target: Json) -> Json:

@@ -1,5 +1,7 @@
 """Alerts on log lines, for Loki's ruler."""
 
+import re
+
 from helm.dashboards.generator.alerts import SCOPE, Alert, alert_rules, to_yaml
 from helm.dashboards.generator.logql import to_logql
 from helm.dashboards.generator.queries import Count, Where
@@ -8,11 +10,9 @@ from helm.dashboards.generator.queries import Count, Where
 def _logged(count: Count, threshold: int) -> str:
     query = to_logql(count).replace("$__auto", "10m").removesuffix(" or vector(0)")
     filtered = query.replace('namespace=~"$namespace"', SCOPE).replace("$app", "waybill")
-    # The label of the stream is not a field of the line.
-    all_sources = filtered.replace(' | source_name=~"$source"', "").replace(
-        "by (source_name)", "by (namespace, source_name)"
-    )
-    return f"{all_sources} > {threshold}"
+    # An alert has no variables of a dashboard, and the label of the stream is not a field of the line.
+    everything = re.sub(r' \| \w+=~"\$\w+"', "", filtered).replace(", instance |", " |")
+    return f"{everything.replace('by (source_name)', 'by (namespace, source_name)')} > {threshold}"
 
 
 def _written(component: str, messages: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from helm.dashboards.generator.queries import (
+    ANY_INSTANCE,
     COMPONENTS,
     WEIGHTED,
     Count,
@@ -56,10 +57,14 @@ def _format_unfiltered(query: LogQuery) -> str:
     """Format the queries over the lines of both pods."""
     match query:
         case ErrorEvents(most):
-            selection = '| json message, level, error_kind | level=~"error|critical" | error_kind!=""'
+            selection = (
+                f"| json message, level, error_kind, instance | {_filters((ANY_INSTANCE,))}"
+                ' | level=~"error|critical" | error_kind!=""'
+            )
             return f"topk({most}, sum by (message, error_kind) (count_over_time({EVERYTHING} {selection} [$__auto])))"
         case Levels():
-            return f"sum by (level) (count_over_time({EVERYTHING} | json level [$__auto]))"
+            lines = f"{EVERYTHING} | json level, instance | {_filters((ANY_INSTANCE,))}"
+            return f"sum by (level) (count_over_time({lines} [$__auto]))"
         case NonJsonLines():
             return f'sum(count_over_time({EVERYTHING} | json | __error__="JSONParserErr" [$__auto])) or vector(0)'
         case Lines(fields, where):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from helm.dashboards.generator.queries import (
+    ANY_INSTANCE,
     COMPONENTS,
     WEIGHTED,
     Count,
@@ -29,7 +30,9 @@ def to_logsql(query: LogQuery) -> str:
     """Format the query for VictoriaLogs. The result is in the column `n`; there are no other columns but the groups."""
     match query:
         case Count():
-            return f"{_lines(query.event, query.where)} | stats {_by(query.by)}{_counted(query)} n"
+            text = f"{_lines(query.event, query.where)} | stats {_by(query.by)}{_counted(query)} n"
+            # The sum of no weight is not a number.
+            return text if query.by else f"{text} | math n default 0 as n"
         case Sum(event, field, where):
             return f"{_lines(event, where)} | stats sum({field}) n"
         case Quantile(part, event, field, by, where):
@@ -41,7 +44,8 @@ def to_logsql(query: LogQuery) -> str:
             condition = f" if ({_filters(top.where)})" if top.where else ""
             counts = (f"sum({top.field})", "count()") if isinstance(top, Sum) else (_counted(top), _counted(bottom))
             stats = f"stats {counts[0]}{condition} top, {counts[1]} bottom"
-            return f"{_lines(bottom.event, bottom.where)} | {stats} | math top / bottom as n | delete top, bottom"
+            share = "math (top default 0) / bottom as n | delete top, bottom"
+            return f"{_lines(bottom.event, bottom.where)} | {stats} | {share}"
         case _:
             return _format_unfiltered(query)
 
@@ -50,12 +54,12 @@ def _format_unfiltered(query: LogQuery) -> str:
     """Format the queries over the lines of both pods."""
     match query:
         case ErrorEvents(most):
-            selection = "level:in(error, critical) error_kind:*"
+            selection = f"level:in(error, critical) error_kind:* {_filter(ANY_INSTANCE)}"
             return (
                 f"{EVERYTHING} {selection} | stats by ({MESSAGE}, error_kind) count() n | sort by (n) desc limit {most}"
             )
         case Levels():
-            return f"{EVERYTHING} | stats by (level) count() n"
+            return f"{EVERYTHING} {_filter(ANY_INSTANCE)} | stats by (level) count() n"
         case NonJsonLines():
             return f'{EVERYTHING} {MESSAGE}:="" | stats count() n'
         case Lines(fields, where):

@@ -300,6 +300,13 @@ METRICS = (
         "warning",
         "Log lines are lost: the standard output of a pod is blocked, closed or too slow.",
     ),
+    Alert(
+        "WaybillSpansLost",
+        'sum by (namespace, outcome) (increase(waybill_spans_total{$scope, outcome!="exported"}[15m])) > 100',
+        "5m",
+        "warning",
+        "More than 100 spans are {{ $labels.outcome }}: the collector is too slow, does not answer, or rejects them.",
+    ),
 )
 
 

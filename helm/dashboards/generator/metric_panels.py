@@ -8,6 +8,8 @@ SCOPE = 'namespace=~"$namespace", pod=~"$pod"'
 _OWN_ERRORS = 'reason=~"internal|store_.*"'
 _SOURCE = '$scope, source=~"$source"'
 _PLATFORM = '$scope, platform=~"$platform"'
+_DESTINATION = '$scope, destination=~"$destination"'
+_NAMED = _DESTINATION + ', destination!=""'
 
 
 def _rate(metric: str, by: str, matchers: str = "$scope") -> str:
@@ -240,13 +242,28 @@ PLATFORMS = Row(
 RULES = Row(
     "Rules and actions",
     (
-        _bars("Effects by rule", "ops", Metric(_rate("waybill_effects_total", "rule_id"), "{{rule_id}}")),
+        _bars("Effects by rule", "ops", Metric(_rate("waybill_effects_total", "rule_id", _DESTINATION), "{{rule_id}}")),
         _bars(
             "Failed effects",
             "ops",
             Metric(
-                _rate("waybill_effects_total", "rule_id, action_type, error_kind", '$scope, outcome="error"'),
+                _rate("waybill_effects_total", "rule_id, action_type, error_kind", _DESTINATION + ', outcome="error"'),
                 "{{rule_id}} {{action_type}} {{error_kind}}",
+            ),
+        ),
+        _bars(
+            "Effects by destination",
+            "ops",
+            Metric(_rate("waybill_effects_total", "destination", _NAMED), "{{destination}}"),
+        ),
+        _lines(
+            "Failed effects by destination, share",
+            "percentunit",
+            Metric(
+                _rate("waybill_effects_total", "destination", _NAMED + ', outcome="error"')
+                + " / "
+                + _rate("waybill_effects_total", "destination", _NAMED),
+                "{{destination}}",
             ),
         ),
         Panel(
@@ -262,7 +279,10 @@ RULES = Row(
         _lines(
             "Duration of an effect p95",
             "s",
-            Metric(_quantile(0.95, "waybill_effect_seconds", "action_type"), "{{action_type}}"),
+            Metric(
+                _quantile(0.95, "waybill_effect_seconds", "action_type, destination", _DESTINATION),
+                "{{action_type}} {{destination}}",
+            ),
         ),
         Panel(
             "Rules per rulebook version",

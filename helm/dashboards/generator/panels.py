@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from helm.dashboards.generator.queries import (
+    ANY_INSTANCE,
     Count,
     ErrorEvents,
     Levels,
@@ -150,6 +151,12 @@ RULES = Row(
     (
         Panel("Effects per rule", "bars", (Count(ACTION, ("rule_id",)),)),
         Panel("Effects by outcome", "bars", (Count(ACTION, ("action_type", "outcome")),)),
+        Panel(
+            "Failed effects by destination and error",
+            "bars",
+            (Count(ACTION, ("destination_name", "error_kind"), (ERROR,)),),
+            description="Effects without a destination of waybill.yaml, such as a plain URL, have no name.",
+        ),
         Panel("Effect duration p95", "lines", (Quantile(0.95, ACTION, "duration_ms", ("action_type",)),), "ms"),
         Panel("Rules matched per decision", "lines", (_per_decision("rules_matched"),)),
         Panel("Rules with result unknown per decision", "lines", (_per_decision("rules_unknown"),)),
@@ -183,7 +190,7 @@ ERRORS = Row(
                         "error_kind",
                         "event_id",
                     ),
-                    (Where("level", "=~", "warning|error|critical"),),
+                    (Where("level", "=~", "warning|error|critical"), ANY_INSTANCE),
                 ),
             ),
             description="A click on a line shows the link to the lines of its event.",

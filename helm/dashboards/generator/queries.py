@@ -101,10 +101,18 @@ COMPONENTS = {
 WEIGHTED = frozenset({"delivery.received", "attempt.finished", "record.fetched", "action.finished"})
 """Events whose lines may be sampled. Their number is the sum of `weight`."""
 
-WITH_SOURCE = frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}
-"""Events that are filtered by the dashboard's source variable."""
+VARIABLES = {
+    "source_name": ("$source", frozenset(COMPONENTS) - {"queue.sampled", "admin.denied"}),
+    "platform": ("$platform", frozenset({"record.fetched"})),
+    "destination_name": ("$destination", frozenset({"action.finished"})),
+    "instance": ("$instance", frozenset(COMPONENTS)),
+}
+"""For each field that a variable of the dashboard filters: the variable, and the events that have the field."""
+
+ANY_INSTANCE = Where("instance", "=~", "$instance")
 
 
 def with_filters(event: str, where: tuple[Where, ...]) -> tuple[Where, ...]:
-    """Add the filter of the dashboard's source variable, if the event has a source."""
-    return (*where, Where("source_name", "=~", "$source")) if event in WITH_SOURCE else where
+    """Add the filters of the dashboard's variables."""
+    chosen = [Where(field, "=~", variable) for field, (variable, events) in VARIABLES.items() if event in events]
+    return (*where, *chosen)

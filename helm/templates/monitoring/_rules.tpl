@@ -24,7 +24,7 @@ prometheusRule or lokiRules).
 {{- with $change.for }}{{ $rule = merge (dict "for" .) $rule }}{{ end -}}
 {{- $labels := merge (dict) ($change.labels | default dict) $options.alertLabels .labels -}}
 {{- with $change.severity }}{{ $labels = merge (dict "severity" .) $labels }}{{ end -}}
-{{- $annotations := merge (dict "runbook_url" (print $root.Values.monitoring.runbookUrl .annotations.runbook_url)) .annotations -}}
+{{- $annotations := merge (dict "runbook_url" (print (default (printf "%s/blob/v%s/" $root.Chart.Home $root.Chart.AppVersion) $root.Values.monitoring.runbookUrl) .annotations.runbook_url)) .annotations -}}
 {{- $rules = append $rules (merge (dict "labels" $labels "annotations" $annotations) $rule) -}}
 {{- end -}}
 {{- end -}}

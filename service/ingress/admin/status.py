@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from service.events import JsonValue
 from service.ingress.admin.dependencies import Accounts, Operations, RawParameter
@@ -16,7 +16,9 @@ from service.management.circuits import CircuitView
 from service.management.overview import InstallationOverview
 from service.management.platform_operations import ReadView, WriteView, Wrote
 from service.management.settings_view import ConfigView
+from service.management.source_tests import EVENT_CHARACTERS_MAX, RECORD_ID_CHARACTERS_MAX
 from service.management.status import PlatformView, PollView, SourceView, StoreView, WorkerView
+from service.sending.source_tester import TestDelivery
 from service.store.management.audit import ENTRIES_MAX
 
 
@@ -25,6 +27,13 @@ class WriteRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     ids: Mapping[str, str] = {}
     body: Mapping[str, Any] | None = None
+
+
+class SourceTestRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Event type and record id of a test delivery."""
+
+    event: Annotated[str, Meta(min_length=1, max_length=EVENT_CHARACTERS_MAX)]
+    record_id: Annotated[str, Meta(min_length=1, max_length=RECORD_ID_CHARACTERS_MAX)]
 
 
 IncludeMemory = Annotated[bool, QueryParameter(description="include memory usage; scans every key")]
@@ -48,6 +57,13 @@ class Sources(Controller):
             if source.name == name:
                 return source
         raise not_found(f"source {name[:64]}")
+
+    @post("/{name:str}/test", role="operator", status_code=200)
+    async def test_source(
+        self, name: FromPath[str], data: JSONBody[SourceTestRequest], operations: Operations
+    ) -> TestDelivery:
+        """Send one signed delivery to the source through the webhook port. Its event is processed."""
+        return await operations.test_source(name, data.event, data.record_id)
 
 
 class PlatformAccounts(Controller):

@@ -21,20 +21,15 @@ class CircuitPages(Controller):
     resume_part: ClassVar[Change]
     list_page: ClassVar[Callable[[Request[Any, Any, Any], AdminOperations, str], Awaitable[Page]]]
 
-    @post("/{name:str}/pause", role="operator")
-    async def pause(
+    @post(["/{name:str}/pause", "/{name:str}/resume"], role="operator")
+    async def change_circuit(
         self, request: Request[Any, Any, Any], name: FromPath[str], operations: Operations, form: Form
     ) -> Page:
-        """Open the circuit of a part until it is resumed."""
+        """Open the circuit of a part until it is resumed, or close it."""
         del form  # its token was checked
-        await type(self).pause_part(operations, name)
-        return await type(self).list_page(request, operations, f"{name} is paused. Its events are parked.")
-
-    @post("/{name:str}/resume", role="operator")
-    async def resume(
-        self, request: Request[Any, Any, Any], name: FromPath[str], operations: Operations, form: Form
-    ) -> Page:
-        """Close the circuit of a part."""
-        del form  # its token was checked
-        await type(self).resume_part(operations, name)
-        return await type(self).list_page(request, operations, f"{name} is resumed. Its events are freed gradually.")
+        if request.url.path.endswith("/pause"):
+            change, done = type(self).pause_part, f"{name} is paused. Its events are parked."
+        else:
+            change, done = type(self).resume_part, f"{name} is resumed. Its events are freed gradually."
+        await change(operations, name)
+        return await type(self).list_page(request, operations, done)

@@ -1,7 +1,10 @@
 """/events: list, search, one event with its tabs, replay and dry run."""
 
+import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +18,7 @@ from service.events import JsonValue, RecordRef
 from service.ingress.admin.dependencies import Operations
 from service.ingress.console.event_fields import CHOICES, read_filter
 from service.ingress.console.forms import Form
+from service.ingress.console.log_lines import FoundLines, event_log_url, read_event_lines
 from service.ingress.console.pages import Page, redirect, render_page
 from service.ingress.live import stream_live
 from service.management.dry_run import Candidate
@@ -27,7 +31,7 @@ from service.management.operations import AdminOperations
 PAGE_EVENTS = 50
 SEARCH_EVENTS_MAX = 100
 NEIGHBOURS_MAX = 20
-TABS = ("timeline", "delivery", "record", "rules", "effects", "related")
+TABS = ("timeline", "delivery", "record", "rules", "effects", "log", "related")
 
 After = Annotated[str | None, QueryParameter(max_length=100)]
 Tab = Annotated[str, QueryParameter(max_length=20)]
@@ -144,6 +148,7 @@ async def _event_page(
     neighbours = EventPage([])
     if tab == "related":
         neighbours = await operations.list_events(EventFilter(record=event.record), NEIGHBOURS_MAX, None)
+    lines, log_url = await _log_of(operations, event) if tab == "log" else (None, "")
     status = 422 if variables.get("errors") else 200
     context = {
         "event": event,
@@ -151,6 +156,8 @@ async def _event_page(
         "explanation": explanation,
         "rules": [rule for decision in explanation.decisions for rule in decision.rules],
         "neighbours": neighbours,
+        "lines": lines,
+        "log_url": log_url,
         "tab": tab,
         "tabs": TABS,
         "raw": raw,
@@ -160,6 +167,19 @@ async def _event_page(
         "record": RecordRef(*event.record.split(":", 2)) if event.record.count(":") >= 2 else None,
     }
     return render_page(request, "event", status=status, active="events", **context | variables)
+
+
+async def _log_of(operations: AdminOperations, event: EventView) -> tuple[FoundLines | None, str]:
+    """Return the lines of an event, None without a folder of logs or for viewers, and its page in the log store."""
+    settings = operations.installation.stores[0].settings
+    # Lines can have texts of rules, which are inputs of effects.
+    is_shown = bool(settings.log_folder) and operations.actor.role != "viewer"
+    lines = await asyncio.to_thread(read_event_lines, Path(settings.log_folder), event.id) if is_shown else None
+    if not settings.log_url:
+        return lines, ""
+    ended_at = event.at if event.state in {"ended", "dead"} else None
+    now_ms = int(time.time() * 1000)
+    return lines, event_log_url(settings.log_url, event.id, event.received_at, ended_at, now_ms)
 
 
 def _with_defaults(value: JsonValue) -> JsonValue:

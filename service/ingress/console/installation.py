@@ -1,4 +1,4 @@
-"""/sources, /platforms, /audit and /settings: configuration, state and changes of the installation."""
+"""/platforms, /audit and /settings: configuration, state and changes of the installation."""
 
 from typing import Annotated, Any
 
@@ -18,25 +18,6 @@ from service.management.platform_operations import PlatformOperations
 from service.store.management.audit import ENTRIES_MAX
 
 PAGE_ENTRIES = 200
-
-
-class SourcePages(Controller):
-    """Sources."""
-
-    path = "/sources"
-
-    @get("/", role="viewer")
-    async def show_sources(self, request: Request[Any, Any, Any], operations: Operations) -> Page:
-        """Show the sources."""
-        overview = await operations.get_overview()
-        return render_page(
-            request,
-            "sources",
-            active="sources",
-            sources=await operations.list_sources(),
-            polls={poll.source: poll for poll in await operations.list_polls()},
-            activity={each.source: each for each in overview.sources},
-        )
 
 
 async def _platforms_page(request: Request[Any, Any, Any], operations: AdminOperations, done: str = "") -> Page:

@@ -17,7 +17,7 @@ from service.ingress.console.dead_letters import DeadLetterPages
 from service.ingress.console.destinations import DestinationPages
 from service.ingress.console.events import EventPages
 from service.ingress.console.forms import read_form
-from service.ingress.console.installation import AuditPages, PlatformPages, SettingPages, SourcePages
+from service.ingress.console.installation import AuditPages, PlatformPages, SettingPages
 from service.ingress.console.login import LoginPages
 from service.ingress.console.overview import OverviewPages
 from service.ingress.console.pages import (
@@ -31,6 +31,7 @@ from service.ingress.console.quarantine import QuarantinePages
 from service.ingress.console.rule_editor import RuleEditor
 from service.ingress.console.rules import HistoryPages, RulePages
 from service.ingress.console.session import SAFE_METHODS, Connection, LoginRequired, Session, Sessions, check_origin
+from service.ingress.console.sources import SourcePages
 from service.management.audit_log import Actor
 from service.management.installation import Installation
 from service.management.operations import AdminOperations

@@ -1,9 +1,11 @@
 """Shell completion in a real bash: commands, options, names of waybill.yaml, and rules and ids of the stores."""
 
 import asyncio
+import functools
 import os
 import shlex
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +22,7 @@ pytestmark = [pytest.mark.store, pytest.mark.slow]
 ROOT = Path(__file__).parents[3]
 WAYBILL = Path(sys.executable).parent / "waybill"
 SCRIPT = """
-eval "$({waybill} completion bash)"
+{script}
 complete -p waybill >/dev/null || exit 1
 COMP_WORDS=({words})
 COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
@@ -29,9 +31,16 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 
+@functools.cache
+def bash_script() -> str:
+    """Return the output of `waybill completion bash`, of one run for all completions."""
+    command = [WAYBILL, "completion", "bash"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS).stdout
+
+
 async def complete(environ: dict[str, str], *words: str) -> list[str]:
     """Return what bash offers for the last word, without a word on stderr."""
-    script = SCRIPT.format(waybill=WAYBILL, words=shlex.join(("waybill", *words)))
+    script = SCRIPT.format(script=bash_script(), waybill=WAYBILL, words=shlex.join(("waybill", *words)))
     process = await asyncio.create_subprocess_exec(
         "bash", "--norc", "-c", script, env={"PATH": os.environ["PATH"], **environ}, cwd=ROOT,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

@@ -1,5 +1,6 @@
 """`waybill rules` on a real store."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from service.actions import load_actions
 from service.cli.rules import rules
-from service.errors import ConfigError, ConfigErrors, StoreUnavailable
+from service.errors import ConfigError, StoreUnavailable
 from service.rules import Rulebook, document_version, parse_document, write_document
 from service.rules.publishing import PUBLISH_ATTEMPTS_MAX, publish_file_rules
 from service.settings import Settings
@@ -64,11 +65,29 @@ def test_check_rejects_an_id_in_two_files(run: Run, tmp_path: Path) -> None:
 
 def test_apply_reports_all_mistakes_and_publishes_nothing(run: Run, tmp_path: Path) -> None:
     bad = "- {id: %s, type: customer, when: {field: nope, op: exists}}"
-    result = run("apply", *write(tmp_path, a=bad % "x", b=ONE, c=bad % "y"))
-    assert isinstance(result.exception, ConfigErrors)
-    found = [(Path(each.file).name, each.rule_id, each.path) for each in result.exception.mistakes]
-    assert found == [("a.yaml", "x", "rules[0].when.field"), ("c.yaml", "y", "rules[0].when.field")]
+    files = write(tmp_path, a=bad % "x", b=ONE, c=bad % "y")
+    for command in ("apply", "plan"):
+        result = run(command, *files, "--format", "json")
+        assert result.exit_code == 2
+        mistakes = json.loads(result.stdout)["mistakes"]
+        found = [(Path(each["file"]).name, each["rule_id"], each["path"]) for each in mistakes]
+        assert found == [("a.yaml", "x", "rules[0].when.field"), ("c.yaml", "y", "rules[0].when.field")]
+        assert result.stderr == "waybill: 2 errors found\n"
+    text = run("apply", *files).stderr
+    assert "c.yaml:1: rule y: rules[0].when.field: no field 'nope'" in text
+    assert run("apply", *files, "--format", "github").stdout.startswith("::error file=")
+    results = json.loads(run("apply", *files, "--format", "sarif").stdout)["runs"][0]["results"]
+    assert [each["properties"]["rule_id"] for each in results] == ["x", "y"]
     assert run("show").exit_code == 2
+
+
+async def test_apply_reports_a_rule_that_exists_in_the_admin_api(run: Run, store: Store, tmp_path: Path) -> None:
+    document = write_document((), rules_of(TWO))
+    assert await store.rulebook.publish(document_version(document), document, "api", "", None)
+    (file,) = write(tmp_path, a=TWO)
+    result = await asyncio.to_thread(run, "apply", file, "--format", "json")
+    (mistake,) = json.loads(result.stdout)["mistakes"]
+    assert (result.exit_code, mistake["reason"]) == (2, "exists in a file and in the admin API")
 
 
 def test_a_missing_rulebook_is_reported_with_the_fix(run: Run) -> None:
@@ -113,7 +132,7 @@ def test_apply_without_files_uses_the_rules_of_waybill_yaml_and_checks_their_sou
     assert result.exit_code == 0, result.exception
     assert "1 rule," in run("check").stdout
     write(tmp_path / "rules", b=ONE.replace("sort: 2", "sources: [shpo]"))
-    assert "did you mean shop?" in str(run("apply").exception)
+    assert "did you mean shop?" in run("apply").stderr
 
 
 async def test_apply_keeps_rules_of_the_admin_api(store: Store) -> None:

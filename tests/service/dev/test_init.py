@@ -7,10 +7,8 @@ from click.testing import CliRunner, Result
 
 from service.cli.main import waybill
 from service.cli.rule_files import read_configured_rules
-from service.cli.sample_deliveries import render
 from service.configuration import load_config
 from service.dev.env_file import read_env_file
-from service.dev.example_event import find_example_event
 from service.dev.starter import OWN_PRESET, PLATFORMS, RULES, starter_presets
 from service.errors import ConfigError
 from service.events import Delivery
@@ -18,6 +16,8 @@ from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.platforms.kind import SampleRequest
 from service.platforms.registry import build_platforms
+from service.sending.example_event import find_example_event
+from service.sending.sample_deliveries import render
 from service.settings import Settings
 
 NOW = 1_800_000_000.0

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -17,9 +18,21 @@ from service.tracing.spans import NO_SPAN, current_ids, current_traceparent, sta
 from service.tracing.startup import send_traces
 from tests.service.log_pipe import LogPipe
 from tests.service.tracing.collector import PORT_OF_NOBODY, Collector, running_collector
+from tests.waiting import PATIENCE_SECONDS
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOT_SAMPLED = TRACEPARENT.removesuffix("01") + "00"
+
+
+@pytest.fixture(autouse=True)
+def end_of_exports() -> Iterator[None]:
+    """Wait for the threads that export. They use the module `random`, which Hypothesis watches in later tests."""
+    earlier = threading.enumerate()
+    yield
+    for thread in threading.enumerate():
+        if thread not in earlier:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
 
 
 @pytest.fixture

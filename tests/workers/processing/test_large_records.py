@@ -49,14 +49,17 @@ def many_rules() -> str:
 
 
 async def longest_gap(stopped: asyncio.Event) -> tuple[float, float]:
-    """Return the longest time between two turns of the event loop, and the whole time until `stopped`."""
-    began = last = time.perf_counter()
+    """Return the longest time between two turns of the event loop, and the whole time until `stopped`.
+
+    The times are processor seconds of this process: other processes of a busy machine do not count.
+    """
+    began = last = time.process_time()
     longest = 0.0
     while not stopped.is_set():
         await asyncio.sleep(0)
-        now = time.perf_counter()
+        now = time.process_time()
         longest, last = max(longest, now - last), now
-    return longest, time.perf_counter() - began
+    return longest, time.process_time() - began
 
 
 async def test_event_loop_continues_during_a_large_record(harness: WorkerHarness) -> None:

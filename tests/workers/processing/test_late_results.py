@@ -89,6 +89,17 @@ class LateRun:
         self.harness = harness
         self.worker = harness.worker("stalled")
         self.event_id = ""
+        self._claiming = False
+        claim = self.worker._claim
+
+        async def note_claim() -> bool:
+            self._claiming = True
+            try:
+                return await claim()
+            finally:
+                self._claiming = False
+
+        self.worker._claim = note_claim
 
     async def start(self, actions: str) -> None:
         await self.harness.publish(rule("a", actions))
@@ -97,7 +108,9 @@ class LateRun:
         await until(lambda: len(calls.answers) == 1)
 
     async def expire_lease(self) -> None:
-        self.worker.allow_pick_jobs = False  # it would claim the job again
+        # The worker would claim the job again, also by a claim that has begun.
+        self.worker.allow_pick_jobs = False
+        await until(lambda: not self._claiming)
         await expire_lease(self.harness)
 
     async def take_over(self) -> None:

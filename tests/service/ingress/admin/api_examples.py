@@ -92,6 +92,12 @@ def calls(scenario: Scenario, version: str, rejected: str, verified: str) -> lis
         Example("POST", "/dry-runs/compare", {"rules": [RULE], "last": 20}),
         Example("POST", "/quarantine/{quarantined_id}/reverify", values=bad),
         Example("POST", "/quarantine/{quarantined_id}/diagnose", values=bad),
+        Example(
+            "POST",
+            "/sources/{name}/test",
+            {"event": "purchase_order.updated", "record_id": "po-4711"},
+            {"name": "shop"},
+        ),
         Example("POST", "/destinations/{name}/test", {"method": "GET", "path": "/health"}, claims),
         Example("POST", "/erasures", {"record": "pack:customer:4711", "dry_run": True}),
         Example("POST", "/rules", RULE),

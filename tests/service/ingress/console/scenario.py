@@ -16,13 +16,14 @@ from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.ingress.admin import admin_router
-from service.ingress.app import build_admin_app
+from service.ingress.app import build_admin_app, build_app
 from service.ingress.console import console_router
 from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.management.installation import Installation
 from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
+from service.sending.source_tester import SourceTester, webhook_url
 from service.settings import Settings
 from service.store import Shards
 from service.store.management.quarantine import QUARANTINED_VERSION, QuarantinedDelivery
@@ -117,6 +118,10 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
         platforms = build_platforms(config.platforms, environ, outbound)
         sources = build_sources(config, environ, platforms, settings)
         destinations = Destinations(config.destinations, DestinationSetup(http_client=outbound, environ=environ))
+        webhooks = Listener(
+            build_app(settings, sources, worker.store), stack.enter_context(bind("127.0.0.1", 0, "PORT")), settings
+        )
+        tester = SourceTester(config, environ, outbound, lambda: webhook_url("127.0.0.1", webhooks.port))
         installation = Installation(
             open_store=lambda: Shards([worker.store]),
             config=lambda: config,
@@ -125,12 +130,14 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
             actions=load_actions,
             records=lambda: config.record_types,
             destinations=lambda: destinations.by_name,
+            source_tester=lambda: tester,
         )
         admin, console = admin_router(installation, environ), console_router(installation, environ)
         app = build_admin_app(settings, worker.store, admin=admin, console=console)
         listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)
-        await listener.start()
-        stack.push_async_callback(listener.stop)
+        for each in (webhooks, listener):
+            await each.start()
+            stack.push_async_callback(each.stop)
         yield Scenario(f"http://127.0.0.1:{listener.port}", worker, installation)
 
 

@@ -116,6 +116,7 @@ async def test_each_tab_of_an_event_shows_its_part(browser: Browser, filled: Sce
         "record": "status = received received",
         "rules": "true: element 0 quantity_received < quantity_ordered was 10 against 40",
         "effects": " answered 422",
+        "log": "Set WAYBILL_LOG_URL for a link to the log store.",
         "related": "purchase_order.updated",
     }
     assert set(expected) == set(TABS)

@@ -15,13 +15,6 @@ from .scenario import ENVIRON, Scenario, order
 pytestmark = pytest.mark.slow
 
 
-async def test_sources_show_their_address_and_state(browser: Browser, filled: Scenario) -> None:
-    page = (await browser.get("/sources")).page
-    assert "shop /webhooks/shop copy pack hmac 1 platform 72 h 1" in page.text
-    assert "/quarantine?source=shop" in page.links
-    assert filled.queued
-
-
 async def test_an_account_is_paused_and_resumed(browser: Browser, scenario: Scenario) -> None:
     assert "pack is paused." in (await browser.post("/platforms/pack/pause")).page.text
     page = (await browser.get("/platforms/pack")).page.text

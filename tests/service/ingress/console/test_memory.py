@@ -65,7 +65,7 @@ def memory_bytes(pid: int) -> int:
 
 async def test_the_console_takes_less_than_15_mebibytes(filled: Scenario, tmp_path: Path) -> None:
     used: dict[bool, int] = {}
-    tabs = [f"/events/{filled.dead}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects")]
+    tabs = [f"/events/{filled.dead}?tab={tab}" for tab in ("timeline", "delivery", "record", "rules", "effects", "log")]
     for console in (False, True):
         async with (
             serve(filled, tmp_path, console=console) as (url, pid),

@@ -1,4 +1,4 @@
-"""Example delivery for a configuration: a source that accepts deliveries, and an event type that it accepts."""
+"""Examples of what sources accept: a source that accepts deliveries, and an event type that it accepts."""
 
 from msgspec import Struct
 
@@ -21,12 +21,19 @@ class ExampleEvent(Struct, frozen=True):
 
 def find_example_event(config: Config) -> ExampleEvent | None:
     """Return an example for the first source that accepts deliveries, None if there is no such source."""
-    for name, source in config.sources.items():
-        scheme = source.verify
-        # A source with public keys only is skipped: signing requires the private key.
-        if scheme is not None and (scheme.refs or isinstance(scheme, Unverified)):
-            return ExampleEvent(name, _event_of(source, config.account_of(source)))
+    for name in config.sources:
+        event = example_event_of(config, name)
+        if event is not None:
+            return ExampleEvent(name, event)
     return None
+
+
+def example_event_of(config: Config, name: str) -> str | None:
+    """Return an event type that a source accepts, None if Waybill cannot sign for the source."""
+    source = config.sources[name]
+    # Signing for a source with public keys only requires the private key.
+    can_sign = source.verify is not None and (source.verify.refs or isinstance(source.verify, Unverified))
+    return _event_of(source, config.account_of(source)) if can_sign else None
 
 
 def _event_of(source: SourceConfig, platform: PlatformConfig) -> str:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
-from service.cli.sample_deliveries import SampleDelivery
-from service.config import SourceConfig
+from service.config import Config, SourceConfig
 from service.errors import TransientError
 from service.events import Delivery
 from service.http_client import HttpClient, HttpResponse
+from service.sending.sample_deliveries import SampleDelivery
 from service.signatures import Unverified
 
 IN_FLIGHT_MAX = 32
@@ -58,8 +58,7 @@ async def send_all(
             await asyncio.sleep(started + number / per_second - time.monotonic())
         async with slots:
             event_id, sample = await make()
-            url, delivery = sender.sign(sample, event_id, time.time())
-            return await _post(outbound, url, delivery.headers, delivery.body)
+            return await post_delivery(sender, outbound, event_id, sample)
 
     window = IN_FLIGHT_MAX * 2
     tasks: list[asyncio.Task[HttpResponse | TransientError]] = []
@@ -71,18 +70,31 @@ async def send_all(
         yield await task
 
 
-async def _post(
-    outbound: HttpClient, url: str, headers: Mapping[str, str], body: bytes
+async def post_delivery(
+    sender: Sender, outbound: HttpClient, event_id: str, sample: SampleDelivery
 ) -> HttpResponse | TransientError:
+    """Sign and post one delivery."""
+    url, delivery = sender.sign(sample, event_id, time.time())
     try:
         return await outbound.request(
             "POST",
             url,
-            headers=headers,
-            body=body,
+            headers=delivery.headers,
+            body=delivery.body,
             seconds_max=TIMEOUT_SECONDS,
             bytes_max=RESPONSE_BYTES_MAX,
             guarded=False,
         )
     except TransientError as error:
         return error
+
+
+def first_secret(config: Config, source: str, environ: Mapping[str, str]) -> str:
+    """Return the secret for the signatures of a source, or an empty string if its scheme has no secret.
+
+    Raises:
+        ConfigError: the secret is not set.
+    """
+    scheme = config.sources[source].verify
+    refs = scheme.refs if scheme is not None else ()
+    return refs[0].resolve(environ, f"sources.{source}.verify") if refs else ""

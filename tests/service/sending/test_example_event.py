@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from service.cli.sample_deliveries import render
 from service.config import Config
 from service.configuration import load_config
-from service.dev.example_event import ExampleEvent, find_example_event
 from service.events import Delivery
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
 from service.platforms.kind import SampleRequest
 from service.platforms.registry import build_platforms
+from service.sending.example_event import ExampleEvent, find_example_event
+from service.sending.sample_deliveries import render
 from service.settings import Settings
 from service.signatures import Verified
 

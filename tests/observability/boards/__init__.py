@@ -1,0 +1,1 @@
+"""Pictures of the dashboards with real data: `python -m tests.observability.boards`."""
