@@ -89,17 +89,6 @@ class LateRun:
         self.harness = harness
         self.worker = harness.worker("stalled")
         self.event_id = ""
-        self._claiming = False
-        claim = self.worker._claim
-
-        async def note_claim() -> bool:
-            self._claiming = True
-            try:
-                return await claim()
-            finally:
-                self._claiming = False
-
-        self.worker._claim = note_claim
 
     async def start(self, actions: str) -> None:
         await self.harness.publish(rule("a", actions))
@@ -109,8 +98,8 @@ class LateRun:
 
     async def expire_lease(self) -> None:
         # The worker would claim the job again, also by a claim that has begun.
-        self.worker.allow_pick_jobs = False
-        await until(lambda: not self._claiming)
+        self.worker.claims.stop()
+        await until(lambda: not self.worker.claims.claiming)
         await expire_lease(self.harness)
 
     async def take_over(self) -> None:
