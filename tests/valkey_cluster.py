@@ -114,14 +114,24 @@ class ValkeyCluster:
         self._meet(self.nodes)
         return node
 
+    def remove_node(self, removed: Node) -> None:
+        """Remove a node without slots."""
+        name = removed.id
+        self.nodes.remove(removed)
+        removed.kill()
+        for node in self.nodes:
+            node.call("CLUSTER", "FORGET", name)
+
     def move_slots(self, slots: Sequence[int], target: Node) -> None:
         """Move slots one after the other, atomically."""
         for slot in slots:
-            source = self.primary_of(slot)
-            if source is target:
-                continue
-            source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
-            wait_until(lambda slot=slot: self.primary_of(slot) is target)
+            # A move fails while the server copies its data for another reason.
+            while (source := self.primary_of(slot)) is not target:
+                with contextlib.suppress(redis.ResponseError):
+                    source.call("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
+                wait_until(lambda source=source: self._last_move(source) in {"success", "failed", "cancelled"})
+                with contextlib.suppress(TimeoutError):
+                    wait_until(lambda slot=slot: self.primary_of(slot) is target, seconds_max=2)
 
     def wait_until_healthy(self) -> None:
         wait_until(lambda: all(b"cluster_state:ok" in node.call("CLUSTER", "INFO") for node in self.nodes))
@@ -136,6 +146,12 @@ class ValkeyCluster:
         for node in nodes[1:]:
             nodes[0].call("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
         wait_until(lambda: all(_known_nodes(node) == len(nodes) for node in nodes))
+
+    @staticmethod
+    def _last_move(source: Node) -> str:
+        moves = source.call("CLUSTER", "GETSLOTMIGRATIONS")
+        last = dict(zip(moves[0][::2], moves[0][1::2], strict=True)) if moves else {}
+        return last.get(b"state", b"failed").decode()
 
     @staticmethod
     def _is_in_sync(node: Node) -> bool:
@@ -154,8 +170,8 @@ def running_cluster(primaries: int = 3, replicas_each: int = 1) -> Generator[Val
             cluster.stop()
 
 
-def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS_MAX
+def wait_until(is_true: Callable[[], bool], seconds_max: float = SECONDS_MAX) -> None:
+    deadline = time.monotonic() + seconds_max
     while time.monotonic() < deadline:
         with contextlib.suppress(redis.RedisError, LookupError):
             if is_true():

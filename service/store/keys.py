@@ -1,7 +1,7 @@
 """Names of all keys. The Lua scripts build the same names from the prefix they receive.
 
-The prefix of a shard is its number and WAYBILL_KEY_PREFIX in braces, `{wb:07:st}:` with the default. It is written `wb:`
-here. The keys that exist for all records are in the first shard. With this prefix:
+The prefix of a shard is WAYBILL_KEY_PREFIX and its number in braces, `{wb:07:st}:` with the default. Here it is `wb:`.
+What concerns all records is in the first shard.
 
     wb:dedupe:<source>:<digest>  id of the event with this dedupe key, in 16 bytes, and the digest of its content;
                                  expires with the dedupe window of the source

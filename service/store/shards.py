@@ -107,6 +107,12 @@ class Shards:
         if serious or len(errors) == len(self.stores):
             raise (serious or errors)[0]
 
+    async def problems(self) -> list[tuple[str, str]]:
+        """Return the shards that accept no durable writes now, with the reasons."""
+        results = await asyncio.gather(*(store.check() for store in self.stores), return_exceptions=True)
+        pairs = zip(self.stores, results, strict=True)
+        return [(store.name, str(error)) for store, error in pairs if error is not None]
+
     async def sample(self) -> QueueStats:
         """Return the queue statistics of all shards: sums, but the maximum of ages and memory percentages.
 

@@ -84,7 +84,7 @@ class DurabilityCheck:
         """
         await connection.on_connect()
         info = await require_durability(connection, self._durability)
-        if self._durability == "replica" and info.get("connected_slaves") == "0":
+        if self._durability == "replica" and info.get("role") == "master" and info.get("connected_slaves") == "0":
             raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica requires at least one")
         if self._read_info is not None:
             self._read_info(info)

@@ -43,7 +43,8 @@ def _problems(durability: Durability, info: Mapping[str, str], config: Mapping[s
     oldest = OLDEST_WITH_WAITAOF if durability == "replica" else OLDEST
     if version < oldest:
         yield f"the server is version {info.get('redis_version')}; {oldest[0]}.{oldest[1]} or later is required"
-    if info.get("role", "master") != "master":
+    # In a cluster, a replica redirects each call to its primary.
+    if info.get("role", "master") != "master" and info.get("cluster_enabled") != "1":
         yield "the server is a replica; set WAYBILL_REDIS_URL to the primary, or set WAYBILL_REDIS_SENTINEL"
     if durability == "declared":
         # The server denies CONFIG; the operator declares its loss window instead.

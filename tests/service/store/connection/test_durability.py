@@ -46,6 +46,7 @@ SOUND_CONFIG = {
         ("declared", {"redis_version": "6.2.14"}, {}, "7.0 or later is required"),
         ("replica", {"redis_version": "7.0.15"}, {}, "7.2 or later is required"),
         ("fsync", {"cluster_enabled": "1"}, {}, None),
+        ("fsync", {"cluster_enabled": "1", "role": "slave"}, {}, None),
         ("fsync", {"role": "slave"}, {}, "is a replica"),
         ("declared", {"role": "slave"}, {}, "is a replica"),
         ("fsync", {}, {"appendonly": "no"}, "CONFIG SET appendonly yes"),
