@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from arq.connections import RedisSettings, create_pool
 from arq.jobs import Job
 
 from service.errors import ConfigError
-from service.settings import Settings
 from service.store.queue.arq_jobs import decode_payload, encode
 from tests.one_shard import ONE_SHARD, one_shard_settings
 from tests.waiting import PATIENCE_SECONDS, until
@@ -49,11 +48,6 @@ ENDLESS = [func(double, keep_result_forever=True)]
 NOT_ASYNC = [print]
 NUMBER = 7
 """
-
-
-@pytest.fixture
-def settings(valkey_url: str) -> Settings:
-    return one_shard_settings({"WAYBILL_REDIS_URL": valkey_url})
 
 
 class ArqCommandLine:
@@ -93,8 +87,8 @@ class ArqCommandLine:
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    async with open_harness(make_settings()) as opened:
+async def harness(valkey_url: str) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(one_shard_settings({"WAYBILL_REDIS_URL": valkey_url})) as opened:
         await opened.publish(SINK_RULE)
         yield opened
 
