@@ -13,7 +13,8 @@ from service.errors import Rejection
 from service.events import JsonValue, RecordRef
 from service.management.circuits import CircuitView
 from service.management.destinations import DestinationDetails, DestinationView
-from service.management.dry_run import Candidate, DryRun, RulebookComparison
+from service.management.dry_run import Candidate, RulebookComparison
+from service.management.dry_run_result import DryRun
 from service.management.erasure import ErasureReport
 from service.management.event_filter import EventFilter
 from service.management.event_search import EventPage, MatchedPage

@@ -30,7 +30,7 @@ from service.trusted_proxies import proxy_warnings
 
 @click.command(
     epilog="\b\nExamples:\n  waybill check\n  waybill check --config staging/waybill.yaml\n"
-    "  waybill check --format sarif > waybill.sarif"
+    "  waybill check -o sarif > waybill.sarif"
 )
 @click.option(
     "--config",

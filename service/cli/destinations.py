@@ -7,7 +7,7 @@ import click
 from service.cli.completion import complete_destination
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
-from service.cli.output import JSON, columns_of, print_json, print_rows, print_text
+from service.cli.output import JSON, columns_of, print_document, print_json, print_rows, print_text
 from service.destinations.destination import Probe
 from service.management.destinations import TEST_METHODS, DestinationView
 
@@ -42,10 +42,11 @@ def list_(*, options: ListOptions, connection: ConnectionOptions) -> None:
 
 @destinations.command("show", epilog="\b\nExample:\n  waybill destinations show erp")
 @click.argument("name", shell_complete=complete_destination)
+@JSON
 @connection_options
-def show(name: str, *, connection: ConnectionOptions) -> None:
+def show(name: str, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Print one destination with its circuit and its configuration as JSON. Secrets are references."""
-    print_json(run_with_client(connection, lambda client: client.get_destination(name)))
+    print_document(run_with_client(connection, lambda client: client.get_destination(name)), as_json=as_json)
 
 
 @destinations.command("pause", epilog="\b\nExample:\n  waybill destinations pause erp")

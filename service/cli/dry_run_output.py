@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from service.management.dry_run import Difference, DryRun, RulebookComparison
+from service.management.dry_run import Difference, RulebookComparison
+from service.management.dry_run_result import DryRun
 from service.plurals import count_noun
 from service.rules.tree_output import format_effect, format_lookup, format_steps
 
@@ -26,6 +27,8 @@ def format_dry_run(found: DryRun) -> Iterator[str]:
         for effect in found.effects:
             if effect.rule_id == verdict.rule_id:
                 yield f"  would run {format_effect(effect.action_id, effect.action_type, effect.inputs)}"
+    for rule in found.not_evaluated:
+        yield f"{rule.rule_id}: {NOT_EVALUATED} ({rule.reason})"
     if not found.complete:
         yield "The list of nodes is truncated."
 

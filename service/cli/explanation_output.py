@@ -74,6 +74,8 @@ def _format_decision(decision: ExplainedDecision) -> Iterator[str]:
     yield from map(format_lookup, decision.lookups)
     for rule in decision.rules:
         yield from _format_rule(rule)
+    for rule in decision.not_evaluated:
+        yield f"{NOT_EVALUATED} {rule.rule_id} not evaluated: {rule.reason}"
 
 
 def _format_rule(rule: ExplainedRule) -> Iterator[str]:

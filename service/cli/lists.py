@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from service.cli.connection import AdminClient, ConnectionOptions, run_with_client
-from service.cli.output import Columns, cells_of, print_json, print_table, print_text
+from service.cli.output import Columns, Command, cells_of, output_option, print_json, print_table, print_text
 from service.events import short_id_characters
 from service.timestamps import parse_iso_time
 
@@ -26,8 +26,6 @@ RowT = TypeVar("RowT")
 ListFormat = Literal["wide", "json", "yaml", "name"]
 WATCH_SECONDS = 2.0
 _AGE_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
-
-Command = Callable[..., None]
 
 
 class ListOptions(Struct, frozen=True):
@@ -54,11 +52,10 @@ class ListTable(Struct, Generic[RowT], frozen=True, kw_only=True):
 def list_options(command: Command) -> Command:
     """Add `--output` and `--watch` to a command, which receives them as `options`."""
 
-    @click.option(
-        "-o",
-        "--output",
-        type=click.Choice(get_args(ListFormat)),
-        help="Output format. wide: all columns; json: one object per line; name: only what other commands take.",
+    @output_option(
+        "output",
+        get_args(ListFormat),
+        "Output format. wide: all columns; json: one object per line; name: only what other commands take.",
     )
     @click.option("-w", "--watch", is_flag=True, help="Continue, and print each row that is new or has changed.")
     @functools.wraps(command)

@@ -5,25 +5,23 @@ import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
-import click
 from msgspec import Struct
 
 from service.cli.connection import CommandError
-from service.cli.output import print_json, print_text
+from service.cli.output import output_option, print_json, print_text
 from service.errors import ConfigError
 from service.mistakes import MISTAKES_MAX
 from service.plurals import count_noun
 
 Format = Literal["text", "json", "sarif", "github"]
 
-FORMAT = click.option(
-    "--format",
+FORMAT = output_option(
     "output_format",
-    type=click.Choice(("text", "json", "sarif", "github")),
+    get_args(Format),
+    "Output format. json: one object; sarif: mistakes as SARIF 2.1.0; github: mistakes as GitHub Actions annotations.",
     default="text",
-    help="Format of the mistakes: text, JSON, SARIF 2.1.0, or annotations of GitHub Actions.",
 )
 
 EXIT_INVALID = 2

@@ -1,5 +1,6 @@
 """Output formats: JSON with one object per line, tables on a terminal, tab-separated lines elsewhere."""
 
+import functools
 import os
 import shutil
 import sys
@@ -16,18 +17,35 @@ RowT = TypeVar("RowT")
 Columns = Mapping[str, Callable[[RowT], Any]]
 
 
-def _is_json(_ctx: click.Context, _param: click.Parameter, value: str | None) -> bool:
-    return value == "json"
+Command = Callable[..., None]
 
 
-JSON = click.option(
-    "-o",
-    "--output",
-    "as_json",
-    type=click.Choice(["json"]),
-    callback=_is_json,
-    help="Output format. json: one object per line.",
-)
+def output_option(
+    parameter: str, formats: Sequence[str], text: str, default: str | None = None
+) -> Callable[[Command], Command]:
+    """Return a decorator that adds `--output` with these formats to a command, and `--json` for the format json."""
+    choose = click.option("-o", "--output", parameter, type=click.Choice(formats), default=default, help=text)
+    as_json = click.option("--json", parameter, flag_value="json", help="The same as --output json.")
+
+    def add(command: Command) -> Command:
+        return choose(as_json(command))
+
+    return add
+
+
+def _add_json(command: Command) -> Command:
+    """Add `--output json` to a command, which receives `as_json`."""
+
+    @output_option("output", ["json"], "Output format. json: one object per line.")
+    @functools.wraps(command)
+    def with_output(*args: object, output: str | None, **kwargs: object) -> None:
+        command(*args, as_json=output == "json", **kwargs)
+
+    return with_output
+
+
+JSON = _add_json
+"""Option of commands whose only other format is text."""
 
 _CONTROLS = {
     code: f"\\u{code:04x}"
@@ -92,6 +110,12 @@ def print_row(widths: Mapping[str, int], cells: Sequence[str], *, is_heading: bo
 def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
     print_text(msgspec.json.encode(value).decode())
+
+
+def print_document(value: object, *, as_json: bool) -> None:
+    """Print a value as JSON: on one line with `as_json`, otherwise with indents."""
+    encoded = msgspec.json.encode(value)
+    print_text((encoded if as_json else msgspec.json.format(encoded)).decode())
 
 
 def print_fields(value: Mapping[str, Any]) -> None:

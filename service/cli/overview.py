@@ -41,15 +41,19 @@ def status(*, as_json: bool, connection: ConnectionOptions) -> None:
 @click.command(name="open", epilog="\b\nExamples:\n  waybill open\n  waybill open 01a227c8660d")
 @click.argument("event_id", metavar="[EVENT]", default="", shell_complete=events_in())
 @click.option("--url", envvar="WAYBILL_ADMIN_URL", help="URL of the admin port. [WAYBILL_ADMIN_URL]")
-def open_console(event_id: str, url: str | None) -> None:
+@JSON
+def open_console(event_id: str, url: str | None, *, as_json: bool) -> None:
     """Open the console, or the page of an event in it, in a browser.
 
-    Without a browser or without a terminal, prints the address only.
+    Without a browser or without a terminal, and with -o json, prints the address only.
     """
     if not url:
         adopt_dev_instance(os.environ)
         url = f"http://127.0.0.1:{load_settings(os.environ).admin_port}"
     address = url.rstrip("/").removesuffix("/api/v1") + (f"/events/{quote(event_id, safe='')}" if event_id else "/")
+    if as_json:
+        print_json({"url": address})
+        return
     print_text(address)
     if sys.stdout.isatty():
         webbrowser.open(address)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import click
-import msgspec
 from msgspec import Struct
 
 from service.cli.api_client import AdminApiClient
@@ -21,7 +20,7 @@ from service.cli.completion import complete_account
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.connection import ConnectionOptions, connection_options, run_with, run_with_client
 from service.cli.lists import ListOptions, ListTable, list_options, print_list, run_list
-from service.cli.output import JSON, columns_of, print_json, print_rows, print_text
+from service.cli.output import JSON, columns_of, print_document, print_rows, print_text
 from service.cli.store_client import local_actor, local_installation, prepare_settings
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.events import JsonValue
@@ -130,8 +129,17 @@ def _print_circuit(view: CircuitView, *, as_json: bool) -> None:
 @click.argument("operation")
 @click.argument("values", nargs=-1)
 @RAW
+@JSON
 @connection_options
-def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, connection: ConnectionOptions) -> None:
+def get(
+    account: str,
+    operation: str,
+    values: tuple[str, ...],
+    *,
+    raw: bool,
+    as_json: bool,
+    connection: ConnectionOptions,
+) -> None:
     """Run a read operation of an account and print the result as JSON.
 
     VALUES are the required arguments in order, then optional arguments as NAME=VALUE. Run `waybill platforms list
@@ -144,7 +152,7 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, con
             raise ConfigError(operation[:64], f"{account} has no such read operation", f"use one of {', '.join(reads)}")
         return await client.read_platform(account, operation, _arguments(reads[operation], values), raw=raw)
 
-    print_text(msgspec.json.format(msgspec.json.encode(run_with(_open_client(connection), read)), indent=2).decode())
+    print_document(run_with(_open_client(connection), read), as_json=as_json)
 
 
 @platforms.command(
@@ -158,6 +166,7 @@ def get(account: str, operation: str, values: tuple[str, ...], *, raw: bool, con
 @click.option("--body", help="Request body: a JSON object, @FILE, or @- for standard input.")
 @RAW
 @YES_OPTION
+@JSON
 @connection_options
 def write(
     account: str,
@@ -167,6 +176,7 @@ def write(
     body: str | None,
     raw: bool,
     yes: bool,
+    as_json: bool,
     connection: ConnectionOptions,
 ) -> None:
     """Run a write operation of an account and print HTTP status, id and response.
@@ -193,7 +203,7 @@ def write(
             confirm(f"{operation} will change data of {account}. Continue?")
         return await client.write_platform(account, operation, dict(zip(names, ids, strict=True)), payload, raw=raw)
 
-    print_json(run_with(_open_client(connection), send_write))
+    print_document(run_with(_open_client(connection), send_write), as_json=as_json)
 
 
 def _read_body(body: str | None) -> bytes | None:

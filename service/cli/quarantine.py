@@ -15,7 +15,7 @@ from service.cli.bulk import YES_OPTION, confirm
 from service.cli.completion import complete_quarantined, complete_source
 from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
 from service.cli.lists import ListOptions, ListTable, age, list_options, run_list
-from service.cli.output import JSON, columns_of, print_json, print_text
+from service.cli.output import JSON, columns_of, print_document, print_json, print_text
 from service.management.quarantine import QuarantineRow, Reverified
 from service.plurals import count_noun
 
@@ -96,11 +96,12 @@ def list_quarantine(source: str | None, *, options: ListOptions, connection: Con
 @quarantine.command(epilog="\b\nExample:\n  waybill quarantine show 01a227c8660d7854b3a0704388149c9e")
 @click.argument("quarantined_id", metavar="ID", shell_complete=complete_quarantined)
 @RAW
+@JSON
 @connection_options
-def show(quarantined_id: str, *, raw: bool, connection: ConnectionOptions) -> None:
+def show(quarantined_id: str, *, raw: bool, as_json: bool, connection: ConnectionOptions) -> None:
     """Show a quarantined delivery as JSON, without credentials, signatures and personal data."""
     view = run_with_client(connection, lambda client: client.get_quarantined(quarantined_id, raw=raw))
-    print_text(msgspec.json.format(msgspec.json.encode(view)).decode())
+    print_document(view, as_json=as_json)
 
 
 @quarantine.command(

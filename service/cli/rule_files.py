@@ -9,7 +9,7 @@ import click
 
 from service.actions import load_actions
 from service.cli.mistakes_output import FORMAT, Format, print_mistakes, report_mistakes
-from service.cli.output import print_text
+from service.cli.output import JSON, print_json, print_text
 from service.config.config_files import config_folder
 from service.config.loading import Config, ConfigReport, load_record_types
 from service.config.locations import locate
@@ -21,7 +21,7 @@ from service.plurals import count_noun
 from service.records import RecordTypes
 from service.rules.enums import PlatformValues, account_values, check_enums
 from service.rules.header_checks import check_headers
-from service.rules.json_schema import write_schema
+from service.rules.json_schema import make_schema, write_schema
 from service.rules.lookup_checks import check_lookups
 from service.rules.rule_files import (
     RuleCheck,
@@ -54,7 +54,7 @@ def rules() -> None:
 
 @rules.command(
     epilog="\b\nExamples:\n  waybill rules check\n  waybill rules check rules/orders.yaml\n"
-    "  waybill rules check --format github"
+    "  waybill rules check -o github"
 )
 @FILES
 @FORMAT
@@ -88,9 +88,13 @@ def find_rule_warnings(files: Sequence[RuleFile], records: RecordTypes) -> list[
 
 
 @rules.command(epilog="\b\nExample:\n  waybill rules schema > rules.schema.json")
-def schema() -> None:
-    """Print the JSON Schema of rule files, for editors."""
-    print_text(write_schema(load_actions()), nl=False)
+@JSON
+def schema(*, as_json: bool) -> None:
+    """Print the JSON Schema of rule files, for editors. With -o json, on one line."""
+    if as_json:
+        print_json(make_schema(load_actions()))
+    else:
+        print_text(write_schema(load_actions()), nl=False)
 
 
 def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:

@@ -49,7 +49,7 @@ VERSION = click.option(
 
 @click.command(
     epilog='\b\nExamples:\n  waybill rules apply\n  waybill rules apply rules/orders.yaml --note "raise the limit"\n'
-    "  waybill rules apply --plan-file plan.json\n  waybill rules apply --format github"
+    "  waybill rules apply --plan-file plan.json\n  waybill rules apply -o github"
 )
 @FILES
 @click.option(
@@ -60,7 +60,6 @@ VERSION = click.option(
 @AUTHOR
 @NOTE
 @FORMAT
-@JSON
 @connection_options
 def apply(
     files: tuple[Path, ...],
@@ -69,7 +68,6 @@ def apply(
     note: str,
     output_format: Format,
     *,
-    as_json: bool,
     connection: ConnectionOptions,
 ) -> None:
     """Publish and activate rule files.
@@ -88,7 +86,7 @@ def apply(
         else:
             found, expected = [rule for file in read_files(files) for rule in file.rules], None
         done = run_with_client(connection, lambda client: client.apply_rules(found, author, note, expected))
-    _print_published(done, as_json=as_json)
+    _print_published(done, as_json=output_format == "json")
 
 
 @click.command(epilog="\b\nExamples:\n  waybill rules show\n  waybill rules show short-receipt")
@@ -181,15 +179,21 @@ def rollback(version: str, author: str | None, note: str, *, as_json: bool, conn
     help="Folder for the files. Default: standard output.",
 )
 @VERSION
+@JSON
 @connection_options
-def export(folder: Path | None, version: str | None, *, connection: ConnectionOptions) -> None:
+def export(folder: Path | None, version: str | None, *, as_json: bool, connection: ConnectionOptions) -> None:
     """Export the active rules as YAML, so that rules apply publishes the same version.
 
-    Prints the rules of files. With --to, these are written to files.yaml, and rules of the admin API to api.yaml.
+    Prints the rules of files. With --to, these are written to files.yaml, and rules of the admin API to api.yaml. With
+    -o json, each line is a rule, or a written file.
     """
     document = _fetch_rulebook(connection, version).document
     if folder is None:
-        print_text(write_yaml(document.file_rules), nl=False)
+        if as_json:
+            for rule in document.file_rules:
+                print_json(rule)
+        else:
+            print_text(write_yaml(document.file_rules), nl=False)
         if document.api_rules:
             count = count_noun(len(document.api_rules), "rule")
             print_text(f"waybill: {count} of the admin API not printed; --to writes them too", err=True)
@@ -198,7 +202,10 @@ def export(folder: Path | None, version: str | None, *, connection: ConnectionOp
     for name, rules in (("files.yaml", document.file_rules), ("api.yaml", document.api_rules)):
         if rules:
             (folder / name).write_text(write_yaml(rules), encoding="utf-8")
-            print_text(f"{folder / name}: {count_noun(len(rules), 'rule')}")
+            if as_json:
+                print_json({"file": str(folder / name), "rules": len(rules)})
+            else:
+                print_text(f"{folder / name}: {count_noun(len(rules), 'rule')}")
 
 
 def _fetch_rulebook(connection: ConnectionOptions, version: str | None) -> StoredRulebook:

@@ -21,7 +21,8 @@ from service.cli.rulebook import apply, diff, export, history, list_rules, rollb
 from service.cli.rules_plan import plan, status
 from service.cli.rules_test import rules_test
 from service.events import RecordRef
-from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
+from service.management.dry_run import LAST_EVENTS_MAX, Candidate, RulebookComparison
+from service.management.dry_run_result import DryRun
 from service.rules import read_rule_files
 
 EXIT_DIFFERENT = 1

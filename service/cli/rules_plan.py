@@ -53,7 +53,6 @@ class RulebookStatus(Struct, frozen=True):
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to a file for apply.")
 @MISTAKES_FORMAT
-@JSON
 @connection_options
 def plan(
     files: tuple[Path, ...],
@@ -61,7 +60,6 @@ def plan(
     out: Path | None,
     output_format: Format,
     *,
-    as_json: bool,
     connection: ConnectionOptions,
 ) -> None:
     """Show the changes that rules apply would make, without making them.
@@ -77,7 +75,7 @@ def plan(
     if out is not None:
         planned = PlannedRules(format=FORMAT, before=found.before, after=found.after, rules=tuple(rules))
         out.write_bytes(msgspec.json.encode(planned))
-    if as_json:
+    if output_format == "json":
         print_json(found)
         return
     for line in _format_plan(found):

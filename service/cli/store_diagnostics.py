@@ -13,7 +13,7 @@ from service.management.stores import store_name
 from service.plurals import count_noun
 from service.settings import Settings
 from service.ssrf_guard import parse_cidrs
-from service.store import Store, build_shards
+from service.store import Shards, Store, build_shards
 from service.store.management.status import StoreInspector
 from service.trusted_proxies import is_trusted
 
@@ -55,6 +55,7 @@ async def check_store(settings: Settings, found_records: list[Mapping[str, bool]
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
         for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies):
             yield structs.replace(await check(shards.home), part=part)
+        yield structs.replace(await _damaged(shards), part=part)
         found_records.append(await shards.home.found_records.accounts())
     finally:
         await shards.close()
@@ -112,6 +113,15 @@ async def _rulebook(store: Store) -> Check:
     if version is None:
         return Check("", "rulebook", "failed", "no rulebook is published. Fix: waybill rules apply")
     return Check("", "rulebook", "ok", f"version {version} is active")
+
+
+async def _damaged(shards: Shards) -> Check:
+    """List the keys that were set aside."""
+    keys = [key for store in shards.stores for key in await store.damaged_keys()]
+    if not keys:
+        return Check("", "keys", "ok", "no key was damaged by another program")
+    found = "; ".join(f"{each.key} was a {each.found_type}, not a {each.expected_type}" for each in keys)
+    return Check("", "keys", "failed", f"set aside, and used anew: {found}. Fix: {keys[0].fix}")
 
 
 def check_found_records(stores: Sequence[Mapping[str, bool]], configured: Container[str]) -> Check:

@@ -34,6 +34,10 @@ def find_conditions(
         yield HealthCondition("no_worker", "error", f"No worker runs: {waiting}.")
     if queue.memory_percent >= MEMORY_PERCENT:
         yield HealthCondition("store_memory", "error", f"The memory of the store is {queue.memory_percent} % full.")
+    if queue.damaged_keys:
+        keys = count_noun(queue.damaged_keys, "key")
+        text = f"Another program damaged {keys} of the store. Events go on; for the fix run: waybill doctor"
+        yield HealthCondition("damaged_keys", "error", text)
     if queue.dead_letters:
         yield HealthCondition("dead_letters", "warning", f"{count_noun(queue.dead_letters, 'dead letter')} to replay.")
     yield from _circuit_conditions(circuits)

@@ -19,42 +19,23 @@ from service.compute_thread import run_in_thread
 from service.errors import ConfigError, Deferred, PermanentError, Rejection, StoreUnavailable, TransientError
 from service.events import EVENT_KIND, ChangeType, Event, RecordRef
 from service.lookups import RecordLookups
+from service.management.dry_run_result import DryRun, dry_run_subject
 from service.management.event_ids import find_event_id
 from service.management.rulebook import RulebookOperations
 from service.management.stored_events import recent_events, stored_event, synthetic_event
 from service.platforms import Platform
 from service.platforms.base import CallContext, FetchedRecord, is_hint, state_without_fetch
 from service.records import RecordType, RecordTypes
-from service.rules import Evaluation, PlannedEffect, Rule, Rulebook, RuleResult, Step, Subject, Trace, write_document
-from service.rules.lookups import Lookups, LookupSummary
-from service.rules.rule_test_writer import write_rule_test
+from service.rules import Evaluation, PlannedEffect, Rule, Rulebook, Subject, write_document
+from service.rules.lookups import Lookups
 from service.store import Store
 
 LAST_EVENTS_MAX = 200
 FETCHES_AT_ONCE_MAX = 4
 RUN_SECONDS_MAX = 30.0
-STEPS_MAX = 2_000
 
 StoreForLane = Callable[[str], Store]
 """From the name of a lane to the store that holds it."""
-
-
-class DryRun(Struct, frozen=True):
-    """Result of the rules for one record: results, every node with its value, and the rendered effects.
-
-    `rule_test` is the text of a rule test with this record and these results; null for a deleted record.
-    """
-
-    rulebook: str
-    record: str
-    gone: bool
-    verdicts: Sequence[RuleResult]
-    steps: Sequence[Step]
-    complete: bool
-    effects: Sequence[PlannedEffect]
-    event_id: str | None = None
-    rule_test: str | None = None
-    lookups: Sequence[LookupSummary] = ()
 
 
 class Difference(Struct, frozen=True):
@@ -93,26 +74,6 @@ async def load_rulebook(document: bytes, actions: Sequence[type[Action]], record
         ConfigError: The document is not valid.
     """
     return await asyncio.to_thread(_load_rulebook, document, tuple(actions), tuple(records.items()))
-
-
-def dry_run_subject(rulebook: Rulebook, subject: Subject, event_id: str | None = None) -> DryRun:
-    """Evaluate the rules on a subject, with the result of every node."""
-    trace = Trace(STEPS_MAX)
-    now = datetime.now(UTC)
-    evaluation = rulebook.evaluate(subject, now)  # as a worker decides: a trace reads more fields
-    rulebook.evaluate(subject, now, trace)
-    return DryRun(
-        rulebook=rulebook.version,
-        record=subject.event.record.lane,
-        gone=subject.raw == {},
-        verdicts=evaluation.verdicts,
-        steps=trace.steps,
-        complete=trace.complete,
-        effects=evaluation.effects,
-        event_id=event_id,
-        rule_test=None if subject.raw == {} else write_rule_test(rulebook, subject, evaluation, now),
-        lookups=subject.lookups.summarize(),
-    )
 
 
 async def compare_on_recent_events(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.errors import ConfigError, Rejection
 from service.management.event_filter import format_timestamp
@@ -15,6 +15,7 @@ from service.management.event_search import EventOperations
 from service.management.event_view import EffectView, EventFacts, EventView
 from service.management.rulebook import RulebookOperations
 from service.rules import Rule
+from service.rules.applying_rules import UnevaluatedRule, unevaluated_rules
 from service.rules.condition_nodes import ROOT, ConditionNode, list_nodes
 from service.rules.condition_text import evidence_of, format_condition, node_id_of
 from service.rules.evidence import EvidenceItem
@@ -65,7 +66,8 @@ class ExplainedDecision(Struct, frozen=True, kw_only=True):
     """Decision by a rulebook version. `complete` is False if that version is no longer stored.
 
     `digest` identifies the evaluated state of the record, `gone` is True for a deleted record, `stale` for a state
-    older than the event. `lookups` are the records that rules looked up.
+    older than the event. `lookups` are the records that rules looked up. `not_evaluated` are the rules that apply to
+    the event behind one that matched with `stop`.
     """
 
     at: str
@@ -79,6 +81,7 @@ class ExplainedDecision(Struct, frozen=True, kw_only=True):
     stale: bool
     lookups: Sequence[LookupSummary]
     rules: Sequence[ExplainedRule]
+    not_evaluated: Sequence[UnevaluatedRule] = ()
 
 
 class ExplainedAttempt(Struct, frozen=True, kw_only=True):
@@ -145,7 +148,9 @@ def build_explanation(view: EventView, documents: Mapping[str, Document | None])
     decisions: list[ExplainedDecision] = []
     for decided in decisions_of(view.history):
         number = len(decided["effects"])
-        decisions.append(_explain_decision(decided, documents.get(decided["rulebook"]), effects[:number]))
+        made = _explain_decision(decided, documents.get(decided["rulebook"]), effects[:number])
+        # A later decision is about failed rules alone.
+        decisions.append(made if decisions else _with_unevaluated(made, view, documents.get(decided["rulebook"])))
         effects = effects[number:]
     attempts = [_explain_attempt(entry) for entry in view.history if entry["entry"] in {"effect", "attempt"}]
     facts = {name: getattr(view, name) for name in EventFacts.__struct_fields__}
@@ -169,6 +174,15 @@ def _explain_decision(
         lookups=_lookups_of(decided),
         rules=[_explain_rule(verdict, rules.get(verdict["rule_id"]), effects) for verdict in decided["verdicts"]],
     )
+
+
+def _with_unevaluated(decision: ExplainedDecision, view: EventView, document: Document | None) -> ExplainedDecision:
+    if document is None or ":" not in view.record:
+        return decision
+    results = {rule.rule_id: rule.result for rule in decision.rules}
+    kind = view.record.split(":")[1]
+    found = unevaluated_rules(document.rules, results, kind, view.change, view.source)
+    return structs.replace(decision, not_evaluated=found)
 
 
 def _lookups_of(decided: Mapping[str, Any]) -> Sequence[LookupSummary]:

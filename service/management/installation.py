@@ -1,6 +1,7 @@
 """Parts of an installation that management uses."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -13,8 +14,10 @@ from service.management.audit_log import Actor
 from service.management.stores import NamedStores, name_stores
 from service.platforms import Platform
 from service.records import RecordTypes
-from service.sending.source_tester import SourceTester
 from service.store import Shards, Store
+
+if TYPE_CHECKING:  # the HTTP client takes long to import, and most commands do not use it
+    from service.sending.source_tester import SourceTester
 
 
 def no_destinations() -> Mapping[str, Destination]:
@@ -26,7 +29,7 @@ def no_destinations() -> Mapping[str, Destination]:
     raise Rejection(404, "not_found", "This process sends no test requests. Run waybill destinations test.")
 
 
-def no_source_tester() -> SourceTester:
+def no_source_tester() -> "SourceTester":
     """Return no sender of test deliveries: only the service sends them to itself.
 
     Raises:
@@ -49,7 +52,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     actions: Callable[[], Sequence[type[Action]]]
     records: Callable[[], RecordTypes]
     destinations: Callable[[], Mapping[str, Destination]] = no_destinations
-    source_tester: Callable[[], SourceTester] = no_source_tester
+    source_tester: "Callable[[], SourceTester]" = no_source_tester
     is_configured: bool = True
 
     @property

@@ -1,11 +1,14 @@
 """Tests of sources: a signed delivery to the webhook port, as the sender makes it."""
 
+from typing import TYPE_CHECKING
+
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
 from service.management.installation import InstallationOperations
-from service.sending.example_event import example_event_of
-from service.sending.source_tester import TestDelivery
+
+if TYPE_CHECKING:  # as in `service.management.installation`
+    from service.sending.source_tester import TestDelivery
 
 EVENT_CHARACTERS_MAX = 200
 RECORD_ID_CHARACTERS_MAX = 500
@@ -21,10 +24,10 @@ class SourceTestOperations(InstallationOperations):
             Rejection: 404 `not_found`.
         """
         self._check_source(name)
-        return example_event_of(self.installation.config(), name)
+        return self.installation.source_tester().find_event(name)
 
     @to_completion
-    async def test_source(self, name: str, event: str, record_id: str) -> TestDelivery:
+    async def test_source(self, name: str, event: str, record_id: str) -> "TestDelivery":
         """Send a delivery to a source of waybill.yaml, and return it with its answer. Its event is processed.
 
         Raises:

@@ -136,6 +136,9 @@ OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the old
 DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.")
 WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.")
 STORE_MEMORY_BYTES = Gauge("waybill_store_memory_bytes", "Memory used by the store.")
+DAMAGED_KEYS = Gauge(
+    "waybill_store_damaged_keys", "Keys of the store that another program damaged; they are set aside."
+)
 STORE_MEMORY_RATIO = Gauge("waybill_store_memory_ratio", "Ratio of the store's maxmemory in use, 0 without a limit.")
 
 BUILD_INFO = Gauge("waybill_build_info", "1, with the running version.", ("component", "version"))

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from service.errors import WaybillError
 from service.metrics.families import (
     BUILD_INFO,
+    DAMAGED_KEYS,
     DEAD_LETTERS,
     EVENTS_PENDING,
     EVENTS_PENDING_MAX,
@@ -95,4 +96,5 @@ _GAUGES = (
     (WORKERS_ALIVE, "workers", 1),
     (STORE_MEMORY_BYTES, "memory_bytes", 1),
     (STORE_MEMORY_RATIO, "memory_percent", 100),
+    (DAMAGED_KEYS, "damaged_keys", 1),
 )

@@ -17,6 +17,7 @@ from service.errors import PermanentError
 from service.events import ChangeType, Event, RecordRef
 from service.mistakes import Mistakes
 from service.records import RECORDS, Record, RecordTypes
+from service.rules.applying_rules import applies_to, evaluation_order
 from service.rules.compiler.conditions import Evaluator
 from service.rules.compiler.rule import CompiledRule, actions_by_name, compile_rule
 from service.rules.compiler.templates import RenderError
@@ -92,7 +93,7 @@ class Rulebook:
     def __init__(
         self, version: str, compiled: Sequence[CompiledRule], api_rules: frozenset[str], records: RecordTypes
     ) -> None:
-        ordered = sorted(compiled, key=lambda each: (each.rule.sort, each.rule.id))
+        ordered = sorted(compiled, key=lambda each: evaluation_order(each.rule))
         self.version = version
         self.rules: tuple[Rule, ...] = tuple(each.rule for each in ordered)
         self.api_rules = api_rules
@@ -204,9 +205,7 @@ def _encode_field(path: str, field: Field, scope: Scope) -> Value:
 
 def _index(compiled: Sequence[CompiledRule], records: RecordTypes) -> dict[tuple[str, ChangeType], _RuleIndex]:
     entries = [
-        _Entry(each, RuleResult(each.rule.id, "matched"), RuleResult(each.rule.id, "unmatched"))
-        for each in compiled
-        if each.rule.enabled
+        _Entry(each, RuleResult(each.rule.id, "matched"), RuleResult(each.rule.id, "unmatched")) for each in compiled
     ]
     changes: tuple[ChangeType, ...] = get_args(ChangeType)
     return {(kind, change): _build_index(entries, kind, change) for kind in records for change in changes}
@@ -214,9 +213,7 @@ def _index(compiled: Sequence[CompiledRule], records: RecordTypes) -> dict[tuple
 
 def _build_index(entries: Sequence[_Entry], kind: str, change: ChangeType) -> _RuleIndex:
     matching = [
-        (entry, entry.compiled.rule.sources)
-        for entry in entries
-        if entry.compiled.rule.type == kind and change in (entry.compiled.rule.events or {change})
+        (entry, entry.compiled.rule.sources) for entry in entries if applies_to(entry.compiled.rule, kind, change)
     ]
     names = {name for _, sources in matching for name in sources}
     by_source = {name: tuple(entry for entry, sources in matching if not sources or name in sources) for name in names}

@@ -51,6 +51,10 @@ class SourceTester(Struct, frozen=True):
     outbound: HttpClient
     url: Callable[[], str]
 
+    def find_event(self, source: str) -> str | None:
+        """Return an event type that the source accepts, None if Waybill cannot sign for the source."""
+        return example_event_of(self.config, source)
+
     async def send(self, source: str, event: str, record_id: str) -> TestDelivery:
         """Send a delivery with an event type about a record, signed with the first secret of the source.
 
@@ -58,7 +62,7 @@ class SourceTester(Struct, frozen=True):
             Rejection: 422 `invalid`: Waybill cannot sign for the source.
             ConfigError: the secret is not set.
         """
-        if example_event_of(self.config, source) is None:
+        if self.find_event(source) is None:
             detail = f"Waybill cannot sign for {source}: it has no secret, and its sender alone has the private key."
             raise Rejection(422, "invalid", detail)
         settings, own_id = self.config.sources[source], new_event_id()

@@ -17,6 +17,8 @@ What concerns all records is in the first shard.
     wb:receipt:<worker>          jobs of the worker's last claim, so that a claim can be repeated after a lost reply
     wb:workers                   hash of heartbeats
     wb:sweep, wb:sweeper         position of the sweep; lease of the worker that sweeps
+    wb:damaged, <key>:damaged:<ms>   hash of keys that had another type, by the name under which they were set aside
+    wb:rebuild                   cursor of the scan that rebuilds the indexes; absent if nothing has to be rebuilt
     wb:rulebook, wb:rulebook:<version>   active version with its author; document of each version (zlib)
     wb:rulebook:history, :retired        all publications, newest first; time at which each version was replaced
     wb:circuits                  hash of accounts, and of destinations as `destination:<name>`: open until (ms),

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from typing import Any
+from typing import Any, cast
 
 from service.errors import StoreUnavailable
 from service.settings import Settings
@@ -38,7 +38,7 @@ class RulebookStore:
             StoreUnavailable: The store does not answer.
         """
         version: bytes | None = await self._client.command("HGET", self._key, "version")
-        return version.decode() if version else None
+        return version.decode(errors="replace") if version else None
 
     async def current(self) -> tuple[str, bytes] | None:
         """Return the active version and its document; None before the first publication.
@@ -65,11 +65,13 @@ class RulebookStore:
     async def history(self) -> list[dict[str, Any]]:
         """Return all publications, newest first: version, author, note, at (ms since the epoch, the store's clock).
 
+        Lines of other programs are left out.
+
         Raises:
             StoreUnavailable: The store does not answer.
         """
         lines: list[bytes] = await self._client.command("LRANGE", f"{self._key}:history", 0, -1)
-        return [json.loads(line) for line in lines]
+        return [entry for line in lines if (entry := _publication(line)) is not None]
 
     async def publish(self, version: str, document: bytes, author: str, note: str, expected: str | None) -> bool:
         """Activate a version if `expected` is the active one.
@@ -95,6 +97,15 @@ def retention_ms(settings: Settings) -> int:
         + settings.event_age_seconds_max / 86_400
     )
     return max(int(days * _DAY_MS), 1)
+
+
+def _publication(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:  # neither JSON nor UTF-8
+        return None
+    is_complete = isinstance(entry, dict) and {"version", "author", "note", "at"} <= entry.keys()
+    return cast("dict[str, Any]", entry) if is_complete else None
 
 
 def _decompress(version: str, stored: bytes) -> bytes:

@@ -4,6 +4,9 @@ The server does not undo the commands of a script that fails half-way (permissio
 of a script is safe: reads come first, an event is in `open`, `dead` or `ended` between any two commands, and the
 command that makes a repeated call skip the work comes last.
 
+A key of another type stops no script: the client repeats the call in the repairing form of the script, which sets the
+key aside (`repairing.lua`). The sweep rebuilds the indexes.
+
 The first line of a script declares its flags. Scripts that add data (ingest, publish, quarantine, replay) fail as a
 whole at the memory limit. Scripts that end or release something are allowed there (`allow-oom`), so that a full store
 can be emptied. Scripts compute their keys from the prefix. Each call declares the prefix as its only key, so that a
@@ -22,6 +25,8 @@ class Script(Struct, frozen=True):
     name: str
     source: str
     sha: str
+    repairing_source: str
+    """The same script, which sets keys of another type aside instead of failing."""
 
     @property
     def is_reader(self) -> bool:
@@ -33,8 +38,10 @@ def load_script(name: str) -> Script:
     """Return the script `scripts/<name>.lua`, with `shared.lua` inserted after its first line."""
     folder = files("service.store") / "scripts"
     flags, body = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n", 1)
-    source = f"{flags}\n{(folder / 'shared.lua').read_text(encoding='utf-8')}\n{body}"
-    return Script(name, source, hashlib.sha1(source.encode()).hexdigest())  # noqa: S324 - required by EVALSHA
+    shared, repairing = ((folder / f"{each}.lua").read_text(encoding="utf-8") for each in ("shared", "repairing"))
+    source = f"{flags}\nlocal set_aside\n{shared}\n{body}"
+    repairing_source = f"#!lua flags=allow-oom\n{repairing}\n{shared}\n{body}"
+    return Script(name, source, hashlib.sha1(source.encode()).hexdigest(), repairing_source)  # noqa: S324 - required
 
 
 INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(
@@ -46,5 +53,6 @@ QUEUE_STATS, PUBLISH, REPLAY, DISCARD, SWEEP, PAGE, ERASE, MEMORY_USAGE = map(
 THROTTLE_ACQUIRE, THROTTLE_RELEASE, OPEN_CIRCUITS, TOKEN, POLL, RECORD_STATUS, SHOW = map(
     load_script, ("throttle_acquire", "throttle_release", "open_circuits", "token", "poll", "record_status", "show")
 )
+COMMAND, DAMAGED_KEYS = map(load_script, ("command", "damaged_keys"))
 CHECK, INSTALLATION, ACCEPT_INSTALLATION = map(load_script, ("check", "installation", "accept_installation"))
 PARKED, UNPARK, ACTIVITY = map(load_script, ("parked", "unpark", "activity"))

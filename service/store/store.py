@@ -8,6 +8,7 @@ from service.errors import StoreFull, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
 from service.store.connection.client import Client
+from service.store.connection.damage import DamagedKey, decode_damaged_keys
 from service.store.keys import Keys
 from service.store.management.audit import AuditStore
 from service.store.management.events import EventReader
@@ -29,7 +30,7 @@ from service.store.queue.ingest import Ingest, IngestRequest, IngestResult
 from service.store.queue.lanes import Lanes
 from service.store.queue.leases import Leases
 from service.store.rulebook import RulebookStore
-from service.store.scripts import CHECK
+from service.store.scripts import CHECK, DAMAGED_KEYS
 
 MEMORY_CHECK_SECONDS = 1.0
 
@@ -159,6 +160,14 @@ class Store:
         clock = await self.queue_stats.clock()
         after = time.time()
         return min(clock - before, 0.0) + max(clock - after, 0.0)
+
+    async def damaged_keys(self) -> list[DamagedKey]:
+        """Return the keys that were set aside, because another program had changed their type or value.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return decode_damaged_keys(await self.client.call(DAMAGED_KEYS, (), seconds_max=1))
 
     def leases(self, worker: str) -> Leases:
         """Return the leases of the worker of that name, which must be unique."""

@@ -18,12 +18,27 @@ from tests.bench.table import Line, middle, within
 
 SAMPLES = 7
 LIST_RULES, LIST_LINES = 1_000, 5_000
+SEVERAL = (
+    "{any_of: lines, where: {all: [{field: quantity_received, op: lt, value: 8}, "
+    '{field: price.value, op: gt, value: "VALUE"}, {field: product_code, op: ne, value: SKU-00001}]}}'
+)
+ANY_NOT = (
+    "{all_of: lines, where: {any: [{field: quantity_ordered, op: lt, value: VALUE}, "
+    "{not: {field: quantity_received, op: le, ref: quantity_ordered}}]}}"
+)
+COUNT_SEVERAL = (
+    "{count: lines, where: {all: [{field: quantity_received, op: lt, value: 10}, "
+    "{field: product_code, op: in, value: [SKU-00009, SKU-VALUE]}]}, op: ge, value: 2}"
+)
 LIST_CONDITIONS = {
     "number": ("{any_of: lines, where: {field: quantity_received, op: lt, value: VALUE}}", "8", "7"),
     "two fields": ("{any_of: lines, where: {field: quantity_received, op: VALUE, ref: quantity_ordered}}", "lt", "gt"),
     "amount": ('{any_of: lines, where: {field: price.value, op: gt, value: "VALUE"}}', "12.49", "12.50"),
     "text": ("{any_of: lines, where: {field: product_code, op: eq, value: SKU-VALUE}}", "04999", "09999"),
     "all": ("{all_of: lines, where: {field: quantity_ordered, op: ge, value: VALUE}}", "10", "11"),
+    "several": (SEVERAL, "12.00", "12.50"),
+    "any and not": (ANY_NOT, "11", "10"),
+    "count of several": (COUNT_SEVERAL, "00004", "09999"),
     "count": (
         "{count: lines, where: {field: quantity_received, op: lt, value: 10}, op: ge, value: VALUE}",
         "1000",

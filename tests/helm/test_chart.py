@@ -175,7 +175,7 @@ def test_job_publishes_rules_after_install_upgrade_and_rollback() -> None:
     (pod,) = job["spec"]["template"]["spec"]["containers"]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade,post-rollback"
     assert pod["args"][:2] == ["rules", "apply"]
-    assert pod["args"][-2:] == ["--format", "json"]
+    assert pod["args"][-2:] == ["--output", "json"]
     mounted = {mount["name"]: mount["mountPath"] for mount in pod["volumeMounts"]}
     assert mounted["rules"] == "/etc/waybill/rules/release"
     assert mounted["rules-0"] == "/etc/waybill/rules/existing-0"

@@ -187,6 +187,7 @@ class Scenarios:
         self.change_configuration()
         self.reduce_durability()
         self.lose_store()
+        self.damage_keys()
         self.kill_store()
         self.exhaust_connections()
         self.flood()
@@ -372,6 +373,16 @@ class Scenarios:
             with self._client() as client, self._repeated("store.lost"):
                 self._execute(client, "DEL", f"{HOME}install")
             self._run_command("store-accept", "store", "accept")
+
+    def damage_keys(self) -> None:
+        """Change the type of a key that the worker uses, and of one that only the ingress uses."""
+        with self._client() as client:
+            for key in ("wb:ended", "wb:quarantine:flow-till:unverified"):
+                self._execute(client, "SET", key, "rubbish")
+        self._send(DeliveryRequest("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
+        for process in (self.stack.ingress, self.worker):
+            process.wait_for(lambda line: line["message"] == "store.key_damaged", SECONDS_MAX)
+        self.worker.wait_for(lambda line: "index_rebuilt" in line, SECONDS_MAX)
 
     def kill_store(self) -> None:
         """Kill the store during an effect, and restart it: the result of the effect arrives late."""

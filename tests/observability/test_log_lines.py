@@ -126,7 +126,8 @@ def test_run_covers_every_event_and_field(run: Run) -> None:
     }
     assert missing == {}
     assert any("truncated" in line for line in run.lines)
-    assert seen["store.swept"] & SWEEP_FIELDS == {"open_without_bytes", "ended_expired", "dead_letters_expired"}
+    swept = {"open_without_bytes", "ended_expired", "dead_letters_expired", "index_rebuilt"}
+    assert seen["store.swept"] & SWEEP_FIELDS == swept
     assert VALIDATOR.fields("store.swept") >= SWEEP_FIELDS
 
 

@@ -1,13 +1,10 @@
-"""Destinations in workers: a shared limit, an outage of three days, unknown results, order, and hidden secrets."""
+"""Destinations in workers: a shared limit, an outage of three days, unknown results, and order."""
 
 import asyncio
-from base64 import b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from typing import Any
 
-import msgspec
 import pytest
 from aiohttp import web
 
@@ -46,8 +43,7 @@ class Target:
             return web.Response(status=502)
         if self.statuses and (status := self.statuses.pop(0)) >= 300:
             self.refused[request.path] += 1
-            repeated = f"{dict(request.headers)} {request.path_qs} {await request.text()}"
-            return web.Response(status=status, text=f"wrong credentials: {repeated}")
+            return web.Response(status=status)
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(0.002)
@@ -168,75 +164,6 @@ async def test_effects_of_a_destination_without_order_do_not_wait(
         target.statuses = [500]  # the first effect waits for its retry
         await harness.run_worker()
     assert target.events["po-1"] == ([first, second] if ordered else [second, first])
-
-
-WEBHOOK_RULE = "[{id: all, type: purchase_order, actions: [{id: claim, do: webhook, destination: erp}]}]"
-OAUTH = {"type": "oauth2_client_credentials", "client_id": {"env": "ID"}, "client_secret": {"env": "SECRET"}}
-BASIC = {"type": "basic", "username": "shop", "password": {"env": "BASIC"}}
-HMAC = {"scheme": "hmac", "secret": {"env": "HMAC"}, "header": "X-Sig", "signed": "{timestamp}.{body}",
-        "timestamp_header": "X-Time"}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ["oauth", "basic", "hmac", "proxy", "webhook"])
-async def test_no_secret_of_any_kind_is_stored_logged_or_shown(settings: Settings, target: Target, kind: str) -> None:
-    planted = {name: f"planted-{name.lower()}-4711" for name in ("ID", "SECRET", "BASIC", "HMAC", "PROXY")}
-    planted["WHSEC"] = "cGxhbnRlZC1zaWduaW5nLXNlY3JldC00NzEx"
-    proxy = target.url.replace("//", f"//u:{planted['PROXY']}@")
-    environ = {**planted, "WHSEC": f"whsec_{planted['WHSEC']}", "PROXY": proxy}
-    config: dict[str, Any] = {
-        "oauth": {"auth": OAUTH | {"token_url": f"{target.url}/token"}},
-        "basic": {"auth": BASIC},
-        "hmac": {"signature": HMAC},
-        "proxy": {"proxy": {"env": "PROXY"}},
-        "webhook": {"kind": "webhook", "secrets": [{"env": "WHSEC"}]},
-    }[kind]
-    async with open_harness(settings) as harness:
-        harness.declare(environ, erp={"url": target.url, **config})
-        await harness.publish(RULE if kind != "webhook" else WEBHOOK_RULE)
-        target.statuses = [500] + [422] * 5
-        event_id = await harness.send("po-1")
-        await harness.run_worker()
-        destination = harness.dependencies.effects.resources["destinations"].by_name["erp"]
-        probe = (
-            "" if kind == "oauth" else repr(await destination.probe("GET", "/x"))
-        )  # without a token there is no call
-        texts = [probe, *await everything_stored(harness, event_id)]
-    assert sum(target.refused.values()) > 1
-    for name, user in (("BASIC", "shop"), ("PROXY", "u")):
-        planted[f"{name} in Base64"] = b64encode(f"{user}:{planted[name]}".encode()).decode()
-    assert [name for name in planted if any(planted[name] in text for text in texts)] == []
-
-
-async def everything_stored(harness: WorkerHarness, event_id: str) -> list[str]:
-    """Return the history of an event, all log lines, and a dump of each key of the store."""
-    keys = await harness.store.client.command("KEYS", "*")
-    dumps = [await harness.store.client.command("DUMP", key) for key in keys]
-    return [str(await harness.stored_event(event_id)), str(harness.lines), *map(repr, dumps)]
-
-
-async def test_no_secret_is_stored_logged_or_shown(settings: Settings, target: Target) -> None:
-    planted = {name: f"planted-{name.lower()}-4711" for name in ("TOKEN", "HEADER", "PATH", "QUERY")}
-    environ = {**planted, "URL": f"{target.url}/{planted['PATH']}?sig={planted['QUERY']}"}
-    async with open_harness(settings) as harness:
-        harness.declare(
-            environ,
-            erp={"url": {"env": "URL"}, "auth": {"type": "bearer", "token": {"env": "TOKEN"}},
-                 "headers": {"X-Tenant": {"env": "HEADER"}}},
-        )  # fmt: skip
-        await harness.publish(RULE)
-        target.statuses = [500, 422]  # both answers repeat the request with its secrets
-        event_id = await harness.send("po-1")
-        await harness.run_worker()
-        stored = await harness.stored_event(event_id)
-        texts = await everything_stored(harness, event_id)
-        destinations = harness.dependencies.effects.resources["destinations"]
-        target.statuses = [422]
-        probe = await destinations.by_name["erp"].probe("GET", "/x")
-        shown = [*texts, repr(probe), repr(msgspec.to_builtins(probe))]
-    assert stored["state"] == "dead"
-    assert "wrong credentials" in str(stored["history"])
-    assert probe.status == 422
-    assert {secret for secret in planted.values() for text in shown if secret in text} == set()
 
 
 async def age(harness: WorkerHarness, event_id: str, days: float) -> None:

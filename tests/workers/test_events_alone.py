@@ -147,6 +147,26 @@ async def test_page_from_delivery_to_effect_without_a_fetch(harness: WorkerHarne
     assert await harness.store.client.command("KEYS", f"{harness.settings.key_prefix}record:*") == []
 
 
+async def test_rule_about_the_event_alone_sees_events_of_a_source_with_a_platform(harness: WorkerHarness) -> None:
+    action = 'actions: [{id: tell, do: http, url: SINK/x, body: {rule: "%s", id: "{id}", code: "{delivery.code}"}}]'
+    await harness.publish(
+        "- {id: all, type: event, when: {field: delivery.code, op: eq, value: 7}, %s}\n" % (action % "all")
+        + "- {id: orders, type: purchase_order, sources: [shop], %s}\n" % (action % "orders")
+        + "- {id: other, type: event, sources: [alarms], %s}\n" % (action % "other")
+    )
+    ids = [
+        await harness.send("po-1", body=b'{"code": 7}'),
+        await harness.send("po-2", body=b'{"code": 8}'),
+        await harness.send("po-nowhere", body=b'{"code": 7}'),
+    ]
+    await harness.run_worker()
+    bodies = {(body["rule"], body["id"], body["code"]) for body in harness.sink_bodies()}
+    assert bodies >= {("all", "po-1", 7), ("orders", "po-1", 7), ("orders", "po-2", 8), ("all", "po-nowhere", 7)}
+    assert not any(rule == "other" or (rule, code) == ("all", 8) for rule, _, code in bodies)
+    stored = [await harness.stored_event(event_id) for event_id in ids]
+    assert [each["state"] for each in stored[:2]] == ["ended", "ended"]
+
+
 async def test_further_headers_of_a_source_are_stored_and_read(harness: WorkerHarness, config: Config) -> None:
     text = (
         "- {id: site, type: event, when: {field: delivery.headers.x-site, op: eq, value: oslo}, "

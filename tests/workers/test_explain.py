@@ -76,6 +76,17 @@ async def test_explain_formats_a_decision_as_a_tree_with_compared_values(harness
     assert '\n      > {"order":"po-1"}\n' in tree
 
 
+async def test_explain_names_the_rules_behind_one_that_matched_with_stop(harness: WorkerHarness) -> None:
+    first = "- {id: first, type: purchase_order, stop: true, when: {field: status, op: exists}}\n"
+    version = await harness.publish(first + "- {id: second, type: purchase_order}\n- {id: third, type: customer}\n")
+    event_id = await harness.send()
+    await harness.run_worker()
+    document = parse_document(await harness.store.rulebook.document(version) or b"")
+    output = await explain(harness, event_id, {version: document})
+    assert "· second not evaluated: behind first, which matched with stop" in output
+    assert not any("third" in line for line in output)
+
+
 async def test_explain_works_without_rulebook_or_decision(harness: WorkerHarness) -> None:
     await harness.publish(RULES)
     event_id = await harness.send()

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from service.settings import Settings
 from service.store import QuarantinedDelivery
 from service.store.management.sweep import Sweeper
+from tests.service.store.builders import run_on_server
 from tests.waiting import until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.housekeeping import run_sweeps
@@ -162,11 +163,12 @@ async def test_sweeps_run_more_often_within_a_pass(harness: WorkerHarness) -> No
 
 
 async def test_sweep_that_fails_is_logged_until_it_succeeds(harness: WorkerHarness) -> None:
-    await harness.store.client.command("SET", "wb:sweep", "of another type")
+    url = harness.settings.redis_url
+    run_on_server(url, "ACL", "SETUSER", "default", "-hset")
     with capture_logs() as lines:
         sweeping = asyncio.create_task(run_sweeps(harness.worker(), 0.02))
         await until(lambda: [line["event"] for line in lines] == ["store.unavailable"])
-        await harness.store.client.command("DEL", "wb:sweep")
+        run_on_server(url, "ACL", "SETUSER", "default", "+hset")
         await until(lambda: [line["event"] for line in lines] == ["store.unavailable", "store.recovered"])
     sweeping.cancel()
     await asyncio.gather(sweeping, return_exceptions=True)

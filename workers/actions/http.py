@@ -22,7 +22,7 @@ from service.actions import (
 from service.destinations.action import DestinationAction, DestinationName
 from service.destinations.http import HttpDestination
 from service.destinations.http.config import RESERVED_HEADERS
-from service.destinations.http.request import OutgoingRequest, SendContext, encode_json
+from service.destinations.http.request import OutgoingRequest, SendContext
 from service.destinations.http.secret_names import find_secret_in_header, find_secret_in_url
 from service.destinations.registry import Destinations
 from service.errors import ConfigError
@@ -81,7 +81,7 @@ class Http(DestinationAction, frozen=True, kw_only=True, tag="http"):
             name: _encoded_header(compile_template(f"headers.{name}", value, "header"))
             for name, value in self.headers.items()
         }
-        query = {name: compile_template(f"query.{name}", value) for name, value in self.query.items()}
+        query = {name: compile_template(f"query.{name}", value, "json_text") for name, value in self.query.items()}
         content_name, content = self._compile_content(compile_template)
         # Last, so that the mistakes of the templates are reported as well.
         address = _compile_address(self, compile_template)
@@ -124,7 +124,7 @@ class Http(DestinationAction, frozen=True, kw_only=True, tag="http"):
         cls, destination: HttpDestination, inputs: Mapping[str, Any], _context: ActionContext, call: SendContext, /
     ) -> HttpResponse:
         """Send the request."""
-        content_type, body = _content(inputs, destination.config.json)
+        content_type, body = _content(inputs)
         request = OutgoingRequest(
             method=inputs["method"],
             path=_path(inputs),
@@ -217,14 +217,14 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _content(inputs: Mapping[str, Any], numbers: JsonNumbers) -> tuple[str | None, bytes | None]:
+def _content(inputs: Mapping[str, Any]) -> tuple[str | None, bytes | None]:
     """Return content type and content of the request."""
     for name, content_type in FORMS.items():
         if inputs.get(name) is not None:
             value = inputs[name]
             match name:
                 case "body":
-                    return content_type, encode_json(value, numbers)
+                    return content_type, msgspec.json.encode(value)
                 case "form":
                     return content_type, urlencode(list(_query(value))).encode()
                 case _:

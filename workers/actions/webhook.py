@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
+import msgspec
 from msgspec import Meta, field
 
 from service.actions import (
@@ -20,7 +21,7 @@ from service.actions import (
 )
 from service.destinations.action import DestinationAction
 from service.destinations.http.config import RESERVED_HEADERS
-from service.destinations.http.request import SendContext, encode_json
+from service.destinations.http.request import SendContext
 from service.destinations.webhook import WebhookDestination
 from service.errors import ConfigError
 from service.events import received_at_ms
@@ -72,7 +73,7 @@ class Webhook(DestinationAction, frozen=True, kw_only=True, tag="webhook"):
     ) -> HttpResponse:
         """Send the event or the delivery."""
         if inputs["send"] == "decision":
-            body = encode_json(_decision(inputs, context), destination.config.json)
+            body = msgspec.json.encode(_decision(inputs, context))
             return await destination.send(body, {}, JSON_TYPE, call)
         event = context.event
         headers = {name: value for name, value in event.headers.items() if name not in RESERVED_HEADERS}

@@ -45,9 +45,9 @@ def _expected(function: str, more: str = "") -> str:
     return f"sum by (namespace, platform, record_kind) ({function}({series}))"
 
 
-def _half_fail(metric: str, by: str) -> str:
+def _half_fail(metric: str, by: str, outcome: str = '="error"') -> str:
     """Return the condition that more than half of the calls fail, and at least ten of them."""
-    failed = f'{metric}{{$scope, outcome="error"}}[10m]'
+    failed = f"{metric}{{$scope, outcome{outcome}}}[10m]"
     return (
         f"sum by ({by}) (increase({failed})) >= 10"
         f" and sum by ({by}) (rate({failed})) / sum by ({by}) (rate({metric}{{$scope}}[10m])) > 0.5"
@@ -82,6 +82,13 @@ METRICS = (
         "0m",
         "critical",
         "The store does not provide WAYBILL_DURABILITY. Deliveries are answered 503.",
+    ),
+    Alert(
+        "WaybillStoreKeysDamaged",
+        "max by (namespace) (waybill_store_damaged_keys{$scope}) > 0",
+        "0m",
+        "warning",
+        "Another program damaged keys of the store. They are set aside, and events go on.",
     ),
     Alert(
         "WaybillNoWorker",
@@ -206,6 +213,13 @@ METRICS = (
         "10m",
         "warning",
         "More than 50 % of the calls to {{ $labels.platform }} fail.",
+    ),
+    Alert(
+        "WaybillLookupsFail",
+        _half_fail("waybill_lookups_total", "namespace, platform", '!="ok"'),
+        "10m",
+        "warning",
+        "More than 50 % of the look-ups of rules at {{ $labels.platform }} find no record or fail.",
     ),
     Alert(
         "WaybillEffectsFail",

@@ -316,6 +316,13 @@ STORE = Row(
         _lines(
             "Duration of a call p99", "s", Metric(_quantile(0.99, "waybill_store_call_seconds", "call"), "{{call}}")
         ),
+        Panel(
+            "Damaged keys",
+            "number",
+            (Metric("max(waybill_store_damaged_keys{$scope})"),),
+            red=1,
+            description="Another program wrote to keys of Waybill. They are set aside, and events go on.",
+        ),
         _bars(
             "Failed calls",
             "ops",

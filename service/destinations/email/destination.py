@@ -7,6 +7,7 @@ import asyncio
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
@@ -103,7 +104,7 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
 
     async def _send(self, mail: Mail, message: EmailMessage, context: SendContext) -> int:
         exchange, is_sent = context.exchange, False
-        exchange.secrets.extend(self.secrets.values())
+        exchange.secrets.extend(self._known_secrets())
         headers = {name: str(message[name]) for name in SHOWN_HEADERS}
         exchange.begin(SMTP_METHOD, self.config.shown_url, headers, mail.text.encode())
         started = time.perf_counter()
@@ -197,8 +198,16 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
             return TransientError("target_unavailable", reason)
         return PermanentError("target_rejected", reason)
 
+    def _known_secrets(self) -> tuple[str, ...]:
+        """Return the secrets, also in the forms of AUTH PLAIN and AUTH LOGIN (RFC 4616)."""
+        username, password = self._credentials()
+        if password is None:
+            return self.secrets.values()
+        forms = (f"\0{username}\0{password}", password)
+        return (*self.secrets.values(), *(b64encode(form.encode()).decode() for form in forms))
+
     def _scrub(self, text: str) -> str:
-        return scrub_secrets(" ".join(text.split())[:ANSWER_CHARACTERS_MAX], self.secrets.values())
+        return scrub_secrets(" ".join(text.split()), self._known_secrets())[:ANSWER_CHARACTERS_MAX]
 
 
 async def _quit(client: SMTP) -> None:

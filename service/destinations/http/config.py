@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
-from service.actions import JsonNumbers
 from service.config.auth import Auth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.config.destinations import DestinationConfig
 from service.config.platforms import HeaderName, secrets
@@ -101,16 +100,12 @@ class TargetConfig(DestinationConfig, frozen=True, kw_only=True):
 
 
 class HttpConfig(TargetConfig, frozen=True, kw_only=True, tag="http"):
-    """HTTP destination. `url` is the base of all paths. `headers` are sent with every request.
-
-    With `json: text`, all numbers of JSON bodies are sent as text.
-    """
+    """HTTP destination. `url` is the base of all paths. `headers` are sent with every request."""
 
     auth: Auth = NoAuth()
     signature: RequestSignature | None = None
     headers: dict[HeaderName, str | SecretRef] = field(default_factory=dict[str, str | SecretRef])
     idempotency: IdempotencyConfig = IdempotencyConfig()
-    json: JsonNumbers = "number"
 
     def check(self, at: str, environ: Mapping[str, str]) -> Iterator[ConfigError]:
         """Yield the mistakes; `at` is the destination's path in waybill.yaml."""

@@ -27,7 +27,7 @@ from service.errors import ConfigError, PermanentError, Rejection, TransientErro
 from service.events import new_event_id
 from service.exchange import Exchange
 from service.http_client import HttpResponse
-from service.platforms.api.credentials import build_credentials
+from service.platforms.api.credentials import TokenRoute, build_credentials
 from service.platforms.api.error_messages import scrub_secrets
 from service.platforms.api.responses import CREDENTIAL_STATUSES, describe_failure, is_transient, retry_after_seconds
 from service.secrets import SecretReader, SecretRef
@@ -55,6 +55,7 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
             dependencies.http_client,
             lambda ref, field: self.secrets.read(ref, f"{self.at}.auth.{field}"),
             token_cache=dependencies.token_cache,
+            route=TokenRoute(self._transport.options, guarded=not config.allow_private_host),
             static=lambda build: CurrentHeaders(build, self.secrets),
         )
         self._base_url()

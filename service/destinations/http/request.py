@@ -3,18 +3,14 @@
 import hashlib
 import uuid
 from collections.abc import Collection, Iterable, Mapping
-from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, cast
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-import msgspec
 from msgspec import Struct, field
 
-from service.actions import ActionContext, JsonNumbers
+from service.actions import ActionContext
 from service.destinations.http.config import IdempotencyForm
 from service.errors import PermanentError
-from service.events import JsonValue
 from service.exchange import Exchange
 from service.platforms.api.error_messages import scrub_secrets
 from service.redaction import REDACTED
@@ -90,21 +86,6 @@ def format_key(key: str, form: IdempotencyForm) -> str:
         return key
     digest = hashlib.sha256(key.encode()).digest()[:16]
     return digest.hex() if form == "hash32" else str(uuid.UUID(bytes=digest, version=4))
-
-
-def encode_json(value: JsonValue, numbers: JsonNumbers) -> bytes:
-    """Encode a value. With `text`, all of its numbers become text in decimal notation, such as '2.5'."""
-    return msgspec.json.encode(value if numbers == "number" else _as_text(value))
-
-
-def _as_text(value: JsonValue) -> JsonValue:
-    if isinstance(value, dict):
-        return {name: _as_text(item) for name, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_as_text(item) for item in cast("list[Any]", value)]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    return str(value) if isinstance(value, int) else format(Decimal(repr(value)), "f")
 
 
 def merge_headers(*parts: Mapping[str, str]) -> dict[str, str]:

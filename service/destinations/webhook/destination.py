@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import structs
 
-from service.actions import JsonNumbers
 from service.config.auth import Auth, NoAuth
 from service.destinations.destination import Probe
 from service.destinations.http.config import TargetConfig
@@ -23,12 +22,11 @@ from service.signatures.scheme import Secrets
 class WebhookConfig(TargetConfig, frozen=True, kw_only=True, tag="webhook"):
     """Webhook destination: a subscriber at `url`. Every secret of `secrets` signs: v1 for `whsec_…`, v1a for `whsk_…`.
 
-    `auth` are credentials in addition to the signature. With `json: text`, all numbers of decisions are sent as text.
+    `auth` are credentials in addition to the signature.
     """
 
     secrets: Secrets
     auth: Auth = NoAuth()
-    json: JsonNumbers = "number"
 
     @property
     def signature(self) -> StandardWebhooksSignature:

@@ -14,7 +14,8 @@ from service.errors import ConfigError
 from service.events import EVENT_KIND, ChangeType, RecordRef
 from service.ingress.admin.dependencies import Operations, RecordName
 from service.ingress.admin.problems import FieldError, ValidationProblem, invalid, pointer_of
-from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison, dry_run_subject
+from service.management.dry_run import LAST_EVENTS_MAX, Candidate, RulebookComparison
+from service.management.dry_run_result import DryRun, dry_run_subject
 from service.management.operations import AdminOperations
 from service.management.stored_events import synthetic_event
 from service.rules import Rulebook, Subject

@@ -25,7 +25,8 @@ from service.ingress.admin.rule_changes import (
 from service.ingress.console.forms import Form, FormData
 from service.ingress.console.pages import Page, redirect, render_page
 from service.ingress.console.rule_text import read_rule, write_rule
-from service.management.dry_run import LAST_EVENTS_MAX, Candidate, DryRun, RulebookComparison
+from service.management.dry_run import LAST_EVENTS_MAX, Candidate, RulebookComparison
+from service.management.dry_run_result import DryRun
 from service.management.operations import AdminOperations
 from service.rules import Rule
 

@@ -19,8 +19,9 @@ from msgspec import Struct
 from service.config.auth import Auth, BasicAuth, BearerAuth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.errors import ConfigError, PermanentError
 from service.events import JsonValue
-from service.http_client import HttpClient, HttpResponse
+from service.http_client import DEFAULT_TRANSPORT, HttpClient, HttpResponse, TransportOptions
 from service.platforms.api.responses import RETRYABLE_STATUSES, classify_response
+from service.platforms.api.sealed_tokens import SealedTokenCache
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
 from service.secrets import SecretRef
 
@@ -63,6 +64,20 @@ class StaticHeaders:
         return self._headers != sent
 
 
+class TokenRoute(Struct, frozen=True):
+    """Connection of token requests. A guarded request reaches public addresses only.
+
+    `options` raises ConfigError if a secret of the connection cannot be read.
+    """
+
+    options: Callable[[], TransportOptions] = lambda: DEFAULT_TRANSPORT
+    guarded: bool = False
+
+
+DIRECT_ROUTE = TokenRoute()
+"""Connection by the settings."""
+
+
 class _Token(Struct):
     access_token: str
     expires_in: float | None = None
@@ -84,6 +99,7 @@ class ClientCredentials:
         read_secrets: Callable[[], tuple[str, str]],
         scope: str | None = None,
         token_cache: TokenCache = NO_TOKEN_CACHE,
+        route: TokenRoute = DIRECT_ROUTE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._account = account
@@ -91,7 +107,8 @@ class ClientCredentials:
         self._token_url = token_url
         self._read_secrets = read_secrets
         self._scope = scope
-        self._token_cache = token_cache
+        self._shared_cache = token_cache
+        self._route = route
         self._use_secrets(read_secrets())
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -129,6 +146,7 @@ class ClientCredentials:
     def _use_secrets(self, secrets: tuple[str, str]) -> None:
         self._secrets = secrets
         form = {"grant_type": "client_credentials", "client_id": secrets[0], "client_secret": secrets[1]}
+        self._token_cache = SealedTokenCache(self._shared_cache, secrets[1])
         self._form = urlencode(form | ({"scope": self._scope} if self._scope else {})).encode()
         self._name = _cache_name(self._account, self._token_url, self._form)
 
@@ -193,7 +211,8 @@ class ClientCredentials:
             body=self._form,
             seconds_max=settings.fetch_timeout_seconds,
             bytes_max=settings.fetch_bytes_max,
-            guarded=False,
+            guarded=self._route.guarded,
+            transport=self._route.options(),
         )
 
 
@@ -204,6 +223,7 @@ def build_credentials(
     read_secret: Callable[[SecretRef, str], str],
     *,
     token_cache: TokenCache = NO_TOKEN_CACHE,
+    route: TokenRoute = DIRECT_ROUTE,
     static: Callable[[Callable[[], Mapping[str, str]]], Credentials] = StaticHeaders,
 ) -> Credentials:
     """Build the credentials that `auth` of waybill.yaml declares.
@@ -214,6 +234,7 @@ def build_credentials(
         outbound: The HTTP client for the token server.
         read_secret: Reads a secret; the second argument is the name of its field in `auth`.
         token_cache: The tokens of all pods.
+        route: The connection to the token server.
         static: Builds the credentials whose headers change with their secret only.
 
     Returns:
@@ -240,6 +261,7 @@ def build_credentials(
                 ),
                 scope=auth.scope,
                 token_cache=token_cache,
+                route=route,
             )
         case NoAuth():
             return static(dict)

@@ -46,7 +46,7 @@ class CompiledCondition(Struct, frozen=True):
     """A compiled condition.
 
     Siblings are evaluated in the order of `cost`. With `comparison`, `less` and `operator` a search in a list needs no
-    calls.
+    calls. `children` are those of `all`, `any` and `not`, which is then the `operator`.
     """
 
     run: Evaluator
@@ -54,6 +54,7 @@ class CompiledCondition(Struct, frozen=True):
     comparison: Comparison | None = None
     less: Less | None = None
     operator: str | None = None
+    children: Sequence["CompiledCondition"] = ()
 
 
 class NodeLimit:
@@ -240,7 +241,7 @@ def _combine(tests: list[CompiledCondition], traced: Node, *, decisive: bool) ->
                 result = None
         return result
 
-    return CompiledCondition(run, sum(test.cost for test in tests))
+    return CompiledCondition(run, sum(test.cost for test in tests), operator=traced.name, children=tuple(tests))
 
 
 def _combine_results(results: Sequence[Truth], *, decisive: bool) -> Truth:
@@ -285,7 +286,7 @@ def compile_not(test: CompiledCondition, traced: Node) -> CompiledCondition:
             trace.branch(traced, result)
         return result
 
-    return CompiledCondition(run, test.cost)
+    return CompiledCondition(run, test.cost, operator=traced.name, children=(test,))
 
 
 def trace_node(name: str, node_path: NodePath, field: Field | None = None) -> Node:

@@ -54,7 +54,7 @@ class ColumnSearch(NamedTuple):
     """Search of an element with the sought result, and of the index of the first one; None if only a loop finds it."""
 
     find: LoopSearch
-    find_first: Callable[[Scope], int | None] = lambda _: None
+    find_first: Callable[[Scope, Sequence[Any]], int | None] = lambda _scope, _elements: None
 
 
 def search_column(field: Field, where: CompiledCondition, find: LoopSearch, *, sought: bool) -> ColumnSearch:
@@ -149,10 +149,12 @@ def _key(field: Field, comparison: Comparison) -> str:
     return f"\0{field.path}\0{comparison.field.attribute}"
 
 
-def _first_text(field: Field, comparison: Comparison, texts: frozenset[str]) -> Callable[[Scope], int | None]:
+def _first_text(
+    field: Field, comparison: Comparison, texts: frozenset[str]
+) -> Callable[[Scope, Sequence[Any]], int | None]:
     key = _key(field, comparison)
 
-    def find_first(scope: Scope) -> int | None:
+    def find_first(scope: Scope, _elements: Sequence[Any]) -> int | None:
         column = scope.known.get(key)
         return min(map(column.values.index, texts & column.distinct)) if isinstance(column, Texts) else None
 

@@ -23,8 +23,9 @@ from service.rules.compiler.conditions import (
     parse_node_kind,
     trace_node,
 )
-from service.rules.compiler.counts import build_count_comparison
-from service.rules.compiler.list_columns import count_column, search_column
+from service.rules.compiler.counts import build_count_comparison, count_results, known_count
+from service.rules.compiler.element_sets import search_sets
+from service.rules.compiler.list_columns import search_column
 from service.rules.compiler.list_loops import LoopSearch, compile_loop
 from service.rules.compiler.lookup_conditions import LOOKUP_COST, comparison_with_lookups, with_lookups
 from service.rules.compiler.operators import Comparator, negate
@@ -165,7 +166,8 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
     is_negated = search.is_negated
     elements_min, elements_max = search.elements_min, search.elements_max
     read, rooted, inner, find = field.read, field.rooted, where.run, _find(where, sought=search.sought)
-    find_once, find_first = search_column(field, where, find, sought=search.sought)
+    in_sets = search_sets(field, where, find, sought=search.sought)
+    find_once, find_first = in_sets or search_column(field, where, find, sought=search.sought)
 
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         actual = read(scope if rooted else current)
@@ -178,7 +180,7 @@ def _search(field: Field, where: CompiledCondition, search: Search, traced: Node
             found = find_once(scope, actual)
             result = negate(found) if is_negated else found
             if found and trace is not None:
-                index = find_first(scope)
+                index = find_first(scope, actual)
                 index = _first_match(find, scope, actual) if index is None else index
                 trace.enter(index)
                 inner(scope, actual[index], trace)
@@ -255,18 +257,14 @@ def _count(
     """Count the true elements. With unknown elements, the result is known only if they cannot change it."""
     read, rooted = field.read, field.rooted
     compare, bound = comparison
-    count_true = len_of_list if where is None else count_column(field, where)
+    count_known = known_count(field, where)
 
     def run(scope: Scope, current: Value, trace: Trace | None) -> Truth:
         actual: Value = read(scope if rooted else current)
         result = None
         if type(actual) in LISTS and len(actual) <= elements_max:
-            least = count_true(scope, actual) if count_true and (trace is None or trace.brief) else None
-            most = least
-            if least is None or most is None:
-                answers = _results(where, scope, actual, trace)
-                least = answers.count(True)
-                most = least + answers.count(None)
+            counts = count_known(scope, actual) if trace is None or trace.brief else None
+            least, most = counts or count_results(_results(where, scope, actual, trace))
             # Each unknown element may be true or false: the result is known if all possible counts have the same one.
             possible = {compare(number, bound) for number in {least, most, min(max(bound, least), most)}}
             possible |= {compare(least + 1, bound)} if most > least else set()
@@ -276,11 +274,6 @@ def _count(
         return result
 
     return run
-
-
-def len_of_list(_scope: Scope, elements: Sequence[Any]) -> int:
-    """Return the number of elements, which a count without a condition compares."""
-    return len(elements)
 
 
 def _results(

@@ -1,6 +1,7 @@
 """Store client of one shard: runs scripts and commands in one round trip, and repeats scripts after connection errors.
 
-A script is repeated if it did not run or its reply was lost, not if one of its commands failed.
+A script is repeated if it did not run or its reply was lost, not if one of its commands failed. A command that finds a
+key of another type is repeated after the key was set aside (`damage`).
 
 Scripts are sent as EVALSHA, and as EVAL if the server does not know them (restart, failover). hiredis encodes them.
 """
@@ -22,10 +23,11 @@ from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreU
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Settings
 from service.store.connection.connection import StoreReply, run_command
+from service.store.connection.damage import DamageLog, is_damage
 from service.store.connection.installation import InstallationCheck
 from service.store.connection.server import Link, Send, Server
 from service.store.connection.servers import Servers, slot_of
-from service.store.scripts import INSTALLATION, Script
+from service.store.scripts import COMMAND, DAMAGED_KEYS, INSTALLATION, Script
 
 Argument = str | bytes | int | float
 
@@ -65,6 +67,7 @@ class Client:
         self._wait_aof = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
+        self._damage_log = DamageLog()
 
     @property
     def server(self) -> Server:
@@ -123,7 +126,12 @@ class Client:
         """
 
         async def send(link: Link) -> StoreReply:
-            return await run_command(link.connection, *command)
+            try:
+                return await run_command(link.connection, *command)
+            except ResponseError as error:
+                if not is_damage(error):
+                    raise
+                return await self._repair(link.connection, COMMAND, command)
 
         return await self._exchange(send)
 
@@ -138,7 +146,16 @@ class Client:
         """
 
         async def block(link: Link) -> str | None:
-            reply = await run_command(link.connection, "BLPOP", *keys, f"{seconds_max:.3f}")
+            try:
+                reply = await run_command(link.connection, "BLPOP", *keys, f"{seconds_max:.3f}")
+            except ResponseError as error:
+                if not is_damage(error):
+                    raise
+                # The calls of the other shards repair their own keys.
+                for key in keys:
+                    if key.startswith(self._prefix):
+                        await self._repair(link.connection, COMMAND, ("LLEN", key))
+                return None
             return reply[0].decode() if reply else None
 
         return await self._exchange(block, seconds_max + self._timeout_seconds)
@@ -187,11 +204,28 @@ class Client:
         try:
             return await self._evaluate(connection, script, (*arguments, self.installation.expected))
         except ResponseError as error:
+            if is_damage(error):
+                return await self._repair(connection, script, arguments)
             if not str(error).startswith("LOST "):
                 raise
             # Raises StoreLost, unless an operator has accepted the store since.
             await self._check_installation(connection)
             return await self._evaluate(connection, script, (*arguments, self.installation.expected))
+
+    async def _repair(
+        self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]
+    ) -> StoreReply:
+        """Run a script in its form that sets damaged keys aside, and log them."""
+        last = self.installation.expected
+        command = ("EVAL", script.repairing_source, *self._first_arguments, *arguments, last)
+        try:
+            reply = await self._send(connection, script, command, writes=True)
+        except ResponseError as error:
+            reply = error
+        self._damage_log.write(await self._evaluate(connection, DAMAGED_KEYS, (last,)))
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
 
     async def _evaluate(
         self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]
@@ -202,10 +236,12 @@ class Client:
             # The server's script cache is empty after a restart or a failover.
             return await self._send(connection, script, ("EVAL", script.source, *self._first_arguments, *arguments))
 
-    async def _send(self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...]) -> StoreReply:
+    async def _send(
+        self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...], *, writes: bool = False
+    ) -> StoreReply:
         packed = _pack(command)
         # A script without writes does not wait for replicas.
-        if not self._replicas or script.is_reader:
+        if not self._replicas or (script.is_reader and not writes):
             await connection.send_packed_command(packed)
             return await connection.read_response()
         await connection.send_packed_command(packed + self._wait_aof)

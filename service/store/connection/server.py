@@ -23,6 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.settings import Durability, Settings
 from service.store.connection.connection import StoreReply, close_pool, require_durability, run_command
+from service.store.connection.damage import foreign_key_problem
 
 DURABILITY_CHECK_SECONDS = 10.0
 """Longest time between the last durability check and a call. Settings of a server can change at run time."""
@@ -158,7 +159,11 @@ class Server:
         if isinstance(error, TimeoutError) and not str(error):
             seconds = f"{self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_SECONDS)"
             reason = f"the store did not answer within {seconds}: the server hangs or is overloaded"
-        if _is_script_error(error):
+        foreign = foreign_key_problem(str(error))
+        if foreign:
+            return StoreScriptFailed(foreign, self._retry_after_seconds)
+        # The server adds the line of a running script to its error.
+        if isinstance(error, ResponseError) and "on @user_script:" in str(error):
             reason = f"{reason.rstrip('.')}; check the permissions of the store's user and the types of its keys"
             return StoreScriptFailed(reason, self._retry_after_seconds)
         if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
@@ -169,8 +174,3 @@ class Server:
 def _redirection(error: BaseException) -> Redirected | None:
     match = _REDIRECTION.fullmatch(str(error)) if isinstance(error, ResponseError) else None
     return match and Redirected(int(match[2]), match[3], int(match[4]), asks=match[1] == "ASK")
-
-
-def _is_script_error(error: Exception) -> bool:
-    """Return whether a command of a running script failed. The server adds the line of the script to the error."""
-    return isinstance(error, ResponseError) and "on @user_script:" in str(error)

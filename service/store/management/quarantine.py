@@ -54,6 +54,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(QuarantinedDelivery)
 
 
+def _decode(source: str, quarantined_id: str, stored: bytes) -> QuarantinedDelivery:
+    """Return a stored delivery; one with the code `undecodable`, which cannot be released, if it is damaged."""
+    try:
+        found = _decoder.decode(stored)
+        return structs.replace(found, body=decompress_body(found.body))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return QuarantinedDelivery(
+            QUARANTINED_VERSION, quarantined_id, source, "undecodable", 0, 0.0, {}, b"", None, whole=False
+        )
+
+
 class QuarantineStore:
     """Stores, reads and deletes quarantined deliveries."""
 
@@ -86,7 +97,7 @@ class QuarantineStore:
             StoreUnavailable: The store does not answer.
         """
         names: list[bytes] = await self._client.command("SMEMBERS", self._keys.named("quarantines"))
-        return sorted(name.decode() for name in names)
+        return sorted(name.decode(errors="replace") for name in names)
 
     async def ids(self, source: str) -> list[str]:
         """Return the ids of a source's quarantined deliveries, newest first.
@@ -96,7 +107,7 @@ class QuarantineStore:
         """
         oldest = int((time.time() - self._settings.quarantine_retention_hours * 3_600) * 1000)
         ids: list[bytes] = await self._client.command("ZRANGE", self._index(source), "+inf", oldest, "BYSCORE", "REV")
-        return [each.decode() for each in ids]
+        return [each.decode(errors="replace") for each in ids]
 
     async def read(self, source: str, ids: Sequence[str]) -> list[QuarantinedDelivery]:
         """Return the deliveries with these ids that are still stored, in the order of `ids`.
@@ -107,8 +118,7 @@ class QuarantineStore:
         if not ids:
             return []
         stored: list[bytes | None] = await self._client.command("HMGET", f"{self._index(source)}:kept", *ids)
-        found = [_decoder.decode(each) for each in stored if each is not None]
-        return [structs.replace(each, body=decompress_body(each.body)) for each in found]
+        return [_decode(source, name, each) for name, each in zip(ids, stored, strict=True) if each is not None]
 
     async def get(self, quarantined_id: str) -> QuarantinedDelivery | None:
         """Return the delivery of an id; None if it is not stored.
@@ -131,7 +141,7 @@ class QuarantineStore:
         """
         deliveries: int = await self._client.command("ZCARD", self._index(source))
         size: bytes | None = await self._client.command("GET", f"{self._index(source)}:bytes")
-        return deliveries, int(size or 0)
+        return deliveries, int(size) if size is not None and size.isdigit() else 0
 
     async def delete(self, source: str, ids: Sequence[str]) -> int:
         """Delete quarantined deliveries.

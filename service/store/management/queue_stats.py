@@ -1,6 +1,8 @@
 """Queue statistics: jobs, events, age of the oldest event, memory, workers. Also writes heartbeats."""
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -15,6 +17,7 @@ class QueueStats(Struct, frozen=True):
 
     `oldest_age_ms` is the age of the oldest pending event, `parked_age_ms` that of the job parked for longest,
     and `oldest_due_ms` the time since the longest waiting due job became due.
+    `damaged_keys` is the number of keys that were set aside, because another program had changed their type.
     `memory_percent` is relative to maxmemory; 0 if it has none.
     """
 
@@ -30,6 +33,25 @@ class QueueStats(Struct, frozen=True):
     parked: int
     parked_age_ms: int
     oldest_due_ms: int
+    damaged_keys: int
+
+
+class Beat(NamedTuple):
+    """Content of a heartbeat."""
+
+    until: float
+    running: float
+    clock_difference_seconds: float
+
+
+def parse_heartbeat(stored: bytes) -> Beat:
+    """Return the content of a heartbeat; one that has expired if it cannot be read: its worker writes the next one."""
+    try:
+        until, running, difference = map(float, stored.split())
+    except ValueError:
+        return Beat(0.0, 0.0, 0.0)
+    beat = Beat(until, running, difference)
+    return beat if all(map(math.isfinite, beat)) else Beat(0.0, 0.0, 0.0)
 
 
 class QueueCounts(Struct, frozen=True):
@@ -43,6 +65,7 @@ class QueueCounts(Struct, frozen=True):
     parked: int
     parked_age_ms: int
     oldest_due_ms: int
+    damaged_keys: int
 
 
 def combine_stats(
@@ -64,6 +87,7 @@ def combine_stats(
         parked=parked,
         parked_age_ms=max(each.parked_age_ms for each in counts),
         oldest_due_ms=max(each.oldest_due_ms for each in counts),
+        damaged_keys=sum(each.damaged_keys for each in counts),
     )
 
 
@@ -122,7 +146,8 @@ class QueueStatsReader:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        return QueueCounts(*(await self._client.call(QUEUE_STATS, (), seconds_max=0))[:8])
+        *counts, _now_ms, damaged_keys = await self._client.call(QUEUE_STATS, (), seconds_max=0)
+        return QueueCounts(*counts, damaged_keys=damaged_keys)
 
     async def running(self) -> Sequence[int]:
         """Return the number of running jobs of each live worker. Counting leases would require a scan of all keys.
@@ -131,8 +156,9 @@ class QueueStatsReader:
             StoreUnavailable: The store does not answer.
         """
         heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
-        now = await self.clock() if heartbeats else 0
-        return [int(running) for until, running, *_ in map(bytes.split, heartbeats) if float(until) >= now]
+        beats = [parse_heartbeat(each) for each in heartbeats]
+        now = await self.clock() if beats else 0
+        return [int(beat.running) for beat in beats if beat.until >= now]
 
     async def memory(self) -> tuple[int, int]:
         """Return the used bytes and the percentage of maxmemory, 0 without a limit.

@@ -22,7 +22,9 @@ class SessionKey:
             StoreUnavailable: The store does not answer.
         """
         stored: bytes | None = await self._client.command("GET", self._key)
-        if stored is None:
-            await self._client.command("SET", self._key, secrets.token_bytes(KEY_BYTES), "NX")
+        if stored is None or len(stored) != KEY_BYTES:
+            # A damaged key is replaced, which ends all sessions.
+            condition = ("NX",) if stored is None else ()
+            await self._client.command("SET", self._key, secrets.token_bytes(KEY_BYTES), *condition)
             stored = await self._client.command("GET", self._key)
         return stored or b""

@@ -1,6 +1,6 @@
 """Status of a store: server, workers, sweep, polls. Also erases poll state and stream entries. Not on the hot path."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -8,6 +8,7 @@ from service.store.connection.client import Client
 from service.store.connection.durability import parse_info
 from service.store.keys import Keys
 from service.store.management.events import Index
+from service.store.management.queue_stats import parse_heartbeat
 from service.store.platforms.polls import bucket_of
 from service.store.queue.ingest import unpack_holder
 from service.store.scripts import ACTIVITY
@@ -119,8 +120,8 @@ class StoreInspector:
         now = int((await self._client.command("TIME"))[0])
         found: list[Heartbeat] = []
         for name, heartbeat in zip(flat[::2], flat[1::2], strict=True):
-            until, running, difference = map(float, heartbeat.split())
-            found.append(Heartbeat(name.decode(), int(running), until, until >= now, difference))
+            until, running, difference = parse_heartbeat(heartbeat)
+            found.append(Heartbeat(name.decode(errors="replace"), int(running), until, until >= now, difference))
         return sorted(found, key=lambda heartbeat: heartbeat.worker)
 
     async def sweep(self) -> SweepState:
@@ -132,10 +133,10 @@ class StoreInspector:
         sweeper: bytes | None = await self._client.command("GET", self._keys.named("sweeper"))
         fields = await self._hash("sweep")
         return SweepState(
-            sweeper.decode() if sweeper else None,
-            int(fields.get("open", 0)),
-            int(fields.get("queue", 0)),
-            int(float(fields.get("clock", 0))),
+            sweeper.decode(errors="replace") if sweeper else None,
+            _number(fields, "open"),
+            _number(fields, "queue"),
+            _number(fields, "clock"),
             "set_back" in fields,
         )
 
@@ -150,9 +151,7 @@ class StoreInspector:
             fields = await self._hash(f"poll:{source}")
             polling: int = await self._client.command("EXISTS", self._keys.named(f"poll:{source}:lock"))
             if fields or polling:
-                counts = (
-                    int(float(fields.get(name, 0))) for name in ("pass", "records_listed", "changed", "missed", "due")
-                )
+                counts = (_number(fields, name) for name in ("pass", "records_listed", "changed", "missed", "due"))
                 found.append(PollState(source, *counts, polling=bool(polling)))
         return found
 
@@ -202,8 +201,16 @@ class StoreInspector:
 
     async def _hash(self, name: str) -> dict[str, str]:
         flat: list[bytes] = await self._client.command("HGETALL", self._keys.named(name))
-        texts = [item.decode() for item in flat]
+        texts = [item.decode(errors="replace") for item in flat]
         return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _number(fields: Mapping[str, str], name: str) -> int:
+    """Return a number of a hash; 0 if there is none, or if it is damaged: the next script sets the key aside."""
+    try:
+        return int(float(fields.get(name, 0)))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _event_of(fields: Sequence[bytes]) -> str:

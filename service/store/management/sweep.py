@@ -17,11 +17,13 @@ class SweepReport(Struct, frozen=True):
     """Counts of repairs and removals of one sweep by name, such as `lane_without_job` or `ended_expired`.
 
     `more`: the pass is not complete, so the next slice can follow soon. `expired_left`: so does the next removal.
+    `rebuilding`: indexes are being rebuilt after a damage, so the next part can follow at once.
     """
 
     counts: dict[str, int]
     more: bool = False
     expired_left: bool = False
+    rebuilding: bool = False
 
     @property
     def repaired(self) -> int:
@@ -61,4 +63,4 @@ class Sweeper:
         flat: list[bytes | int] = reply[1]
         names = [name.decode() for name in flat[::2] if isinstance(name, bytes)]
         counts = dict(zip(names, (int(number) for number in flat[1::2]), strict=True))
-        return SweepReport(counts, bool(reply[2]), bool(reply[3]))
+        return SweepReport(counts, *map(bool, reply[2:]))

@@ -28,4 +28,4 @@ class UntrustedProxy:
             StoreUnavailable: The store does not answer.
         """
         stored: bytes | None = await self._client.command("GET", self._key)
-        return stored.decode() if stored else None
+        return stored.decode(errors="replace") if stored else None

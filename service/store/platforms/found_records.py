@@ -37,4 +37,4 @@ class FoundRecords:
         """
         stored: list[bytes] = await self._client.command("HGETALL", self._key)
         pairs = zip(stored[::2], stored[1::2], strict=True)
-        return {account.decode(): value == FOUND for account, value in pairs}
+        return {account.decode(errors="replace"): value == FOUND for account, value in pairs}

@@ -38,7 +38,10 @@ class Parking:
             StoreUnavailable: The store does not answer.
         """
         flat = await self._client.call(PARKED, (), seconds_max=0)
-        return {flat[i].decode(): ParkedJobs(flat[i + 1], flat[i + 2] / 1000) for i in range(0, len(flat), 3)}
+        return {
+            flat[i].decode(errors="replace"): ParkedJobs(flat[i + 1], flat[i + 2] / 1000)
+            for i in range(0, len(flat), 3)
+        }
 
     async def unpark(self, account: str, circuit: Literal["probe", "closed"], per_second_max: float) -> int:
         """Make the oldest jobs of an account due: one for a probe, otherwise twice as many as a second ago.

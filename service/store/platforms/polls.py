@@ -77,7 +77,7 @@ class Polls:
             # Never 0: the caller would call again without a delay.
             return max(reply[1], 1) / 1000
         cursor: bytes = reply[1]
-        return PollLease(cursor.decode() or None, *reply[2:])
+        return PollLease(cursor.decode(errors="replace") or None, *reply[2:])
 
     async def fingerprints(
         self, source: str, token: str, lease_seconds: float, ids: Sequence[str]
@@ -129,7 +129,7 @@ class Polls:
             for i in range(0, len(flat), 2):
                 fingerprint = _decode(flat[i + 1])
                 if fingerprint is not None:
-                    found[flat[i].decode()] = fingerprint
+                    found[flat[i].decode(errors="replace")] = fingerprint
         return found
 
     async def release(self, source: str, token: str, lease_seconds: float, seconds: float) -> None:

@@ -103,4 +103,4 @@ class ThrottleStore:
             StoreUnavailable: The store does not answer.
         """
         flat = await self._client.call(OPEN_CIRCUITS, (), seconds_max=0)
-        return {flat[i].decode(): flat[i + 1] / 1000 for i in range(0, len(flat), 2)}
+        return {flat[i].decode(errors="replace"): flat[i + 1] / 1000 for i in range(0, len(flat), 2)}

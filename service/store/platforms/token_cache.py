@@ -32,7 +32,9 @@ class SharedTokenCache:
         except (StoreUnavailable, StoreNotDurable):
             return None
         if len(reply) == 2:
-            return reply[0].decode(), reply[1] / 1000
+            with contextlib.suppress(UnicodeDecodeError):  # damaged: fetch another one
+                return reply[0].decode(), reply[1] / 1000
+            return None
         return reply[0] / 1000 if reply else None
 
     async def put(self, name: str, token: str, seconds: float) -> None:

@@ -2,6 +2,10 @@
 -- Check that the store accepts writes, and that its user may run the commands of ingest (ARGV[3] is 0) or of a worker
 -- too (1). ARGV: prefix, queue, 0 or 1. Returns 1, or an error that names the first denied command.
 -- The commands run on a string: a permitted command on another type fails by the type and writes nothing.
+-- Damage of the keys that every delivery needs is found here, without a delivery.
+redis.call('ZCARD', queue)
+redis.call('ZCARD', open)
+redis.call('LLEN', wake)
 local key = prefix .. 'tick'
 local commands = {
   {'SET', key, now}, {'DEL', key .. ':none'}, {'GET', key}, {'HGET', key, ''}, {'HSET', key, '', ''},

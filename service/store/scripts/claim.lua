@@ -29,7 +29,7 @@ local function detail(job)
   end
   if starts_with(job, effects_prefix) then
     local id = string.sub(job, #effects_prefix + 1)
-    if not redis.call('ZSCORE', open, id) then
+    if not received_at(id) then
       drop_job(job)
       return nil
     end

@@ -6,7 +6,7 @@ local answers = {}
 for i = 4, #ARGV do
   local id = ARGV[i]
   local effects = effects_prefix .. id
-  if redis.call('EXISTS', lease_key(lane), lease_key(effects)) > 0 and redis.call('ZSCORE', open, id) then
+  if redis.call('EXISTS', lease_key(lane), lease_key(effects)) > 0 and received_at(id) then
     answers[#answers + 1] = 0
   else
     for _, index in ipairs({open, dead, ended}) do

@@ -5,6 +5,6 @@ local answer = {}
 local circuits = redis.call('HGETALL', prefix .. 'circuits')
 for i = 1, #circuits, 2 do
   answer[#answer + 1] = circuits[i]
-  answer[#answer + 1] = math.max(tonumber(string.match(circuits[i + 1], '^(%d+)')) - now, 0)
+  answer[#answer + 1] = math.max(number_of(prefix .. 'circuits', string.match(circuits[i + 1], '^(%d+)') or circuits[i + 1]) - now, 0)
 end
 return answer

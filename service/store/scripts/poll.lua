@@ -12,11 +12,11 @@ local key, token, lease_ms, step = prefix .. 'poll:' .. ARGV[3], ARGV[4], ARGV[5
 local lock, buckets = key .. ':lock', prefix .. 'polled:' .. ARGV[3] .. ':'
 
 local function number(name)
-  return tonumber(redis.call('HGET', key, name) or 0)
+  return number_of(key, redis.call('HGET', key, name))
 end
 
 if step == 'claim' then
-  local holder = redis.call('GET', lock)
+  local holder = holder_of(lock)
   if holder and holder ~= token then
     return {'busy', redis.call('PTTL', lock)}
   end

@@ -52,7 +52,7 @@ local function replay(i)
   local went = string.match(held[4] or '', '^' .. asked .. ':(%l+)$')
   if went then
     return went
-  elseif redis.call('ZSCORE', open, id) then
+  elseif received_at(id) then
     return 'open'
   elseif not held[1] then
     return 'gone'

@@ -4,7 +4,7 @@ local prefix, queue = ARGV[1], ARGV[2]
 local expected = table.remove(ARGV)
 local lane_prefix, effects_prefix = prefix .. 'lane:', prefix .. 'effects:'
 local open, dead, ended, wake = prefix .. 'open', prefix .. 'dead', prefix .. 'ended', prefix .. 'wake'
-local install = prefix .. 'install'
+local install, rebuild = prefix .. 'install', prefix .. 'rebuild'
 local WAKE_TOKENS_MAX = 32
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -53,6 +53,29 @@ end
 -- Return a stored count, 0 if there is none; nil if it is not a count.
 local function count_of(value)
   return tonumber(string.match(value or '0', '^%d%d?%d?%d?%d?%d?%d?%d?%d?$'))
+end
+
+-- Return a number of shared state, 0 if there is none. A value that is no number fails the script; its repairing form sets
+-- the key aside.
+local function number_of(key, value)
+  local number = tonumber(value or 0)
+  if number and math.abs(number) <= 9e15 then
+    return number
+  elseif set_aside then
+    set_aside(key, 'number')
+    return 0
+  end
+  error({err = 'WRONGTYPE ' .. key .. ' has a value that is no number'})
+end
+
+-- Return the holder of a lock. Waybill's locks expire: another program wrote one that does not, and it is removed.
+local function holder_of(key)
+  local holder = redis.call('GET', key)
+  if holder and redis.call('PTTL', key) == -1 then
+    redis.call('DEL', key)
+    return false
+  end
+  return holder
 end
 
 -- Return one string of a msgpack sequence and the position of the next item; nil if there is no string. The server's
@@ -192,8 +215,9 @@ end
 
 -- Return since when an account has parked jobs without a break.
 local function parked_since(name)
-  local since = redis.call('GET', prefix .. 'parked_since:' .. name)
-  return tonumber(since or redis.call('ZRANGE', prefix .. 'parked:' .. name, 0, 0, 'WITHSCORES')[2] or now)
+  local key = prefix .. 'parked_since:' .. name
+  local since = number_of(key, redis.call('GET', key))
+  return since > 0 and since or tonumber(redis.call('ZRANGE', prefix .. 'parked:' .. name, 0, 0, 'WITHSCORES')[2] or now)
 end
 
 local function drop_job(job)
@@ -227,6 +251,28 @@ local function remove_final_fields(id)
   if as then
     redis.call('SET', history, string.sub(text(history), 1, -as[8] - 1))
   end
+end
+
+-- Return whether the keys of an event show that it has not ended.
+local function is_pending(id)
+  local event = prefix .. 'event:' .. id
+  if redis.call('EXISTS', event) == 1 then
+    local state = field(event, 'state')
+    return state ~= 'dead' and state ~= 'ended'
+  end
+  return redis.call('EXISTS', prefix .. 'delivery:' .. id) == 1 and not final_fields(id)
+end
+
+-- Return when a pending event was received, as a score; nil if the event is not pending. While the indexes are rebuilt, a
+-- pending event may be missing in `open`: it is added. The id of a received event starts with its time.
+local function received_at(id)
+  local at = redis.call('ZSCORE', open, id)
+  if at or redis.call('EXISTS', rebuild) == 0 or not is_pending(id) then
+    return at
+  end
+  at = string.match(id, '^%x+$') and string.sub(id, 13, 13) == '7' and tonumber(string.sub(id, 1, 12), 16) or now
+  redis.call('ZADD', open, string.format('%.0f', at), id)
+  return string.format('%.0f', at)
 end
 
 -- Order of effects. A list per record, rule and action holds the events whose effect is unfinished, in event order. Only
@@ -269,7 +315,7 @@ end
 local function first_of(list)
   while true do
     local id = redis.call('LINDEX', list, 0)
-    if not id or redis.call('ZSCORE', open, id) then
+    if not id or received_at(id) then
       return id
     end
     redis.call('LPOP', list)
@@ -387,7 +433,7 @@ local function start_attempt(id, token)
     remove_final_fields(id)
     history = text(prefix .. 'history:' .. id)
   end
-  local received = redis.call('ZSCORE', open, id)
+  local received = received_at(id)
   local delivery = prefix .. 'delivery:' .. id
   local body = text(delivery)
   if not body and damaged == '' and redis.call('EXISTS', delivery) == 1 then
@@ -409,7 +455,7 @@ local function head_of(lane, token)
     if not id then
       return false
     end
-    if redis.call('ZSCORE', open, id) and not string.find(id, '[^%w:_.-]') then
+    if received_at(id) and not string.find(id, '[^%w:_.-]') then
       local head = start_attempt(id, token)
       if head ~= 'suspect' then
         head[#head + 1] = redis.call('LLEN', lane)
@@ -429,6 +475,10 @@ end
 
 -- Continue a job after its event left it: with the lane's next event, by requeuing it, or by deleting it.
 local function proceed(job, token, more)
+  if starts_with(job, effects_prefix) and received_at(string.sub(job, #effects_prefix + 1)) then
+    requeue(job, now) -- a repeated call: the first one failed before the event had its place to wait
+    return {'requeued'}
+  end
   if not starts_with(job, lane_prefix) or not has_type(job, 'list') or redis.call('LLEN', job) == 0 then
     drop_job(job)
     return {'done'}

@@ -2,8 +2,9 @@
 -- Check a bounded slice of the stored data and repair inconsistencies in the same call. One worker sweeps at a time.
 -- ARGV: prefix, queue, sweeper, its lease in ms, items_max, retention of ended events in ms, retention of dead letters
 -- in ms (0: no limit), lane payload, body_ms, lease_ms. Returns {} if another worker sweeps. Otherwise
--- returns 'swept', names and counts of repairs, 1 if the pass continues or 0 if it is complete, and 1 if expired data
--- are left.
+-- returns 'swept', names and counts of repairs, 1 if the pass continues or 0 if it is complete, 1 if expired data
+-- are left, and 1 if the indexes are being rebuilt.
+holder_of(prefix .. 'sweeper')
 local holder = redis.call('SET', prefix .. 'sweeper', ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
 if holder and holder ~= ARGV[3] then
   return {}
@@ -22,7 +23,7 @@ end
 
 -- Return a slice of a sorted set, from the position of the last sweep; after the end it starts again.
 local function slice(key, name)
-  local from = tonumber(redis.call('HGET', place, name) or 0)
+  local from = number_of(place, redis.call('HGET', place, name))
   local members = redis.call('ZRANGE', key, from, from + items_max - 1)
   redis.call('HSET', place, name, #members == items_max and from + items_max or 0)
   if #members == items_max then
@@ -53,6 +54,15 @@ local function is_behind(id, event)
   return waits
 end
 
+local function is_parked(job)
+  for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
+    if redis.call('ZSCORE', prefix .. 'parked:' .. name, job) then
+      return true
+    end
+  end
+  return false
+end
+
 local function repair_open(id)
   local event = prefix .. 'event:' .. id
   local state = end_of(id) and 'ended' or field(event, 'state')
@@ -68,13 +78,17 @@ local function repair_open(id)
     redis.call('DEL', lane)
   end
   if lane and (redis.call('LLEN', lane) > LANE_SEARCH_MAX or redis.call('LPOS', lane, id)) then
-    if make_job(lane, ARGV[8], now) then
+    if make_job(lane, ARGV[8], is_parked(lane) and PARKED or now) then
       count('lane_without_job')
       wake_one()
     end
   elseif state == 'decided' then
     if not is_behind(id, event) then
-      wake_effects(id)
+      if is_parked(effects_prefix .. id) then
+        make_job(effects_prefix .. id, EFFECTS_PAYLOAD, PARKED)
+      else
+        wake_effects(id)
+      end
       count('decided_without_job')
     end
   elseif lane then
@@ -94,20 +108,11 @@ local function repair_open(id)
   end
 end
 
-local function is_parked(job)
-  for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
-    if redis.call('ZSCORE', prefix .. 'parked:' .. name, job) then
-      return true
-    end
-  end
-  return false
-end
-
 -- The job of a parked lane is checked when it is freed; its events are checked with all open events.
 local function repair_job(job)
   if tonumber(redis.call('ZSCORE', queue, job) or 0) == PARKED then
-    if is_parked(job) then
-      return
+    if is_parked(job) or redis.call('EXISTS', rebuild) == 1 then
+      return -- while the accounts are rebuilt, their jobs stay parked
     end
     redis.call('ZADD', queue, 'XX', now, job)
     wake_one()
@@ -121,7 +126,7 @@ local function repair_job(job)
       redis.call('SET', 'arq:job:' .. job, ARGV[8])
       count('job_without_payload')
     end
-  elseif starts_with(job, effects_prefix) and not redis.call('ZSCORE', open, string.sub(job, #effects_prefix + 1)) then
+  elseif starts_with(job, effects_prefix) and not received_at(string.sub(job, #effects_prefix + 1)) then
     if redis.call('EXISTS', lease_key(job)) == 0 then
       drop_job(job)
       count('effects_without_event')
@@ -141,7 +146,7 @@ end
 -- ahead become due now: an early retry is harmless, a stopped queue is not.
 local function repair_clock()
   local lease = tonumber(ARGV[10])
-  local seen = tonumber(redis.call('HGET', place, 'clock') or 0)
+  local seen = number_of(place, redis.call('HGET', place, 'clock'))
   if now < seen - 1000 then
     redis.call('HSET', place, 'set_back', 1)
   end
@@ -165,6 +170,76 @@ local function repair_clock()
   wake_one()
 end
 
+-- Add one event to the index that its keys show, and to its lane or the queue.
+local function rebuild_event(id)
+  local event, as = prefix .. 'event:' .. id, end_of(id)
+  if as then
+    local ms_left = redis.call('PTTL', prefix .. 'history:' .. id)
+    local ended_ms = ms_left > 0 and math.min(now, now + ms_left - retention_ms) or now
+    if redis.call('ZADD', ended, 'NX', string.format('%.0f', ended_ms), id) == 1 then
+      count('index_rebuilt')
+    end
+  elseif field(event, 'state') == 'dead' then
+    if redis.call('ZADD', dead, 'NX', now, id) == 1 then
+      count('index_rebuilt')
+    end
+  elseif not redis.call('ZSCORE', open, id) then
+    if received_at(id) then
+      count('index_rebuilt')
+      repair_open(id)
+    end
+  else
+    repair_open(id)
+  end
+end
+
+-- Quarantined deliveries whose index was set aside count as new.
+local function rebuild_quarantine(source)
+  local index = prefix .. 'quarantine:' .. source
+  local kept = index .. ':kept'
+  redis.call('SADD', prefix .. 'quarantines', source)
+  if redis.call('EXISTS', index) == 1 then
+    return
+  end
+  for _, id in ipairs(redis.call('HKEYS', kept)) do
+    redis.call('ZADD', index, now, id)
+    count('index_rebuilt')
+  end
+  redis.call('PEXPIRE', index, math.max(redis.call('PTTL', kept), 1))
+end
+
+local function rebuild_key(key)
+  local kind, name = string.match(string.sub(key, #prefix + 1), '^(%l+):(.+)$')
+  if kind == 'event' or kind == 'delivery' or kind == 'history' then
+    rebuild_event(name)
+  elseif kind == 'parked' and has_type(key, 'zset') and redis.call('SADD', prefix .. 'parked', name) == 1 then
+    count('index_rebuilt')
+  elseif kind == 'quarantine' and has_type(key, 'hash') and string.find(name, ':kept$') then
+    rebuild_quarantine(string.sub(name, 1, -6))
+  end
+end
+
+-- After an index or the queue was set aside: scan all keys, a part in each call.
+local function rebuild_indexes()
+  local cursor = text(rebuild)
+  if not cursor then
+    return 0
+  end
+  local part = redis.call('SCAN', string.match(cursor, '^%d+$') or '0', 'COUNT', items_max)
+  for _, key in ipairs(part[2]) do
+    if starts_with(key, prefix) and not string.find(key, ':damaged:?%d*$') then
+      rebuild_key(key)
+    end
+  end
+  if part[1] ~= '0' then
+    redis.call('SET', rebuild, part[1])
+    return 1
+  end
+  redis.call('DEL', rebuild)
+  return 0
+end
+
+local rebuilding = rebuild_indexes()
 repair_clock()
 for _, id in ipairs(slice(open, 'open')) do
   repair_open(id)
@@ -203,7 +278,9 @@ local sources = redis.call('SMEMBERS', prefix .. 'quarantines')
 if #sources > 0 then
   local turn = redis.call('HINCRBY', place, 'quarantine', 1) % #sources
   local index = prefix .. 'quarantine:' .. sources[turn + 1]
-  if redis.call('EXISTS', index) == 0 then
+  if redis.call('EXISTS', index) == 0 and redis.call('EXISTS', rebuild) == 1 then
+    rebuild_quarantine(sources[turn + 1])
+  elseif redis.call('EXISTS', index) == 0 then
     redis.call('SREM', prefix .. 'quarantines', sources[turn + 1])
     redis.call('DEL', index .. ':kept', index .. ':bytes', index .. ':unverified')
   elseif redis.call('HLEN', index .. ':kept') <= items_max * ENDED_PER_ITEM then
@@ -226,10 +303,15 @@ end
 -- Remove heartbeats of workers that disappeared without a shutdown.
 local beats = redis.call('HGETALL', prefix .. 'workers')
 for i = 1, #beats, 2 do
-  local expires_at = tonumber(string.match(beats[i + 1], '^%d+')) or 0
+  local expires_at = tonumber(string.match(beats[i + 1], '^%d+') or 0)
   if expires_at < tonumber(clock[1]) - WORKER_SILENT_SECONDS_MAX then
     redis.call('HDEL', prefix .. 'workers', beats[i])
     count('workers_expired')
+  end
+end
+for _, copy in ipairs(redis.call('HKEYS', prefix .. 'damaged')) do
+  if redis.call('EXISTS', copy) == 0 then
+    redis.call('HDEL', prefix .. 'damaged', copy)
   end
 end
 local flat = {}
@@ -237,4 +319,4 @@ for name, number in pairs(repaired) do
   flat[#flat + 1] = name
   flat[#flat + 1] = number
 end
-return {'swept', flat, more, expired_left}
+return {'swept', flat, more, expired_left, rebuilding}

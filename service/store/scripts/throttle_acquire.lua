@@ -12,11 +12,11 @@ local RETRY_MS, PACE_RETRY_MS, WINDOW_SECONDS = 50, 10, 60
 
 -- Once the time of an open circuit is over, one call is let through as a probe. All others wait for its result.
 local circuit = redis.call('HGET', prefix .. 'circuits', account)
-local until_ms = circuit and tonumber(string.match(circuit, '^(%d+)')) or 0
+local until_ms = circuit and number_of(prefix .. 'circuits', string.match(circuit, '^(%d+)') or circuit) or 0
 if until_ms > now then
   return {'circuit_open', until_ms - now}
 end
-local prober = until_ms > 0 and redis.call('GET', probe)
+local prober = until_ms > 0 and holder_of(probe)
 if prober and prober ~= token then
   return {'circuit_open', 4 * RETRY_MS}
 end
@@ -33,7 +33,7 @@ end
 local paced_at, spacing = nil, nil
 if per_second_max > 0 then
   spacing = 1000 / per_second_max
-  paced_at = math.max(tonumber(redis.call('GET', pace) or 0), now)
+  paced_at = math.max(number_of(pace, redis.call('GET', pace)), now)
   local early = paced_at - (burst_max - 1) * spacing - now
   if early > 0 then
     return {'rate', math.ceil(math.max(early, PACE_RETRY_MS))}
@@ -46,11 +46,11 @@ if per_minute_max > 0 then
   local second, taken, oldest = math.floor(now / 1000), 0, nil
   local counts = redis.call('HGETALL', rate)
   for i = 1, #counts, 2 do
-    local at = tonumber(counts[i])
+    local at, calls = number_of(rate, counts[i]), number_of(rate, counts[i + 1])
     if at < second - WINDOW_SECONDS then
       redis.call('HDEL', rate, counts[i])
     else
-      taken = taken + tonumber(counts[i + 1])
+      taken = taken + calls
       oldest = math.min(oldest or at, at)
     end
   end

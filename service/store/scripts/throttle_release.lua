@@ -18,7 +18,10 @@ local circuit = redis.call('HGET', circuits, account)
 local until_ms, failures, openings = 0, 0, 0
 if circuit then
   local one, two, three = string.match(circuit, '^(%d+):(%d+):(%d+)$')
-  until_ms, failures, openings = tonumber(one), tonumber(two), tonumber(three)
+  if not three then
+    number_of(circuits, circuit) -- damaged
+  end
+  until_ms, failures, openings = number_of(circuits, one), number_of(circuits, two), number_of(circuits, three)
 end
 
 local function save()

@@ -27,6 +27,7 @@ else
   if token then
     return {token, redis.call('PTTL', key)}
   end
+  holder_of(fetching)
   local other = redis.call('SET', fetching, holder, 'NX', 'GET', 'PX', ARGV[6])
   if other and other ~= holder then
     return {RETRY_MS}

@@ -6,12 +6,12 @@ local key, state = prefix .. 'parked:' .. ARGV[3], prefix .. 'recovery:' .. ARGV
 local since = prefix .. 'parked_since:' .. ARGV[3]
 local INTERVAL_MS, STATE_MS, PROBE_MS = 1000, 10000, 60000
 local held = fields_of(state, 'at', 'jobs') or {}
-if held[1] and tonumber(held[1]) + INTERVAL_MS > now then
+if held[1] and number_of(state, held[1]) + INTERVAL_MS > now then
   return 0
 end
 local number = 1
 if ARGV[4] == 'closed' then
-  number = math.min(math.max(2 * (tonumber(held[2] or 0) or 0), tonumber(ARGV[5])), tonumber(ARGV[6]))
+  number = math.min(math.max(2 * number_of(state, held[2]), tonumber(ARGV[5])), tonumber(ARGV[6]))
 end
 redis.call('HSET', state, 'at', now, 'jobs', ARGV[4] == 'closed' and number or 0)
 redis.call('PEXPIRE', state, STATE_MS)

@@ -23,16 +23,10 @@ NEEDS_NO_INSTALLATION = {
 The admin API cannot accept a lost store: it answers 503 until then."""
 
 WITHOUT_JSON = {
-    "check": "has --format json",
     "completion": "prints a script",
     "demo": "interactive", "dev": "interactive", "init": "interactive",
     "sandbox": "long-running", "serve": "long-running",
     "worker": "long-running",
-    "destinations show": "prints JSON",
-    "platforms get": "prints JSON", "platforms write": "prints JSON", "quarantine show": "prints JSON",
-    "rules schema": "prints JSON", "rules export": "prints YAML",
-    "open": "prints the address",
-    "rules check": "has --format json",
 }  # fmt: skip
 
 DESTRUCTIVE = {
@@ -84,7 +78,8 @@ def test_every_command_prints_by_the_function_that_escapes_control_characters() 
 
 
 def test_every_command_with_results_can_print_json() -> None:
-    assert {path for path, command in COMMANDS.items() if "--output" not in options(command)} == WITHOUT_JSON.keys()
+    for option in ("--output", "-o", "--json"):
+        assert {path for path, command in COMMANDS.items() if option not in options(command)} == WITHOUT_JSON.keys()
 
 
 def test_every_destructive_command_has_an_option_that_skips_the_confirmation() -> None:

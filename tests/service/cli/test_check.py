@@ -171,7 +171,7 @@ def mixed(folder: Path) -> None:
 
 def test_mistakes_are_printed_as_json_with_file_and_line(folder: Path) -> None:
     mixed(folder)
-    result = run(folder, "--format", "json")
+    result = run(folder, "-o", "json")
     assert result.exit_code == 2
     first, second = json.loads(result.stdout)["mistakes"]
     line = (folder / "waybill.yaml").read_text().partition("platform: pakc")[0].count("\n") + 1
@@ -186,7 +186,7 @@ def test_mistakes_are_printed_as_json_with_file_and_line(folder: Path) -> None:
 def test_mistakes_are_printed_as_annotations_of_github(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     mixed(folder)
-    result = run(folder, "--format", "github")
+    result = run(folder, "-o", "github")
     assert result.exit_code == 2
     _, second = result.stdout.splitlines()
     assert second.startswith(
@@ -206,7 +206,7 @@ def test_symbols_in_annotations_are_escaped() -> None:
 def test_mistakes_are_printed_as_sarif(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     mixed(folder)
-    result = run(folder, "--format", "sarif")
+    result = run(folder, "-o", "sarif")
     assert result.exit_code == 2
     log = json.loads(result.stdout)
     assert log["version"] == "2.1.0"
@@ -243,7 +243,7 @@ def test_a_rule_with_a_probable_mistake_is_a_warning(folder: Path) -> None:
     result = run(folder)
     assert result.exit_code == 0, result.stderr
     assert "one.yaml:5: rule short-receipt: rules[0].when.value: 'supplier.name' is compared as a text" in result.stdout
-    warned = json.loads(run(folder, "--format", "json").stdout)
+    warned = json.loads(run(folder, "-o", "json").stdout)
     assert warned["mistakes"] == []
     assert "short-receipt" in {each["rule_id"] for each in warned["warnings"]}
 

@@ -114,10 +114,8 @@ async def test_every_command_has_the_same_result_through_stores_and_api(
 ) -> None:
     for line in COMMANDS:
         words = [_word(installation, word) for word in line.split()]
-        prints_json = words[:2] in (["quarantine", "show"], ["platforms", "get"], ["platforms", "write"])
-        as_json = [] if prints_json else ["-o", "json"]
-        directly = await run(*words, *as_json)
-        remotely = await run(*words, *as_json, **installation.api_environ())
+        directly = await run(*words, "-o", "json")
+        remotely = await run(*words, "-o", "json", **installation.api_environ())
         assert (_steady(directly.stdout), directly.exit_code) == (_steady(remotely.stdout), remotely.exit_code), line
         assert (directly.stderr, "Traceback" in directly.output) == (remotely.stderr, False), line
         plain = await run(*words)

@@ -1,7 +1,8 @@
 """Text output of dry runs and comparisons."""
 
 from service.cli.dry_run_output import NO_RULES, format_comparison, format_dry_run
-from service.management.dry_run import RulebookComparison, SkippedEvent, differences, dry_run_subject
+from service.management.dry_run import RulebookComparison, SkippedEvent, differences
+from service.management.dry_run_result import dry_run_subject
 from tests.service.rules.rule_samples import NOW, book, subject
 
 RULE = """
@@ -25,6 +26,37 @@ def test_a_dry_run_without_evaluated_rules_says_why() -> None:
     other = book(RULE.replace("type: purchase_order", "type: purchase_order\n  sources: [other]"))
     lines = list(format_dry_run(dry_run_subject(other, subject())))
     assert lines[1:] == [NO_RULES]
+
+
+STOPPING = """
+- {id: first, type: purchase_order, sort: 1, stop: true, on_unknown: VERDICT, when: {field: CONDITION}}
+- {id: behind, type: purchase_order, sort: 2, when: {field: status, op: exists}}
+- {id: alone, type: event, sort: 3, when: {field: event.source, op: eq, value: pack-orders}}
+- {id: elsewhere, type: purchase_order, sort: 4, sources: [other]}
+- {id: disabled, type: purchase_order, sort: 4, enabled: false}
+- {id: deletions, type: purchase_order, sort: 4, events: [deleted]}
+- {id: customers, type: customer, sort: 4}
+"""
+
+
+def test_a_dry_run_names_the_rules_behind_one_that_matched_with_stop() -> None:
+    rules = STOPPING.replace("CONDITION", "status, op: exists").replace("VERDICT", "skip")
+    found = dry_run_subject(book(rules), subject())
+    assert list(format_dry_run(found))[-2:] == [
+        "behind: not evaluated (behind first, which matched with stop)",
+        "alone: not evaluated (behind first, which matched with stop)",
+    ]
+    assert {step.rule_id for step in found.steps} == {"first"}
+
+
+def test_a_failed_rule_with_stop_leaves_out_no_rule() -> None:
+    rules = STOPPING.replace("CONDITION", "raw.nothing, op: eq, value: 1").replace("VERDICT", "error")
+    found = dry_run_subject(book(rules), subject())
+    assert [(verdict.rule_id, verdict.result) for verdict in found.verdicts] == [
+        ("first", "error"), ("behind", "matched"), ("alone", "matched"),
+    ]  # fmt: skip
+    assert {step.rule_id for step in found.steps} == {"first", "behind", "alone"}
+    assert found.not_evaluated == ()
 
 
 def test_a_comparison_lists_the_differences() -> None:

@@ -67,7 +67,7 @@ def test_apply_reports_all_mistakes_and_publishes_nothing(run: Run, tmp_path: Pa
     bad = "- {id: %s, type: customer, when: {field: nope, op: exists}}"
     files = write(tmp_path, a=bad % "x", b=ONE, c=bad % "y")
     for command in ("apply", "plan"):
-        result = run(command, *files, "--format", "json")
+        result = run(command, *files, "-o", "json")
         assert result.exit_code == 2
         mistakes = json.loads(result.stdout)["mistakes"]
         found = [(Path(each["file"]).name, each["rule_id"], each["path"]) for each in mistakes]
@@ -75,8 +75,8 @@ def test_apply_reports_all_mistakes_and_publishes_nothing(run: Run, tmp_path: Pa
         assert result.stderr == "waybill: 2 errors found\n"
     text = run("apply", *files).stderr
     assert "c.yaml:1: rule y: rules[0].when.field: no field 'nope'" in text
-    assert run("apply", *files, "--format", "github").stdout.startswith("::error file=")
-    results = json.loads(run("apply", *files, "--format", "sarif").stdout)["runs"][0]["results"]
+    assert run("apply", *files, "-o", "github").stdout.startswith("::error file=")
+    results = json.loads(run("apply", *files, "-o", "sarif").stdout)["runs"][0]["results"]
     assert [each["properties"]["rule_id"] for each in results] == ["x", "y"]
     assert run("show").exit_code == 2
 
@@ -85,7 +85,7 @@ async def test_apply_reports_a_rule_that_exists_in_the_admin_api(run: Run, store
     document = write_document((), rules_of(TWO))
     assert await store.rulebook.publish(document_version(document), document, "api", "", None)
     (file,) = write(tmp_path, a=TWO)
-    result = await asyncio.to_thread(run, "apply", file, "--format", "json")
+    result = await asyncio.to_thread(run, "apply", file, "-o", "json")
     (mistake,) = json.loads(result.stdout)["mistakes"]
     assert (result.exit_code, mistake["reason"]) == (2, "exists in a file and in the admin API")
 

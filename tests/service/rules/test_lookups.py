@@ -10,7 +10,7 @@ from service.actions import load_actions
 from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.errors import ConfigError
 from service.events import RecordRef
-from service.management.dry_run import dry_run_subject
+from service.management.dry_run_result import dry_run_subject
 from service.records import Supplier
 from service.rules import Evaluation, Evidence, Rulebook, Subject, Trace, limits, write_document
 from service.rules.compiler.rule import actions_by_name, compile_rule

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args
@@ -111,6 +112,17 @@ def test_header_with_characters_outside_ascii_is_encoded_as_an_extended_value(na
         "http", url="https://x.test/", headers={"X-A": "Order {raw.name}"}, about=subject(raw={"name": name})
     )
     assert found["headers"] == {"X-A": sent}
+
+
+@pytest.mark.parametrize("number", ["12.50", "3.0", "0.10", "100", "12345678901234567890.10", "-0.00"])
+async def test_text_has_all_digits_of_the_record(sink: Sink, context: Context, number: str) -> None:
+    about = subject(raw={"total": Decimal(number)})
+    asked = {"url": f"{sink.url}/a", "query": {"total": "{raw.total}"}, "about": about}
+    await Http.run(inputs("http", **asked, body={"total": "{raw.total}"}, json="text"), context)
+    await Http.run(inputs("http", **asked, form={"total": "{raw.total}"}), context)
+    (_, path, _, body), (_, _, _, form) = sink.got
+    assert (path, form.decode()) == (f"/a?total={number}", f"total={number}")
+    assert json.loads(body) == {"total": number}
 
 
 # --- the list ---

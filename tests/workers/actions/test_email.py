@@ -2,19 +2,13 @@
 
 import contextlib
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from email import message_from_bytes
-from email.message import Message
-from email.policy import default
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from msgspec import Struct, structs
 
 from service.destinations.email import EmailConfig
@@ -24,40 +18,11 @@ from service.http_client import HttpClient
 from service.lease import ActionLease, Lease, action_lease
 from service.settings import Settings
 from service.store import Store
-from tests.certificates import write_server_certificate
 from tests.service.rules.rule_samples import order, subject
 from tests.workers.actions.action_runs import Context, destinations, inputs
+from tests.workers.mail_server import PASSWORD, Mailbox, running_mail_server
 from workers.actions.email import Email
 from workers.processing.retry_safety import is_not_performed
-
-PASSWORD = "planted-password-0815"
-
-
-class Mailbox:
-    """Handler of the server: notes messages, and rejects as it is told."""
-
-    def __init__(self) -> None:
-        self.got: list[tuple[list[str], Message]] = []
-        self.rejected = {"nobody@example.com": "550 No such user here"}
-        self.data_answer = "250 queued as 7"
-
-    async def handle_RCPT(self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: Any) -> str:  # noqa: N802  # noqa: N802
-        if address not in self.rejected:
-            envelope.rcpt_tos.append(address)
-        return self.rejected.get(address, "250 OK")
-
-    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        if not self.data_answer:
-            assert server.transport is not None
-            server.transport.close()
-        assert isinstance(envelope.content, bytes)
-        if self.data_answer.startswith("250"):
-            self.got.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=default)))
-        return self.data_answer
-
-
-def authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
-    return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
 
 
 class Post(Struct):
@@ -90,15 +55,8 @@ async def client() -> AsyncIterator[HttpClient]:
 @pytest.fixture
 def post(client: HttpClient, tmp_path: Path, free_port: int) -> Iterator[Post]:
     """Run a server that requires STARTTLS and a password."""
-    tls, mailbox = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), Mailbox()
-    tls.load_cert_chain(*write_server_certificate(tmp_path))
-    server = Controller(
-        mailbox, hostname="127.0.0.1", port=free_port, tls_context=tls, require_starttls=True,
-        auth_required=True, authenticator=authenticate,
-    )  # fmt: skip
-    server.start()
-    yield Post(free_port, tmp_path, client, mailbox)
-    server.stop()
+    with running_mail_server(tmp_path, free_port) as mailbox:
+        yield Post(free_port, tmp_path, client, mailbox)
 
 
 def rendered(**words: Any) -> dict[str, Any]:

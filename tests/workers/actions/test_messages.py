@@ -158,11 +158,10 @@ async def test_webhook_sends_the_decision_with_a_signature_that_verifies(context
     verify(first)
 
 
-async def test_numbers_of_a_decision_are_text_if_the_subscriber_wants_text(context: Context) -> None:
-    config = {"kind": "webhook", "url": context.resources["sandbox"].url + "/_sandbox/sink/app", "json": "text",
-              "secrets": [{"env": "S"}], "allow_private_host": True}  # fmt: skip
-    context.resources["destinations"] = destinations(context.resources["outbound"], app=config)
-    await Webhook.run(inputs("webhook", destination="app", values={"missing": "{quantity_missing}"}), context)
+async def test_numbers_of_a_decision_are_text_if_the_action_declares_text(context: Context) -> None:
+    await Webhook.run(
+        inputs("webhook", destination="app", values={"missing": "{quantity_missing}"}, json="text"), context
+    )
     (request,) = received(context)
     assert json.loads(request.body)["data"]["values"] == {"missing": "3"}
 

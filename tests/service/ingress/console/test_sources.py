@@ -52,7 +52,7 @@ async def test_an_ignored_and_a_rejected_test_show_the_answer(browser: Browser, 
     page = (await browser.post("/sources/shop/test", event="invoice.paid", record_id="1")).page
     assert "ignored 202 in" in page.text
     assert not [link for link in page.links if link.startswith("/events/")]
-    page = (await browser.post("/sources/shop/test", event=EVENT, record_id="a b\n")).page
+    page = (await browser.post("/sources/shop/test", event=NAUGHTY, record_id="1")).page
     assert "rejected 422 in" in page.text
     assert "unrecognized_event" in page.text
     assert "/quarantine?source=shop" in page.links
