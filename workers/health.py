@@ -5,7 +5,7 @@ A worker without a rulebook is ready. In a cluster, `waybill rules apply` may wa
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 
 from aiohttp import web
 
@@ -30,8 +30,10 @@ async def health_server(settings: Settings, store: Shards, stopping: Callable[[]
         return web.json_response({"status": "up"})
 
     async def readyz(_: web.Request) -> web.Response:
-        reason = "stopping" if stopping() else await not_ready_reason(store)
-        content = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
+        reason, unavailable = ("stopping", ()) if stopping() else await check_readiness(store)
+        content: dict[str, object] = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
+        if unavailable:
+            content["unavailable_shards"] = sorted(unavailable)
         return web.json_response(content, status=503 if reason else 200)
 
     page = MetricsPage("workers", store.sample, settings.backlog_events_max)
@@ -50,16 +52,15 @@ async def health_server(settings: Settings, store: Shards, stopping: Callable[[]
         await runner.cleanup()
 
 
-async def not_ready_reason(store: Shards) -> str | None:
-    """Return the error code of the store, such as `store_full`, or None if the store is ready."""
+async def check_readiness(store: Shards) -> tuple[str | None, Collection[str]]:
+    """Return the error code of the store, such as `store_full`, or None and the shards that accept no writes."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            await store.check(is_worker=True)
+            return None, await store.check(is_worker=True)
     except WaybillError as error:
-        return error.kind
+        return error.kind, ()
     except TimeoutError:
-        return "store_unavailable"
-    return None
+        return "store_unavailable", ()
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> int:

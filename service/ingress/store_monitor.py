@@ -6,7 +6,7 @@ A store that is not durable is not used: an acknowledged event could be lost. Ne
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.log import get_logger
@@ -30,6 +30,7 @@ class StoreMonitor:
         self._store: Shards | None = None
         self._error: WaybillError | None = StoreUnavailable("the store was not reached yet")
         self._logged_kind: str | None = None  # kind of the error that was logged last
+        self._logged_shards: frozenset[str] = frozenset()  # shards that were logged as unavailable last
         self._logged_reason: str | None = None  # problem of the store that was logged last
         self._reminder_due = 0.0
 
@@ -54,8 +55,8 @@ class StoreMonitor:
         """
         return self.opened.ingest_all(requests)
 
-    def check(self) -> Awaitable[None]:
-        """Check that an event can be stored durably now.
+    def check(self) -> Awaitable[Mapping[str, str]]:
+        """Check that an event can be stored durably now; return the shards that accept none, with the reasons.
 
         Raises:
             StoreUnavailable, StoreFull, StoreNotDurable: it cannot be stored.
@@ -95,8 +96,7 @@ class StoreMonitor:
         try:
             if self._store is None:
                 self._store = await self._open_store(self._settings)
-            else:
-                await self._store.check()
+            unavailable = await self._store.check()
         except ConfigError:
             # Permanent: the process ends, to be restarted with a corrected configuration.
             raise
@@ -106,6 +106,7 @@ class StoreMonitor:
             self._record_state(StoreUnavailable(f"{type(error).__name__}: {error}", self._settings.retry_after_seconds))
         else:
             self._record_state(None)
+            self._record_shards(unavailable)
 
     async def run(self) -> None:
         """Probe periodically, until cancelled."""
@@ -129,6 +130,16 @@ class StoreMonitor:
             self._log.error("store.unavailable", error_kind=error.kind, reason=str(error))
         self._logged_kind = error.kind if error else None
         self._logged_reason = str(error) if isinstance(error, StoreNotDurable) else None
+
+    def _record_shards(self, unavailable: Mapping[str, str]) -> None:
+        if set(unavailable) == self._logged_shards:
+            return
+        if unavailable:
+            reason = f"shards {', '.join(unavailable)}: {next(iter(unavailable.values()))}"
+            self._log.error("store.unavailable", error_kind=StoreUnavailable.kind, reason=reason)
+        else:
+            self._log.info("store.recovered", durability=self._settings.durability)
+        self._logged_shards = frozenset(unavailable)
 
     def _log_unusable(self, error: StoreNotDurable) -> None:
         now = time.monotonic()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from service.errors import ConfigError, StoreNotDurable
+from service.errors import StoreUnavailable
 from service.settings import Settings
 from service.store.connection.installation import require_number
 from service.store.connection.server import Server
@@ -21,6 +21,9 @@ from service.store.management.queue_stats import QueueStats, combine_stats
 from service.store.platforms.polls import RecordStatus
 from service.store.queue.ingest import IngestRequest, IngestResult
 from service.store.store import Store
+
+CHECK_SECONDS_MAX = 1.5
+"""Longest check of one shard, so that a server that hangs does not delay the result for the others."""
 
 TAG_END = ":st"
 """End of each hash tag. With the octal numbers before these three characters, the slots of 2, 4, 8, 16 or 32 shards are
@@ -88,10 +91,13 @@ class Shards:
             results.update(zip(indexes, ingested, strict=True))
         return [results[index] for index in range(len(requests))]
 
-    async def check(self, *, is_worker: bool = False) -> None:
+    async def check(self, *, is_worker: bool = False) -> dict[str, str]:
         """Check that at least one shard accepts durable writes, and that every server that answers is durable.
 
         The check covers the commands of ingest, and with `is_worker` those of a worker.
+
+        Returns:
+            The names of the shards that accept no durable writes now, with the reasons.
 
         Raises:
             StoreUnavailable: No server answers; the error of the first shard.
@@ -99,19 +105,21 @@ class Shards:
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
             ConfigError: The store has another number of shards.
         """
-        checks = (store.check(is_worker=is_worker) for store in self.stores)
-        results = await asyncio.gather(*checks, return_exceptions=True)
-        errors = [result for result in results if result is not None]
-        # An unavailable server rejects only its own records. A server that is not durable could lose events.
-        serious = [error for error in errors if isinstance(error, StoreNotDurable | ConfigError)]
-        if serious or len(errors) == len(self.stores):
-            raise (serious or errors)[0]
 
-    async def problems(self) -> list[tuple[str, str]]:
-        """Return the shards that accept no durable writes now, with the reasons."""
-        results = await asyncio.gather(*(store.check() for store in self.stores), return_exceptions=True)
-        pairs = zip(self.stores, results, strict=True)
-        return [(store.name, str(error)) for store, error in pairs if error is not None]
+        async def check(store: Store) -> None:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS_MAX):
+                    await store.check(is_worker=is_worker)
+            except TimeoutError:
+                raise StoreUnavailable(f"the store did not answer a check within {CHECK_SECONDS_MAX:g} s") from None
+
+        results = await asyncio.gather(*map(check, self.stores), return_exceptions=True)
+        failed = {store: error for store, error in zip(self.stores, results, strict=True) if error is not None}
+        # An unavailable server rejects only its own records. A server that is not durable could lose events.
+        serious = [error for error in failed.values() if not isinstance(error, StoreUnavailable)]
+        if serious or len(failed) == len(self.stores):
+            raise (serious or list(failed.values()))[0]
+        return {store.name: str(error) for store, error in failed.items()}
 
     async def sample(self) -> QueueStats:
         """Return the queue statistics of all shards: sums, but the maximum of ages and memory percentages.

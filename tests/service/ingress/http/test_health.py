@@ -1,7 +1,7 @@
 """Health endpoints on both ports, with a store that is unavailable, not durable, full or of declared durability."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import pytest
@@ -226,8 +226,7 @@ async def test_close_of_an_unopened_store_does_nothing(settings: Settings) -> No
 
 
 async def _checked(store: StoreMonitor) -> None:
-    checks: Awaitable[None] = store.check()
-    await checks
+    await store.check()
 
 
 async def test_head_probe_has_the_headers_of_get_and_no_body(
