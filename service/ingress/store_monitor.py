@@ -30,7 +30,7 @@ class StoreMonitor:
         self._store: Shards | None = None
         self._error: WaybillError | None = StoreUnavailable("the store was not reached yet")
         self._logged_kind: str | None = None  # kind of the error that was logged last
-        self._logged_shards: frozenset[str] = frozenset()  # shards that were logged as unavailable last
+        self._logged_shards: list[str] = []  # shards that were logged as unavailable last
         self._logged_reason: str | None = None  # problem of the store that was logged last
         self._reminder_due = 0.0
 
@@ -132,14 +132,14 @@ class StoreMonitor:
         self._logged_reason = str(error) if isinstance(error, StoreNotDurable) else None
 
     def _record_shards(self, unavailable: Mapping[str, str]) -> None:
-        if set(unavailable) == self._logged_shards:
+        if list(unavailable) == self._logged_shards:
             return
         if unavailable:
             reason = f"shards {', '.join(unavailable)}: {next(iter(unavailable.values()))}"
             self._log.error("store.unavailable", error_kind=StoreUnavailable.kind, reason=reason)
         else:
             self._log.info("store.recovered", durability=self._settings.durability)
-        self._logged_shards = frozenset(unavailable)
+        self._logged_shards = list(unavailable)
 
     def _log_unusable(self, error: StoreNotDurable) -> None:
         now = time.monotonic()
