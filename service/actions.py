@@ -181,6 +181,9 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of the action's fields.
 
+        Args:
+            compile_template: Compiles one template.
+
         Returns:
             A renderer of the inputs of `run`, a dict.
 
@@ -193,6 +196,10 @@ class Action(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """Run the action with the rendered inputs.
+
+        Args:
+            inputs: The rendered inputs.
+            context: The context of the effect.
 
         Returns:
             A small result to store in the history, without personal data.

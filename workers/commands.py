@@ -99,7 +99,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
                 await run_jobs(worker, resources, configuration)
                 await worker.close()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-                await resources.shards.home.queue_stats.remove_worker(name)
+                await asyncio.gather(*(queue.store.queue_stats.remove_worker(name) for queue in worker.queues))
             jobs = worker.jobs_complete + worker.jobs_retried + worker.jobs_failed
             log.info("process.stopped", worker=name, jobs=jobs, leases_lost=worker.leases_lost)
 

@@ -36,7 +36,7 @@ async def health_server(settings: Settings, store: Shards, stopping: Callable[[]
             content["unavailable_shards"] = sorted(unavailable)
         return web.json_response(content, status=503 if reason else 200)
 
-    page = MetricsPage("workers", store.sample, settings.backlog_events_max)
+    page = MetricsPage("workers", store.samples, settings.backlog_events_max, range(len(store.stores)))
 
     async def metrics(request: web.Request) -> web.Response:
         body, content_type = await page.render(request.headers.get("Accept", ""))

@@ -62,9 +62,14 @@ async def send_heartbeats(worker: LeaseWorker, seconds: float) -> None:
     while True:
         try:
             difference = await clock.measure(shards)
-            await shards.home.queue_stats.heartbeat(
-                worker.name, len(worker.tasks), time.time() + difference, seconds * MISSED_HEARTBEATS_MAX, difference
+            now = time.time() + difference
+            beats = (
+                queue.store.queue_stats.heartbeat(
+                    worker.name, worker.running_in(queue), now, seconds * MISSED_HEARTBEATS_MAX, difference
+                )
+                for queue in worker.queues
             )
+            await asyncio.gather(*beats)
             sample = await shards.sample()
             await record_health(worker, sample.due + sample.deferred + sample.running, seconds * MISSED_HEARTBEATS_MAX)
             log.info("queue.sampled", queue=worker.queue_name, worker=worker.name, **structs.asdict(sample))

@@ -128,6 +128,10 @@ class LeaseWorker(Worker):
                 await queue.late_writes.write()
         self._pool = None
 
+    def running_in(self, queue: ShardQueue) -> int:
+        """Return the number of jobs of a shard that this worker runs."""
+        return sum(key.startswith(_key_of(queue)) for key in self.jobs_held)
+
     def _stop(self) -> None:
         self.allow_pick_jobs = False
         self._stopping.set()

@@ -130,6 +130,8 @@ def print_event(view: EventView, *, as_json: bool) -> None:
 
 def print_curl(view: EventView) -> None:
     """Print a curl command for the last request of each effect."""
+    if not view.effects:
+        print_text(f"# the event is {view.state} and has no effects")
     for effect in view.effects:
         name = f"{effect.rule_id}.{effect.action_id}"
         entries = [

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.actions import RetrySafety
+from service.config.leaves import leaves
 from service.errors import ConfigError, PermanentError
 from service.events import JsonValue
 
@@ -115,11 +116,4 @@ def _names(text: str) -> list[str]:
 
 def _texts(value: JsonValue, at: str) -> Iterator[tuple[str, str]]:
     """Yield each text of a body after its path."""
-    if isinstance(value, str):
-        yield at, value
-    elif isinstance(value, dict):
-        for name, member in cast("dict[str, Any]", value).items():
-            yield from _texts(member, f"{at}.{name}")
-    elif isinstance(value, list):
-        for index, item in enumerate(cast("list[Any]", value)):
-            yield from _texts(item, f"{at}[{index}]")
+    yield from ((path, leaf) for path, leaf in leaves(value, at) if isinstance(leaf, str))

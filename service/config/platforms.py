@@ -1,12 +1,13 @@
 """Configuration of an account on a platform: the base of the struct that each platform declares in its folder."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
 from service.bodies.pointers import Pointer
 from service.config.decoding import did_you_mean
+from service.config.leaves import leaves
 from service.config.operations import OperationConfig
 from service.config.record_maps import FieldPointer, FieldPointers
 from service.errors import ConfigError
@@ -204,17 +205,7 @@ NO_PLATFORM = NoPlatformConfig()
 
 def secrets(value: object, at: str) -> Iterator[tuple[str, SecretRef]]:
     """Yield every reference to a secret in a struct at `at`, with its path."""
-    if isinstance(value, SecretRef):
-        yield at, value
-    elif isinstance(value, dict):
-        for name, item in cast("dict[str, object]", value).items():
-            yield from secrets(item, f"{at}.{name}")
-    elif isinstance(value, tuple):
-        for index, item in enumerate(cast("tuple[object, ...]", value)):
-            yield from secrets(item, f"{at}[{index}]")
-    elif isinstance(value, Struct):
-        for field in value.__struct_fields__:
-            yield from secrets(getattr(value, field), f"{at}.{field}")
+    yield from ((path, leaf) for path, leaf in leaves(value, at) if isinstance(leaf, SecretRef))
 
 
 def urls(value: object, at: str) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,9 @@ DEPTH_MAX = 50
 _UNQUOTED_TEMPLATE = re.compile(r"[:\-,\[]\s*\{[^{}:,]+\}\s*[^\s,}\]#]")
 """A placeholder that begins a plain text: `message: {reference} came in`."""
 
+_UNQUOTED_BRACES = re.compile(r":\s+[^\s\"'{\[][^\"']*\{[A-Za-z_][^{}:,]*\}")
+"""A placeholder inside of a plain text, which ends the text in a mapping with braces: `{url: https://a/{id}}`."""
+
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = {
     "null": (r"~|null|", "~n"),
@@ -73,12 +76,16 @@ class _Loader(Composer, yaml.CSafeLoader):
         return node
 
 
-def read_yaml(path: Path) -> JsonValue:
+def read_yaml(path: Path, mistakes: Mistakes | None = None) -> JsonValue:
     """Read one YAML file as dicts with text keys, lists, text, bools, ints, floats and None.
 
+    Args:
+        path: the file.
+        mistakes: where rejected constructs are added, so that the rest of the file can be checked as well.
+
     Raises:
-        ConfigErrors: the file is missing, too large, not YAML, or contains rejected constructs. The errors have the
-            file and the line.
+        ConfigErrors: the file is missing, too large or not YAML, or without `mistakes` contains rejected constructs.
+            The errors have the file and the line.
     """
     try:
         with path.open("rb") as file:
@@ -91,27 +98,31 @@ def read_yaml(path: Path) -> JsonValue:
         fix = "make it smaller: rules may be in several files"
         raise ConfigError("", f"is larger than {FILE_BYTES_MAX} bytes", fix, file=str(path))
     try:
-        return parse_yaml(content.decode(), str(path))
+        return parse_yaml(content.decode(), str(path), mistakes)
     except UnicodeDecodeError:
         raise ConfigError("", "is not UTF-8 text", "save it as UTF-8", file=str(path)) from None
 
 
-def parse_yaml(text: str, name: str) -> JsonValue:
+def parse_yaml(text: str, name: str, mistakes: Mistakes | None = None) -> JsonValue:
     """Parse YAML text.
 
     Args:
         text: the YAML text.
         name: the name of the text in errors.
+        mistakes: as in `read_yaml`.
 
     Raises:
-        ConfigErrors: the text is not YAML, or contains rejected constructs.
+        ConfigErrors: the text is not YAML, or without `mistakes` contains rejected constructs.
     """
     node = compose(text, name)
     if node is None:
         return None
     constructor = _Constructor(name)
     data = constructor.construct(node, "")
-    constructor.mistakes.raise_all()
+    if mistakes is None:
+        constructor.mistakes.raise_all()
+    else:
+        mistakes.found += constructor.mistakes.found
     return data
 
 
@@ -126,11 +137,12 @@ def compose(text: str, name: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         fix = error.note or "fix the YAML at this line"
-        if mark is not None and _UNQUOTED_TEMPLATE.search(_line(text, mark.line)):
+        line = _line(text, mark.line) if mark is not None else ""
+        if _UNQUOTED_TEMPLATE.search(line) or _UNQUOTED_BRACES.search(line):
             fix = 'put a text with placeholders in quotes: "{reference} came in"'
         # libyaml reports the end of the text in the line after the last one.
-        line = min(mark.line + 1, max(len(text.splitlines()), 1)) if mark else None
-        raise ConfigError("", error.problem or "is not YAML", fix, file=name, line=line) from None
+        number = min(mark.line + 1, max(len(text.splitlines()), 1)) if mark else None
+        raise ConfigError("", error.problem or "is not YAML", fix, file=name, line=number) from None
     except yaml.YAMLError as error:
         raise ConfigError("", str(error).splitlines()[0], "save it as plain YAML text", file=name) from None
 
@@ -163,7 +175,7 @@ class _Constructor:
             return [self.construct(item, f"{at}[{index}]", depth + 1) for index, item in enumerate(node.value)]
         return self._construct_scalar(node, at)
 
-    def _construct_mapping(self, node: yaml.MappingNode, at: str, depth: int) -> dict[str, Any]:
+    def _construct_mapping(self, node: yaml.MappingNode, at: str, depth: int) -> dict[str, Any] | str:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not (isinstance(key_node, yaml.ScalarNode) and key_node.tag == _TAG + "str"):
@@ -180,6 +192,8 @@ class _Constructor:
                 reason = f"{{{key}}} without quotes is an object with an empty value"
                 fix = f'put it in quotes: "{{{key}}}"; for an object write {{{key}: null}}'
                 self.mistakes.add(self._error(key_node, at, reason, fix))
+                if len(node.value) == 1:
+                    return f"{{{key}}}"  # as it was meant, so that no further mistake follows
             data[key] = self.construct(value_node, inner, depth + 1)
         return data
 

@@ -63,7 +63,11 @@ PORT_TYPE = click.IntRange(0, 65_535)
     "--port", type=PORT_TYPE, help="Port for webhooks; 0 selects a free port. Default: 8080, or the next pair."
 )
 @click.option("--admin-port", type=PORT_TYPE, help="Port for the admin API and the console. Default: 8081, likewise.")
-@click.option("--sandbox-port", type=PORT_TYPE, help="Port of the sandbox. Default: 8090, or a free port.")
+@click.option(
+    "--sandbox-port",
+    type=PORT_TYPE,
+    help="Port of the sandbox; its mail server has the next. Default: 8090, or a free port.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -114,7 +118,9 @@ def dev(
         for note in ports.notes:
             print_text(note)
         print_text("Starting a store, a sandbox, a service and a worker ...")
-        stack = exits.enter_context(open_stack(workspace, os.environ, settings, store_url, ports.sandbox_port))
+        stack = exits.enter_context(
+            open_stack(workspace, os.environ, settings, store_url, (ports.sandbox_port, ports.mail_port))
+        )
         stack.start_worker(WORKER)
         if config is None:
             SandboxClient(stack.sandbox_url).put_record(purchase_order(EXAMPLE_ORDER, 100, 40))

@@ -24,6 +24,7 @@ console    {stack.admin_url}/ with token {workspace.admin_token}
 webhooks   {stack.service_url}/webhooks/<source>
 admin      {stack.admin_url}/docs, …/metrics, …/readyz
 sandbox    {stack.sandbox_url}, received requests: {stack.sandbox_url}/_sandbox/sink
+mail       {stack.mail_url}, a mail server; received messages: {stack.sandbox_url}/_sandbox/sink
 config     {workspace.config}
 data       {workspace.directory}, kept; --fresh starts anew
 logs       {workspace.logs}/*.jsonl

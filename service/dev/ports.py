@@ -16,16 +16,21 @@ from service.errors import ConfigError
 DEFAULT_PORT = 8_080
 DEFAULT_ADMIN_PORT = 8_081
 DEFAULT_SANDBOX_PORT = 8_090
+PORT_MAX = 65_535
 PAIRS_MAX = 50
 """Pairs of ports that are tried before the system chooses free ports."""
 
 
 class Ports(Struct, frozen=True):
-    """Ports of the service and of the sandbox; 0 is a free port. `notes` explain each that is not the default."""
+    """Ports of the service and of the sandbox; 0 is a free port. `notes` explain each that is not the default.
+
+    The mail server of the sandbox has the port after that of the sandbox, or a free one.
+    """
 
     port: int
     admin_port: int
     sandbox_port: int
+    mail_port: int
     notes: tuple[str, ...] = ()
 
 
@@ -56,7 +61,9 @@ def choose_ports(port: int | None, admin_port: int | None, exits: ExitStack, san
             sandbox_port = 0
             text = f"Port {DEFAULT_SANDBOX_PORT} is in use: the sandbox uses a free port."
             notes.append(f"{text} A waybill.yaml with the usual address of the sandbox does not reach it.")
-    return Ports(*chosen, sandbox_port, tuple(notes))
+    next_port = sandbox_port + 1 if 0 < sandbox_port < PORT_MAX else 0
+    mail_port = next_port if _reserve((next_port,), exits) else 0
+    return Ports(*chosen, sandbox_port, mail_port, tuple(notes))
 
 
 def _candidates(port: int | None, admin_port: int | None) -> Iterator[tuple[int, int]]:

@@ -30,6 +30,7 @@ class Stack:
         self.environ = dict(environ)
         self.children: list[ChildProcess] = []
         self.sandbox_url = ""
+        self.mail_url = ""
         self.port = ""
         self.service_url = ""
         self.admin_url = ""
@@ -123,12 +124,12 @@ def open_stack(
     outer: Mapping[str, str],
     settings: Mapping[str, str],
     store_url: str | None = None,
-    sandbox_port: int = 0,
+    sandbox_ports: tuple[int, int] = (0, 0),
 ) -> Generator[Stack]:
     """Start store, sandbox and service, and publish the rules. The caller starts workers. Stop all processes on exit.
 
     `settings` are names of settings fields and their values. `WAYBILL_*` variables of `outer` are ignored. `store_url`
-    replaces the embedded store.
+    replaces the embedded store. `sandbox_ports` are those of the sandbox and of its mail server; 0 is a free port.
 
     Raises:
         SubprocessFailed: a process did not start. The text contains the end of its output.
@@ -142,10 +143,13 @@ def open_stack(
         stack = Stack(workspace, workspace.environ(outer, **own, **settings))
         stack.store = store
         exits.callback(stack.stop)
-        sandbox = stack.start("sandbox", "sandbox", "--port", str(sandbox_port))
+        sandbox = stack.start(
+            "sandbox", "sandbox", "--port", str(sandbox_ports[0]), "--mail-port", str(sandbox_ports[1])
+        )
         urls = sandbox.wait_for(lambda line: "sandbox" in line, START_TIMEOUT_SECONDS)
         stack.sandbox_url = str(urls["sandbox"])
-        write_config(workspace, stack.sandbox_url, str(urls["mail"]))
+        stack.mail_url = str(urls["mail"])
+        write_config(workspace, stack.sandbox_url, stack.mail_url)
         stack.start_service()
         yield stack
 

@@ -27,9 +27,9 @@ from service.envelopes.envelope import (
     DeliveryParser,
     ParseContext,
     ParsedDelivery,
-    not_an_event,
     read_each,
     too_many_events,
+    unrecognized_event,
 )
 from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordOverride
 from service.errors import Rejection
@@ -80,7 +80,7 @@ class _CloudEventsReader:
         if events is not None:
             return read_each([members for _, members in events], [text for text, _ in events], self._event)
         if media in {STRUCTURED, BATCHED}:
-            raise not_an_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
+            raise unrecognized_event("Send a CloudEvent in structured mode, or a list of them in batched mode.")
         if "ce-specversion" not in headers:
             raise _unsupported_media_type()
         return ParsedDelivery((self._binary(headers, body),), (body,), is_json=False)
@@ -107,7 +107,7 @@ class _CloudEventsReader:
     def _event(self, members: Members) -> Fact:
         """Parse one event in JSON. Its identity is source and id together (CloudEvents 1.0, attribute `id`)."""
         if not members.keys() >= ATTRIBUTES:
-            raise not_an_event(f"Send the attributes {', '.join(sorted(ATTRIBUTES))} with each event.")
+            raise unrecognized_event(f"Send the attributes {', '.join(sorted(ATTRIBUTES))} with each event.")
         found: dict[str, bytes] = {name: bytes(members[name]) for name in ("specversion", "source")}
         for step, subtree in self.builder.tree.children.items():
             if step in members:
@@ -128,13 +128,13 @@ class _CloudEventsReader:
 
     def _fact(self, found: dict[str, bytes], *, signed: bool) -> Fact:
         if read_scalar(found["specversion"]) != VERSION:
-            raise not_an_event(f"Send CloudEvents of version {VERSION}.")
+            raise unrecognized_event(f"Send CloudEvents of version {VERSION}.")
         source = read_scalar(found["source"])
         if not isinstance(source, str) or not source or " " in source:
-            raise not_an_event("Send the attribute source, a URI reference.")
+            raise unrecognized_event("Send the attribute source, a URI reference.")
         event_id = self.builder.text("id", found)
         if not event_id:
-            raise not_an_event("Send the attribute id.")
+            raise unrecognized_event("Send the attribute id.")
         fact = self.builder.build(self.builder.text("type", found), found)
         return msgspec.structs.replace(fact, id=f"{source} {event_id}" if signed else None)
 
@@ -165,7 +165,7 @@ def _header_text(value: str) -> bytes:
     try:
         return msgspec.json.encode(unquote(value, errors="strict"))
     except (UnicodeDecodeError, UnicodeEncodeError):
-        raise not_an_event("Send the attributes as UTF-8, percent-encoded.") from None
+        raise unrecognized_event("Send the attributes as UTF-8, percent-encoded.") from None
 
 
 def _unsupported_media_type() -> Rejection:

@@ -12,10 +12,10 @@ from service.envelopes.envelope import (
     DeliveryParser,
     ParseContext,
     ParsedDelivery,
-    not_an_event,
     read_each,
     single_fact,
     too_many_events,
+    unrecognized_event,
 )
 from service.envelopes.pointer_envelope import EventPointers, FactBuilder, PointerEnvelope, RecordPointers, TypeMapping
 from service.events import Delivery, Fact
@@ -97,5 +97,5 @@ class _CustomReader:
             return self.type
         event_type = headers.get(self.type.header.lower(), "")
         if not event_type:
-            raise not_an_event(f"Send the event type in the header {self.type.header}.")
+            raise unrecognized_event(f"Send the event type in the header {self.type.header}.")
         return event_type

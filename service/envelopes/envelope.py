@@ -129,9 +129,9 @@ def read_each(items: Sequence[T], bodies: Sequence[bytes], read: Callable[[T], F
 
 def too_many_events(events_max: int, place: str) -> Rejection:
     """Build the rejection of a batch above the limit, or of one that is not a list."""
-    return not_an_event(f"Send a list of at most {events_max} events {place} (WAYBILL_DELIVERY_EVENTS_MAX).")
+    return unrecognized_event(f"Send a list of at most {events_max} events {place} (WAYBILL_DELIVERY_EVENTS_MAX).")
 
 
-def not_an_event(detail: str) -> Rejection:
+def unrecognized_event(detail: str) -> Rejection:
     """Build the rejection of JSON that is not an event of the source."""
     return Rejection(422, "unrecognized_event", detail)

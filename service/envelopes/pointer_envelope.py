@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from service.bodies.pointer_lookup import PointerTree
 from service.bodies.pointers import Pointer, PointerOrHeader
 from service.bodies.strict_json import read_scalar
-from service.envelopes.envelope import Envelope, ParseContext, not_an_event
+from service.envelopes.envelope import Envelope, ParseContext, unrecognized_event
 from service.events import EVENT_KIND, ChangeType, Fact, RecordRef
 
 TypeMapping = Literal["created", "updated", "deleted", "changed", "ignored", "rejected"]
@@ -117,7 +117,7 @@ class FactBuilder:
         """
         mapped = self.envelope.types.get(event_type) or self.envelope.unmapped or _change_type(event_type)
         if mapped == "rejected":
-            raise not_an_event("This source rejects events of this type.")
+            raise unrecognized_event("This source rejects events of this type.")
         occurred_at = _occurred_at(found.get("occurred_at"))
         kind = None if mapped == "ignored" else self._kind(event_type, found)
         if mapped == "ignored":
@@ -140,7 +140,7 @@ class FactBuilder:
         raw = found.get(name, b"")
         value = read_scalar(raw) if 0 < len(raw) <= TEXT_BYTES_MAX else None
         if value is None:
-            raise not_an_event(f"Send text or a whole number {_place(self.pointers[name])}.")
+            raise unrecognized_event(f"Send text or a whole number {_place(self.pointers[name])}.")
         return str(value)
 
     def _has_record(self, found: Mapping[str, bytes]) -> bool:

@@ -25,6 +25,10 @@ class EventStore(Protocol):
         """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name."""
         ...
 
-    def sample(self) -> Awaitable[QueueStats]:
-        """Count the pending events."""
+    def samples(self) -> Awaitable[Sequence[QueueStats | None]]:
+        """Return the queue statistics of each shard, None for a shard whose store did not answer."""
+        ...
+
+    def open_circuits(self) -> Awaitable[dict[str, float]]:
+        """Return the seconds until the next probe of each circuit with recent failures; 0: closed."""
         ...

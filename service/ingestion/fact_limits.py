@@ -1,6 +1,6 @@
 """Limits of the texts of a fact, which become part of keys and log lines. Pure."""
 
-from service.envelopes.envelope import not_an_event
+from service.envelopes.envelope import unrecognized_event
 from service.events import EVENT_KIND, Fact
 
 TEXT_CHARACTERS_MAX = 256
@@ -28,4 +28,4 @@ def check_facts(facts: tuple[Fact, ...]) -> None:
 def _check_text(text: str, what: str, characters_max: int = TEXT_CHARACTERS_MAX) -> None:
     if not 0 < len(text) <= characters_max or not text.isprintable():
         detail = f"Send the {what} as 1 to {characters_max} printable characters."
-        raise not_an_event(detail)
+        raise unrecognized_event(detail)

@@ -24,6 +24,7 @@ from service.ingress.http.routing import WebhookMount, cache_routing
 from service.ingress.webhooks import WebhookHandler
 from service.metrics.page import MetricsPage
 from service.settings import Settings
+from service.throttles.throttles import name_circuits
 
 WEBHOOKS_PATH = "/webhooks"
 
@@ -69,7 +70,11 @@ def build_admin_app(
 
 
 def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
-    page = MetricsPage("service", store.sample, settings.backlog_events_max)
+    async def read_circuits() -> dict[tuple[str | None, str | None], float]:
+        return name_circuits(await store.open_circuits())
+
+    shards = range(settings.shards)
+    page = MetricsPage("service", store.samples, settings.backlog_events_max, shards, read_circuits)
 
     @get("/metrics")
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:

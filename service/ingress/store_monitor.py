@@ -8,9 +8,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
+from service.errors import ConfigError, StoreNotDurable, StoreScriptFailed, StoreUnavailable, WaybillError
 from service.log import get_logger
-from service.outage_log import log_outage
+from service.outage_log import OutageLog, log_outage
 from service.settings import Settings
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards
 
@@ -33,6 +33,7 @@ class StoreMonitor:
         self._logged_shards: list[str] = []  # shards that were logged as unavailable last
         self._logged_reason: str | None = None  # problem of the store that was logged last
         self._reminder_due = 0.0
+        self._uncounted = OutageLog("arrivals are not counted")
 
     @property
     def opened(self) -> Shards:
@@ -63,13 +64,21 @@ class StoreMonitor:
         """
         return self.opened.check()
 
-    async def sample(self) -> QueueStats:
-        """Return the queue statistics.
+    async def samples(self) -> Sequence[QueueStats | None]:
+        """Return the queue statistics of each shard, None for a shard whose store did not answer.
 
         Raises:
             StoreUnavailable, StoreNotDurable: the store does not answer or is not used.
         """
-        return await self.opened.sample()
+        return await self.opened.samples()
+
+    async def open_circuits(self) -> dict[str, float]:
+        """Return the seconds until the next probe of each circuit with recent failures; 0: closed.
+
+        Raises:
+            StoreUnavailable, StoreNotDurable: the store does not answer or is not used.
+        """
+        return await self.opened.open_circuits()
 
     def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> Awaitable[int]:
         """Put rejected deliveries of one source into quarantine; return how many older ones were removed.
@@ -113,11 +122,26 @@ class StoreMonitor:
         while True:
             await asyncio.sleep(PROBE_INTERVAL_SECONDS)
             await self.probe()
+            await self._flush_arrivals()
 
     async def close(self) -> None:
         """Close the store, if it was opened."""
         if self._store is not None:
+            await self._flush_arrivals()
             await self._store.close()
+
+    async def _flush_arrivals(self) -> None:
+        """Add the counts of arrivals to the store. While it does not answer, they wait."""
+        if self._store is None or self._error is not None:
+            return
+        try:
+            await self._store.flush_arrivals()
+        except StoreScriptFailed as error:  # no outage: a permission is missing
+            self._uncounted.begin(error)
+        except (StoreUnavailable, StoreNotDurable):
+            pass  # the next check reports it
+        else:
+            self._uncounted.end()
 
     def _record_state(self, error: WaybillError | None) -> None:
         before, self._error = self._error, error

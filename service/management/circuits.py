@@ -1,4 +1,4 @@
-"""Circuits of platform accounts: state, parked jobs, pause and resume by an operator."""
+"""CircuitSnapshot of platform accounts: state, parked jobs, pause and resume by an operator."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
@@ -30,8 +30,79 @@ class CircuitView(Struct, frozen=True, kw_only=True):
     parked_age_seconds: float
 
 
-class CircuitOperations(InstallationOperations):
-    """Operations on the circuits of an installation in the name of an actor."""
+class CircuitFields(TypedDict):
+    """Fields of a view with the state of a circuit and the jobs that wait for it."""
+
+    circuit: Literal["closed", "open", "paused"]
+    open_seconds: float | None
+    parked_jobs: int
+    parked_age_seconds: float
+
+
+class CircuitSnapshot(Struct, frozen=True):
+    """Seconds until the next probe of each circuit that is not closed, and the parked jobs of each store.
+
+    The keys are the names of accounts and destinations in the store.
+    """
+
+    open_seconds: Mapping[str, float]
+    parked: Sequence[Mapping[str, ParkedJobs]]
+
+    @property
+    def keys(self) -> set[str]:
+        """Return the keys with a circuit that is not closed, or with parked jobs."""
+        return {*self.open_seconds, *(key for jobs in self.parked for key in jobs)}
+
+    def fields(self, key: str) -> CircuitFields:
+        """Return the state of the circuit of an account or destination."""
+        seconds = self.open_seconds.get(key)
+        here = [jobs[key] for jobs in self.parked if key in jobs]
+        paused = seconds is not None and seconds > PAUSED_SECONDS_MIN
+        return {
+            "circuit": "paused" if paused else "open" if seconds else "closed",
+            "open_seconds": None if paused else seconds or 0.0,
+            "parked_jobs": sum(each.jobs for each in here),
+            "parked_age_seconds": max((each.age_seconds for each in here), default=0.0),
+        }
+
+
+class CircuitStates(InstallationOperations):
+    """State and change of the circuits of accounts and destinations. The first store holds them."""
+
+    async def load_circuits(self) -> CircuitSnapshot:
+        """Return the circuits that are not closed, and the parked jobs.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        stores = self.installation.stores
+        return CircuitSnapshot(
+            await stores[0].limits.open_circuits(), [await store.parking.accounts() for store in stores]
+        )
+
+    async def pause_circuit(self, key: str, audit_action: str, target: str) -> None:
+        """Open a circuit until it is resumed, and record the change.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        store = self.installation.stores[0]
+        await store.parking.pause(key)
+        await record_change(store, self.actor, audit_action, target)
+
+    async def resume_circuit(self, key: str, audit_action: str, target: str) -> None:
+        """Close a circuit, paused or open, and record the change.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        store = self.installation.stores[0]
+        await store.parking.resume(key)
+        await record_change(store, self.actor, audit_action, target)
+
+
+class CircuitOperations(CircuitStates):
+    """Operations on the circuits of accounts in the name of an actor."""
 
     async def list_circuits(self) -> list[CircuitView]:
         """List the accounts of waybill.yaml with their circuits.
@@ -39,15 +110,10 @@ class CircuitOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        circuits = await self.installation.stores[0].limits.open_circuits()
-        parked = [await store.parking.accounts() for store in self.installation.stores]
+        circuits = await self.load_circuits()
         return [
-            CircuitView(
-                account=account,
-                kind=str(type(platform).__struct_config__.tag),
-                **read_circuit(account, circuits, parked),
-            )
-            for account, platform in self.installation.config().platforms.items()
+            CircuitView(account=account, kind=str(type(config).__struct_config__.tag), **circuits.fields(account))
+            for account, config in self.installation.config().platforms.items()
         ]
 
     @to_completion
@@ -59,8 +125,7 @@ class CircuitOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         await self._circuit(account)
-        await self.installation.stores[0].parking.pause(account)
-        await record_change(self.stores[0].store, self.actor, "platform.paused", account)
+        await self.pause_circuit(account, "platform.paused", account)
         return await self._circuit(account)
 
     @to_completion
@@ -72,8 +137,7 @@ class CircuitOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         await self._circuit(account)
-        await self.installation.stores[0].parking.resume(account)
-        await record_change(self.stores[0].store, self.actor, "platform.resumed", account)
+        await self.resume_circuit(account, "platform.resumed", account)
         return await self._circuit(account)
 
     async def _circuit(self, account: str) -> CircuitView:
@@ -81,25 +145,3 @@ class CircuitOperations(InstallationOperations):
             if view.account == account:
                 return view
         raise Rejection(404, "not_found", f"platform {account[:64]} not found")
-
-
-class CircuitFields(TypedDict):
-    """Fields of a view with the state of a circuit and the jobs that wait for it."""
-
-    circuit: Literal["closed", "open", "paused"]
-    open_seconds: float | None
-    parked_jobs: int
-    parked_age_seconds: float
-
-
-def read_circuit(key: str, circuits: Mapping[str, float], parked: Sequence[Mapping[str, ParkedJobs]]) -> CircuitFields:
-    """Return the state of the circuit of an account or destination. `key` is its name in the store."""
-    seconds = circuits.get(key)
-    here = [jobs[key] for jobs in parked if key in jobs]
-    paused = seconds is not None and seconds > PAUSED_SECONDS_MIN
-    return {
-        "circuit": "paused" if paused else "open" if seconds else "closed",
-        "open_seconds": None if paused else seconds or 0.0,
-        "parked_jobs": sum(each.jobs for each in here),
-        "parked_age_seconds": max((each.age_seconds for each in here), default=0.0),
-    }

@@ -12,9 +12,7 @@ from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
-from service.management.circuits import read_circuit
-from service.management.installation import InstallationOperations
-from service.store.platforms.parking import ParkedJobs
+from service.management.circuits import CircuitSnapshot, CircuitStates
 from service.throttles.throttles import DESTINATION_PREFIX
 
 HOST_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}:[0-9]{1,5}")
@@ -44,7 +42,7 @@ class DestinationDetails(DestinationView, frozen=True, kw_only=True):
     config: Mapping[str, Any]
 
 
-class DestinationOperations(InstallationOperations):
+class DestinationOperations(CircuitStates):
     """Operations on the destinations of an installation in the name of an actor."""
 
     async def list_destinations(self) -> list[DestinationView]:
@@ -53,12 +51,9 @@ class DestinationOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        circuits, parked = await self._states()
-        configured = self.installation.config().destinations
-        keys = {*circuits, *(key for jobs in parked for key in jobs)}
-        hosts = {key.removeprefix(DESTINATION_PREFIX) for key in keys if key.startswith(DESTINATION_PREFIX)}
-        names = [*configured, *sorted(hosts - configured.keys())]
-        return [self._view(name, circuits, parked) for name in names]
+        circuits, configured = await self.load_circuits(), self.installation.config().destinations
+        hosts = {key.removeprefix(DESTINATION_PREFIX) for key in circuits.keys if key.startswith(DESTINATION_PREFIX)}
+        return [self._view(name, circuits) for name in (*configured, *sorted(hosts - configured.keys()))]
 
     async def get_destination(self, name: str) -> DestinationDetails:
         """Return one destination with its configuration.
@@ -68,7 +63,7 @@ class DestinationOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        view = self._view(name, *await self._states())
+        view = self._view(name, await self.load_circuits())
         config = self.installation.config().destinations.get(name)
         shown: dict[str, Any] = {} if config is None else msgspec.to_builtins(config)
         return DestinationDetails(config=shown, **msgspec.structs.asdict(view))
@@ -82,9 +77,8 @@ class DestinationOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        await self.installation.stores[0].parking.pause(DESTINATION_PREFIX + name)
-        await record_change(self.installation.stores[0], self.actor, "destination.paused", name)
-        return self._view(name, *await self._states())
+        await self.pause_circuit(DESTINATION_PREFIX + name, "destination.paused", name)
+        return self._view(name, await self.load_circuits())
 
     @to_completion
     async def resume_destination(self, name: str) -> DestinationView:
@@ -95,9 +89,8 @@ class DestinationOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        await self.installation.stores[0].parking.resume(DESTINATION_PREFIX + name)
-        await record_change(self.installation.stores[0], self.actor, "destination.resumed", name)
-        return self._view(name, *await self._states())
+        await self.resume_circuit(DESTINATION_PREFIX + name, "destination.resumed", name)
+        return self._view(name, await self.load_circuits())
 
     @to_completion
     async def test_destination(self, name: str, method: str, path: str) -> Probe:
@@ -122,10 +115,6 @@ class DestinationOperations(InstallationOperations):
         await record_change(self.installation.stores[0], self.actor, "destination.tested", name)
         return await destinations[name].probe(method, path)
 
-    async def _states(self) -> tuple[Mapping[str, float], list[dict[str, ParkedJobs]]]:
-        circuits = await self.installation.stores[0].limits.open_circuits()
-        return circuits, [await store.parking.accounts() for store in self.installation.stores]
-
     def _check(self, name: str) -> None:
         if name not in self.installation.config().destinations and not HOST_NAME.fullmatch(name):
             raise self._not_found(name)
@@ -134,11 +123,11 @@ class DestinationOperations(InstallationOperations):
         known = ", ".join(self.installation.config().destinations) or "none is configured"
         return Rejection(404, "not_found", f"destination {name[:64]} not found. Use one of: {known}.")
 
-    def _view(self, name: str, circuits: Mapping[str, float], parked: list[dict[str, ParkedJobs]]) -> DestinationView:
+    def _view(self, name: str, circuits: CircuitSnapshot) -> DestinationView:
         config = self.installation.config().destinations.get(name)
         return DestinationView(
             name=name,
             kind="url" if config is None else str(config.__struct_config__.tag),
             url="" if config is None else config.shown_url,
-            **read_circuit(DESTINATION_PREFIX + name, circuits, parked),
+            **circuits.fields(DESTINATION_PREFIX + name),
         )

@@ -1,6 +1,6 @@
 """Overview of an installation: queue, workers, activity of the last day, accounts, rulebook, conditions to act on.
 
-Counts by hour are exact. The activity of sources is that of the newest events: the store has no index by source.
+Counts by hour are exact, except that arrivals of the last two seconds of a process that crashed are missing.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from service.store.management.events import PAGE_EVENTS_MAX, EventSummary, Index
 
 HOURS = 24
 SAMPLED_EVENTS_MAX = 600
-"""Events read per index and store for the activity of sources."""
+"""Events read per index and store for the arrivals per minute."""
 
 RATE_SECONDS = 60.0
 ARRIVAL_AGE_DAYS_MAX = 365
@@ -37,7 +37,7 @@ class HourCounts(Struct, frozen=True):
 
 
 class SourceActivity(Struct, frozen=True, kw_only=True):
-    """Activity of a source among the newest events: last arrival, and arrivals per hour of the last day."""
+    """Activity of a source: last arrival of a delivery or poll, and arrivals per hour of the last day."""
 
     source: str
     last_at: str | None
@@ -45,11 +45,7 @@ class SourceActivity(Struct, frozen=True, kw_only=True):
 
 
 class InstallationOverview(Struct, frozen=True, kw_only=True):
-    """Overview. `queue` is the sum of all shards; its ages and memory percentage are the highest of a shard or server.
-
-    `sampled_since` is the time from which the arrivals per source and `received_per_minute` are complete; None if they
-    cover the whole day.
-    """
+    """Overview. `queue` is the sum of all shards; its ages and memory percentage are the highest of them."""
 
     at: str
     queue: QueueStats
@@ -58,7 +54,6 @@ class InstallationOverview(Struct, frozen=True, kw_only=True):
     ended_per_minute: float
     hours: Sequence[HourCounts]
     sources: Sequence[SourceActivity]
-    sampled_since: str | None
     circuits: Sequence[CircuitView]
     rulebook: Publication | None
     quarantined: int
@@ -83,17 +78,17 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
         """
         stores, now_ms = self.stores, int(time.time() * 1000)
         first_ms = now_ms - now_ms % _HOUR_MS - (HOURS - 1) * _HOUR_MS
-        queue, hours, last_minute, sample = await asyncio.gather(
+        rate_ms = int(now_ms - RATE_SECONDS * 1000)
+        queue, hours, last_minute, sample, sources = await asyncio.gather(
             self.installation.open_store().sample(),
             _ended(stores, first_ms, _HOUR_MS, HOURS),
-            _ended(stores, int(now_ms - RATE_SECONDS * 1000), int(RATE_SECONDS * 1000), 1),
-            _sample(stores, first_ms),
+            _ended(stores, rate_ms, int(RATE_SECONDS * 1000), 1),
+            _sample(stores, rate_ms),
+            self.list_activity(first_ms // _HOUR_MS),
         )
         circuits, publications, quarantined, workers_lost = await asyncio.gather(
             self.list_circuits(), self.list_publications(), _quarantined(stores), _workers_lost(stores)
         )
-        known = list(self.installation.config().sources)
-        is_partial = sample.complete_from_ms > first_ms
         return InstallationOverview(
             at=format_timestamp(now_ms),
             queue=queue,
@@ -104,8 +99,7 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
                 HourCounts(format_timestamp(first_ms + hour * _HOUR_MS), *counts)
                 for hour, counts in enumerate(zip(*hours, strict=True))
             ],
-            sources=_activity(known, sample, first_ms),
-            sampled_since=format_timestamp(sample.complete_from_ms) if is_partial else None,
+            sources=sources,
             circuits=circuits,
             rulebook=publications[0] if publications else None,
             quarantined=quarantined,
@@ -113,6 +107,24 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
                 find_conditions(queue, circuits, workers_lost, quarantined, is_published=bool(publications))
             ),
         )
+
+    async def list_activity(self, first_hour: int | None = None) -> list[SourceActivity]:
+        """Return the activity of each source of waybill.yaml. `first_hour` counts from the epoch.
+
+        Raises:
+            StoreUnavailable: A store does not answer.
+        """
+        if first_hour is None:
+            first_hour = int(time.time() * 1000) // _HOUR_MS - (HOURS - 1)
+        counted = [await named.store.arrivals.by_hour(first_hour, HOURS) for named in self.stores]
+        last = [await named.store.arrivals.last_at_ms() for named in self.stores]
+        found: list[SourceActivity] = []
+        for source in self.installation.config().sources:
+            hours = [sum(counts) for counts in zip(*(each.get(source, [0] * HOURS) for each in counted), strict=True)]
+            last_ms = max((each[source] for each in last if source in each), default=None)
+            at = None if last_ms is None else format_timestamp(last_ms)
+            found.append(SourceActivity(source=source, last_at=at, hours=hours))
+        return found
 
 
 async def _ended(stores: NamedStores, first_ms: int, step_ms: int, steps: int) -> tuple[list[int], list[int]]:
@@ -145,24 +157,6 @@ def _rate(sample: _Sample, now_ms: int) -> float:
     begin_ms = max(int(now_ms - RATE_SECONDS * 1000), sample.complete_from_ms)
     arrived = sum(_arrival_ms(event) >= begin_ms for event in sample.events)
     return round(arrived * RATE_SECONDS * 1000 / max(now_ms - begin_ms, 1), 1)
-
-
-def _activity(known: Sequence[str], sample: _Sample, first_ms: int) -> list[SourceActivity]:
-    hours = {source: [0] * HOURS for source in known}
-    last: dict[str, int] = {}
-    for event in sample.events:
-        # `emit` actions name sources that are not configured.
-        at_ms, source = _arrival_ms(event), event.source
-        if source not in hours:
-            continue
-        last[source] = max(at_ms, last.get(source, 0))
-        hour = (at_ms - first_ms) // _HOUR_MS
-        if 0 <= hour < HOURS:
-            hours[source][hour] += 1
-    return [
-        SourceActivity(source=source, last_at=format_timestamp(last[source]) if source in last else None, hours=counts)
-        for source, counts in hours.items()
-    ]
 
 
 def _arrival_ms(event: EventSummary) -> int:

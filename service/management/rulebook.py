@@ -58,7 +58,10 @@ class RulebookOperations(InstallationOperations):
             whole = await self._find_version(version)
             if whole is not None:
                 return await self.get_rulebook(whole)
-            detail = f"Rulebook version {version[:64]} not found. List the versions: waybill rules history."
+            detail = (
+                f"Rulebook version {version[:64]} not found. Give a version of waybill rules history, or at least "
+                f"{PREFIX_CHARACTERS_MIN} characters that only one version begins with."
+            )
             raise Rejection(404, "not_found", detail)
         return StoredRulebook(version, read_rules(document))
 

@@ -14,7 +14,7 @@ from service.settings import PREFIX, Settings, describe_setting
 
 SECRET_SETTINGS = frozenset({"redis_password", "redis_sentinel_password"})
 EMPTY: tuple[object, ...] = (None, [], {}, "")
-SECTIONS = ("platforms", "sources", "rules", "outbound", "admin")
+SECTIONS = ("platforms", "records", "sources", "destinations", "rules", "outbound", "admin")
 
 
 class SettingView(Struct, frozen=True):

@@ -133,18 +133,19 @@ class StatusOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        return [
-            WorkerView(
-                name=heartbeat.worker,
-                store=named.name,
-                alive=heartbeat.alive,
-                running=heartbeat.running,
-                clock_difference_seconds=heartbeat.clock_difference_seconds,
-                expires_at=format_timestamp(heartbeat.until * 1000),
-            )
-            for named in self.stores
-            for heartbeat in await named.inspector.heartbeats()
-        ]
+        found: dict[str, WorkerView] = {}
+        for named in self.stores:
+            for heartbeat in await named.inspector.heartbeats():
+                before = found.get(heartbeat.worker)
+                found[heartbeat.worker] = WorkerView(
+                    name=heartbeat.worker,
+                    store=named.name,
+                    alive=heartbeat.alive or (before is not None and before.alive),
+                    running=heartbeat.running + (before.running if before else 0),
+                    clock_difference_seconds=heartbeat.clock_difference_seconds,
+                    expires_at=format_timestamp(heartbeat.until * 1000),
+                )
+        return sorted(found.values(), key=lambda worker: worker.name)
 
     async def list_stores(self, *, memory: bool) -> list[StoreView]:
         """List the store, with the sums of its shards. `memory` scans all keys, which is slow on a large store.

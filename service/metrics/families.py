@@ -124,22 +124,35 @@ SPANS = Counter(
     "waybill_spans", "Ended spans: exported, failed (by the collector), dropped (full queue).", ("outcome",)
 )
 
-# both: read from the store at each scrape; all pods report the same values, so use the maximum
-STORE_UP = Gauge("waybill_store_up", "1 if the store answered this scrape.")
-QUEUE_JOBS = Gauge("waybill_queue_jobs", "Jobs in the queue: due, deferred, running.", ("state",))
-EVENTS_PENDING = Gauge("waybill_events_pending", "Events that have not ended.")
-PARKED_JOBS = Gauge("waybill_parked_jobs", "Jobs that wait for an open circuit or a limit of an account.")
-PARKED_SECONDS = Gauge("waybill_parked_age_seconds", "Age of the job that is parked for longest.")
-EVENTS_PENDING_MAX = Gauge("waybill_events_pending_max", "Pending events from which deliveries are answered 503.")
-OLDEST_DUE_SECONDS = Gauge("waybill_oldest_due_age_seconds", "Time since the longest waiting due job became due.")
-OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the oldest pending event.")
-DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.")
-WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.")
-STORE_MEMORY_BYTES = Gauge("waybill_store_memory_bytes", "Memory used by the store.")
-DAMAGED_KEYS = Gauge(
-    "waybill_store_damaged_keys", "Keys of the store that another program damaged; they are set aside."
+# both: read from the stores at each scrape; pods report the same values of a shard, so use the maximum of each shard
+STORE_UP = Gauge("waybill_store_up", "1 if the store answered this scrape.", ("shard",))
+QUEUE_JOBS = Gauge("waybill_queue_jobs", "Jobs in the queue: due, deferred, running.", ("shard", "state"))
+EVENTS_PENDING = Gauge("waybill_events_pending", "Events that have not ended.", ("shard",))
+PARKED_JOBS = Gauge("waybill_parked_jobs", "Jobs that wait for an open circuit or a limit of an account.", ("shard",))
+PARKED_SECONDS = Gauge("waybill_parked_age_seconds", "Age of the job that is parked for longest.", ("shard",))
+EVENTS_PENDING_MAX = Gauge(
+    "waybill_events_pending_max", "Pending events of a shard from which deliveries are answered 503."
 )
-STORE_MEMORY_RATIO = Gauge("waybill_store_memory_ratio", "Ratio of the store's maxmemory in use, 0 without a limit.")
+OLDEST_DUE_SECONDS = Gauge(
+    "waybill_oldest_due_age_seconds", "Time since the longest waiting due job became due.", ("shard",)
+)
+OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the oldest pending event.", ("shard",))
+DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.", ("shard",))
+WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.", ("shard",))
+STORE_MEMORY_BYTES = Gauge("waybill_store_memory_bytes", "Memory used by the store.", ("shard",))
+DAMAGED_KEYS = Gauge(
+    "waybill_store_damaged_keys", "Keys of the store that another program damaged; they are set aside.", ("shard",)
+)
+STORE_MEMORY_RATIO = Gauge(
+    "waybill_store_memory_ratio", "Ratio of the store's maxmemory in use, 0 without a limit.", ("shard",)
+)
+
+# service: read from the first store at each scrape
+CIRCUIT_OPEN = Gauge(
+    "waybill_circuit_open",
+    "1 while the circuit of a platform account or of a destination is open, 0 after recent failures.",
+    ("platform", "destination"),
+)
 
 BUILD_INFO = Gauge("waybill_build_info", "1, with the running version.", ("component", "version"))
 

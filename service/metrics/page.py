@@ -4,8 +4,9 @@ The service and the workers both read the queue statistics, so that they are ava
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from typing import TypeVar
 
 from msgspec import Struct, structs
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 from service.errors import WaybillError
 from service.metrics.families import (
     BUILD_INFO,
+    CIRCUIT_OPEN,
     DAMAGED_KEYS,
     DEAD_LETTERS,
     EVENTS_PENDING,
@@ -33,15 +35,39 @@ from service.metrics.families import (
 )  # fmt: skip
 from service.metrics.samples import collect
 
+AnswerT = TypeVar("AnswerT")
+
 CACHE_SECONDS = 1.0
 SAMPLE_TIMEOUT_SECONDS = 2.0
 
 
-class MetricsPage:
-    """Metrics page of one process. `sample` returns the queue statistics; `events_max` limits the pending events."""
+Statistics = Callable[[], Awaitable[Sequence[Struct | None]]]
+"""Reads the `QueueStats` of each shard; None for a store that did not answer."""
 
-    def __init__(self, component: str, sample: Callable[[], Awaitable[Struct]], events_max: int) -> None:
-        self._sample = sample
+CircuitName = tuple[str | None, str | None]
+"""Platform account or destination; the other one is None."""
+
+Circuits = Callable[[], Awaitable[Mapping[CircuitName, float]]]
+"""Reads the seconds until the next probe of each circuit with recent failures. 0: closed."""
+
+
+class MetricsPage:
+    """Metrics page of one process. `shards` are the indexes of the stores that `read_statistics` reads.
+
+    `events_max` limits the pending events of a shard.
+    """
+
+    def __init__(
+        self,
+        component: str,
+        read_statistics: Statistics,
+        events_max: int,
+        shards: Sequence[int] = (0,),
+        read_circuits: Circuits | None = None,
+    ) -> None:
+        self._read_statistics = read_statistics
+        self._read_circuits = read_circuits
+        self._shards = shards
         self._lock = asyncio.Lock()
         self._cached_until = 0.0
         EVENTS_PENDING_MAX.set_all({(): events_max})
@@ -54,22 +80,26 @@ class MetricsPage:
     async def render(self, accept: str = "") -> tuple[bytes, str]:
         """Return the page and its content type: OpenMetrics, which has exemplars, if `accept` names it.
 
-        If the store does not answer, `waybill_store_up` is 0 and its statistics are missing.
+        If a store does not answer, its `waybill_store_up` is 0 and its statistics are missing.
         """
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now >= self._cached_until:
-                set_queue_gauges(await self._read_statistics())
+                statistics = await _answer_of(self._read_statistics) or [None] * len(self._shards)
+                set_queue_gauges(dict(zip(self._shards, statistics, strict=False)))
+                if self._read_circuits:
+                    set_circuits(await _answer_of(self._read_circuits) or {})
                 self._cached_until = now + CACHE_SECONDS
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
-    async def _read_statistics(self) -> Struct | None:
-        try:
-            async with asyncio.timeout(SAMPLE_TIMEOUT_SECONDS):
-                return await self._sample()
-        except (WaybillError, TimeoutError):
-            return None
+
+async def _answer_of(read: Callable[[], Awaitable[AnswerT]]) -> AnswerT | None:
+    try:
+        async with asyncio.timeout(SAMPLE_TIMEOUT_SECONDS):
+            return await read()
+    except (WaybillError, TimeoutError):
+        return None
 
 
 class _FamiliesCollector(Collector):
@@ -77,13 +107,21 @@ class _FamiliesCollector(Collector):
         return map(collect, FAMILIES)
 
 
-def set_queue_gauges(sample: Struct | None) -> None:
-    """Set the gauges from the store's `QueueStats`. None means that the store did not answer."""
-    values: Mapping[str, float] = structs.asdict(sample) if sample is not None else {}
-    STORE_UP.set_all({(): float(sample is not None)})
-    QUEUE_JOBS.set_all({(state,): values[state] for state in ("due", "deferred", "running") if state in values})
+def set_queue_gauges(statistics: Mapping[int, Struct | None]) -> None:
+    """Set the gauges from the `QueueStats` of each shard. None means that its store did not answer."""
+    shards: dict[str, dict[str, float]] = {
+        str(shard): structs.asdict(each) for shard, each in statistics.items() if each is not None
+    }
+    STORE_UP.set_all({(str(shard),): float(each is not None) for shard, each in statistics.items()})
+    states = ("due", "deferred", "running")
+    QUEUE_JOBS.set_all({(shard, state): values[state] for shard, values in shards.items() for state in states})
     for gauge, field, divisor in _GAUGES:
-        gauge.set_all({(): values[field] / divisor} if field in values else {})
+        gauge.set_all({(shard,): values[field] / divisor for shard, values in shards.items()})
+
+
+def set_circuits(circuits: Mapping[CircuitName, float]) -> None:
+    """Set the gauge of the circuits from the seconds until their next probe."""
+    CIRCUIT_OPEN.set_all({name: float(seconds > 0) for name, seconds in circuits.items()})
 
 
 _GAUGES = (

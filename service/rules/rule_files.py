@@ -78,10 +78,11 @@ class _Reading:
         Raises:
             ConfigError: the file is not a list in YAML.
         """
-        for index, item in enumerate(_read_list(path)):
+        unreadable = Mistakes()
+        for index, item in enumerate(_read_list(path, unreadable)):
             written = cast("dict[str, Any]", item) if isinstance(item, dict) else {}
             at, rule_id, before = f"rules[{index}]", written.get("id"), len(self.mistakes.found)
-            for mistake in _empty_lists(written, at):
+            for mistake in (*_within(unreadable, at), *_empty_lists(written, at)):
                 self.mistakes.add(mistake)
             rules, wrong = self._decode(cast("object", item), written, at)
             if rules and f"{at}.id" not in wrong:
@@ -174,7 +175,7 @@ def check_sources(names: Iterable[str], rule: Rule, at: str) -> Iterator[ConfigE
     for position, name in enumerate(rule.sources):
         if name not in known:
             near = difflib.get_close_matches(name[:64], known, 1)
-            fix = f"did you mean {near[0]}?" if near else f"use one of {_listed(known)}"
+            fix = f"did you mean {near[0]}?" if near else _use_one_of(known)
             yield ConfigError(f"{at}.sources[{position}]", f"no source {name[:64]!r} in waybill.yaml", fix)
 
 
@@ -186,7 +187,7 @@ def check_destinations(configs: Mapping[str, DestinationConfig], rule: Rule, at:
             continue
         if name not in configs:
             near = difflib.get_close_matches(name[:64], configs, 1)
-            fix = f"did you mean {near[0]}?" if near else f"add it to destinations:, or use one of {_listed(configs)}"
+            fix = f"did you mean {near[0]}?" if near else f"add it to destinations:, or {_use_one_of(configs)}"
             yield ConfigError(path, f"no destination {name[:64]!r} in waybill.yaml", fix)
             continue
         kind = str(configs[name].__struct_config__.tag)
@@ -209,14 +210,14 @@ def check_operations(config: Config, rule: Rule, at: str) -> Iterator[ConfigErro
         if not isinstance(account, str | None):
             continue  # reported by the compiler
         if account is not None and account not in config.platforms:
-            fix = f"use one of {_listed(config.platforms)}"
+            fix = _use_one_of(config.platforms)
             yield ConfigError(f"{path}.account", f"no platform account {account[:64]!r} in waybill.yaml", fix)
             continue
         accounts = accounts_of(config, rule) if account is None else [account]
         declared = [config.platforms[each].declared_operations() for each in accounts]
         if not any(name in each for each in declared):
             others = sorted(each for each, other in config.platforms.items() if name in other.declared_operations())
-            fix = f"use one of {_listed({key for each in declared for key in each})}"
+            fix = _use_one_of({key for each in declared for key in each})
             fix = f"add it to operations: of the account, or {f'write account: {others[0]}' if others else fix}"
             place = f"the account {' or '.join(accounts)}" if accounts else "an account with the records of the rule"
             yield ConfigError(f"{path}.operation", f"no operation {name[:64]!r} of {place} in waybill.yaml", fix)
@@ -226,8 +227,9 @@ def check_operations(config: Config, rule: Rule, at: str) -> Iterator[ConfigErro
                 yield ConfigError(f"{path}.values", mistake, "give exactly one value for each parameter")
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none is configured"
+def _use_one_of(names: Iterable[str]) -> str:
+    listed = ", ".join(sorted(names))
+    return f"use one of {listed}" if listed else "declare one in waybill.yaml, which has none"
 
 
 def _empty_lists(written: Mapping[str, Any], at: str) -> Iterator[ConfigError]:
@@ -237,13 +239,16 @@ def _empty_lists(written: Mapping[str, Any], at: str) -> Iterator[ConfigError]:
             yield ConfigError(f"{at}.{name}", "is empty, which would mean all", fix)
 
 
-def _read_list(path: Path) -> list[Any]:
-    try:
-        plain = read_yaml(path)
-    except ConfigError as error:
-        for mistake in error.mistakes:
-            mistake.path = f"rules{mistake.path}" if mistake.path.startswith("[") else mistake.path
-        raise
+def _within(mistakes: Mistakes, at: str) -> Iterator[ConfigError]:
+    return (mistake for mistake in mistakes.found if mistake.path == at or mistake.path.startswith(f"{at}."))
+
+
+def _read_list(path: Path, mistakes: Mistakes) -> list[Any]:
+    """Read the items of a file. Rejected constructs in them are added to `mistakes`."""
+    plain = read_yaml(path, mistakes)
+    for mistake in mistakes.found:
+        mistake.path = f"rules{mistake.path}" if mistake.path.startswith("[") else mistake.path
     if not isinstance(plain, list):
-        raise ConfigError("", "is not a list of rules", "begin each rule with a dash: - id: …", file=str(path))
+        mistakes.add(ConfigError("", "is not a list of rules", "begin each rule with a dash: - id: …", file=str(path)))
+        raise mistakes.unique()
     return cast("list[Any]", plain)

@@ -23,11 +23,11 @@ What concerns all records is in the first shard.
     wb:rulebook:history, :retired        all publications, newest first; time at which each version was replaced
     wb:circuits                  hash of accounts, and of destinations as `destination:<name>`: open until (ms),
                                  consecutive failures, consecutive openings; in the keys below an account is either
-    wb:order:<record>:<rule>/<action>    events whose effect is unfinished, in event order; absent if none waits
+    wb:order:<record>:<rule>/<action>    events with an unfinished effect, in event order; absent if none waits
     wb:parked, wb:parked:<account>       accounts with parked jobs; their jobs by time
     wb:parked_since:<account>    time since which the account has parked jobs, while probes fail
     wb:recovery:<account>        time and number of the jobs that were freed last
-    wb:probe:<account>           token of the call that probes an account whose circuit was open
+    wb:probe:<account>           token of the call that probes an account after its circuit was open
     wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second
     wb:pace:<account>            time in ms from which the limit per second admits a call without a burst
     wb:token:<account>:<digest>  access token, shared by all pods; `:fetching` is the lease for fetching it
@@ -40,6 +40,9 @@ What concerns all records is in the first shard.
                                  `:unverified` the ids of those without a valid signature
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
     wb:install                   installation record (`connection.installation`): state, generation, shards, id
+    wb:arrivals:<hour>           hash: number of events of deliveries and polls, by source; expires after 26 hours
+    wb:arrivals:call:<id>        string; a call that added to the counts, so that it can be repeated for ten minutes
+    wb:arrived                   hash: time (ms) of the last of these events, by source
     wb:audit                     list of the newest changes by operators, newest first, of limited length
     wb:session_key               string; signs the sessions of the console
     wb:untrusted_proxy           address of a proxy that WAYBILL_TRUSTED_PROXIES does not name; expires after a day

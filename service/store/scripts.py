@@ -55,4 +55,4 @@ THROTTLE_ACQUIRE, THROTTLE_RELEASE, OPEN_CIRCUITS, TOKEN, POLL, RECORD_STATUS, S
 )
 COMMAND, DAMAGED_KEYS = map(load_script, ("command", "damaged_keys"))
 CHECK, INSTALLATION, ACCEPT_INSTALLATION = map(load_script, ("check", "installation", "accept_installation"))
-PARKED, UNPARK, ACTIVITY = map(load_script, ("parked", "unpark", "activity"))
+PARKED, UNPARK, ACTIVITY, COUNT_ARRIVALS = map(load_script, ("parked", "unpark", "activity", "count_arrivals"))

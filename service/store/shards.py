@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from service.errors import StoreUnavailable
+from service.errors import StoreNotDurable, StoreUnavailable
 from service.settings import Settings
 from service.store.connection.installation import require_number
 from service.store.connection.server import Server
 from service.store.management.memory_usage import KeyUsage, sum_usage
 from service.store.management.quarantine import QuarantinedDelivery
-from service.store.management.queue_stats import QueueStats, combine_stats
+from service.store.management.queue_stats import QueueStats
 from service.store.platforms.polls import RecordStatus
 from service.store.queue.ingest import IngestRequest, IngestResult
 from service.store.store import Store
@@ -29,10 +29,21 @@ TAG_END = ":st"
 """End of each hash tag. With the octal numbers before these three characters, the slots of 2, 4, 8, 16 or 32 shards are
 evenly spaced, whatever the key prefix is: one in each sixteenth of the slots with 16 shards."""
 
+SAMPLE_SECONDS_MAX = 1.5
+"""Limit on the statistics of one store, so that the others are still reported."""
+
 
 def shard_of(lane: str, shards: int) -> int:
     """Return the index of a lane's shard. Stored data depend on it: never change it."""
     return zlib.crc32(lane.encode()) % shards
+
+
+async def _sample_if_available(store: Store) -> QueueStats | None:
+    try:
+        async with asyncio.timeout(SAMPLE_SECONDS_MAX):
+            return await store.sample()
+    except (StoreUnavailable, StoreNotDurable, TimeoutError):
+        return None
 
 
 def shard_name(index: int) -> str:
@@ -91,6 +102,16 @@ class Shards:
             results.update(zip(indexes, ingested, strict=True))
         return [results[index] for index in range(len(requests))]
 
+    async def flush_arrivals(self) -> None:
+        """Add the counts of arrivals to their shards.
+
+        Raises:
+            StoreUnavailable: One of the servers does not answer. Its counts are added by the next call.
+        """
+        results = await asyncio.gather(*(store.flush_arrivals() for store in self.stores), return_exceptions=True)
+        for error in filter(None, results):
+            raise error
+
     async def check(self, *, is_worker: bool = False) -> dict[str, str]:
         """Check that at least one shard accepts durable writes, and that every server that answers is durable.
 
@@ -122,15 +143,31 @@ class Shards:
         return {store.name: str(error) for store, error in failed.items()}
 
     async def sample(self) -> QueueStats:
-        """Return the queue statistics of all shards: sums, but the maximum of ages and memory percentages.
+        """Return the queue statistics of all shards: sums, but the maximum of ages, percentages and workers.
 
         Raises:
             StoreUnavailable: The server of one of the shards does not answer.
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
-        counts = await asyncio.gather(*(store.queue_stats.count() for store in self.stores))
-        memories = await asyncio.gather(*(store.queue_stats.memory() for store in self._one_per_server()))
-        return combine_stats(counts, memories, await self.home.queue_stats.running())
+        stats = await asyncio.gather(*(store.sample() for store in self.stores))
+        maxima = {"oldest_age_ms", "oldest_due_ms", "parked_age_ms", "memory_percent", "workers"}
+        names = QueueStats.__struct_fields__
+        combined = {name: (max if name in maxima else sum)(getattr(each, name) for each in stats) for name in names}
+        # The shards of one server have the same memory.
+        by_server = {store.client.server: each.memory_bytes for store, each in zip(self.stores, stats, strict=True)}
+        return QueueStats(**combined | {"memory_bytes": sum(by_server.values())})
+
+    async def samples(self) -> Sequence[QueueStats | None]:
+        """Return the queue statistics of each shard, None for one that did not answer or is not durable."""
+        return await asyncio.gather(*(_sample_if_available(store) for store in self.stores))
+
+    async def open_circuits(self) -> dict[str, float]:
+        """Return the seconds until the next probe of each circuit.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return await self.home.open_circuits()
 
     async def clock_difference_seconds(self) -> float:
         """Return the largest difference between the clock of a server and the clock of this process, in seconds.

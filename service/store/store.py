@@ -10,6 +10,7 @@ from service.settings import Settings
 from service.store.connection.client import Client
 from service.store.connection.damage import DamagedKey, decode_damaged_keys
 from service.store.keys import Keys
+from service.store.management.arrivals import Arrivals
 from service.store.management.audit import AuditStore
 from service.store.management.events import EventReader
 from service.store.management.installation import InstallationStore
@@ -72,6 +73,7 @@ class Store:
         self.futile_waits = FutileWaits(self.client, self.keys)
         self.found_records = FoundRecords(self.client, self.keys)
         self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
+        self.arrivals = Arrivals(self.client, self.keys)
         self._ingest = Ingest(self.client, settings)
         self._memory_percent = 0
         self._memory_checked_until = 0.0
@@ -102,7 +104,11 @@ class Store:
             with contextlib.suppress(StoreUnavailable):  # the ingest below waits for the store, the check does not
                 await self._check_memory()
         self._require_memory(self.settings.store_memory_percent_max)
-        return await self._ingest.submit(requests)
+        results = await self._ingest.submit(requests)
+        for request, result in zip(requests, results, strict=True):
+            if result.status == "queued":
+                self.arrivals.count(request.event.source)
+        return results
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
         """Store rejected deliveries in quarantine.
@@ -127,6 +133,14 @@ class Store:
         """
         await self.untrusted_proxy.record(peer)
 
+    async def flush_arrivals(self) -> None:
+        """Add the counts of arrivals to the store.
+
+        Raises:
+            StoreUnavailable: The store does not answer. The counts are added by the next call.
+        """
+        await self.arrivals.flush()
+
     async def check(self, *, is_worker: bool = False) -> None:
         """Check that the store accepts durable writes.
 
@@ -149,6 +163,22 @@ class Store:
             StoreUnavailable: The store does not answer.
         """
         return await self.queue_stats.sample()
+
+    async def samples(self) -> Sequence[QueueStats | None]:
+        """Return the queue statistics as those of one shard.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return [await self.sample()]
+
+    async def open_circuits(self) -> dict[str, float]:
+        """Return the seconds until the next probe of each circuit with recent failures; 0: closed.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        return await self.limits.open_circuits()
 
     async def clock_difference_seconds(self) -> float:
         """Return the store's clock minus the clock of this process: the smallest difference that the reply proves.

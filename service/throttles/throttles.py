@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import structlog
@@ -19,6 +19,14 @@ from service.throttles.shared_throttle import SharedThrottle
 
 REFRESH_SECONDS = 1.0
 DESTINATION_PREFIX = "destination:"
+
+
+def name_circuits(open_seconds: Mapping[str, float]) -> dict[tuple[str | None, str | None], float]:
+    """Return the values by platform account or destination; the other one is None."""
+    parts = {key: key.partition(DESTINATION_PREFIX) for key in open_seconds}
+    return {(parts[key][0] or None, parts[key][2] or None): seconds for key, seconds in open_seconds.items()}
+
+
 """Prefix of the keys of destinations in the store. No account has such a name."""
 
 ThrottleT = TypeVar("ThrottleT", bound=SharedThrottle)

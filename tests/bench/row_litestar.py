@@ -41,7 +41,10 @@ class InstantStore:
     async def record_untrusted_proxy(self, peer: str, /) -> None:
         raise NotImplementedError(f"{peer} is a proxy")
 
-    async def sample(self) -> QueueStats:
+    async def samples(self) -> Sequence[QueueStats | None]:
+        raise NotImplementedError("the row takes no statistics")
+
+    async def open_circuits(self) -> dict[str, float]:
         raise NotImplementedError("the row takes no statistics")
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> int:

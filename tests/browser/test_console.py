@@ -70,6 +70,11 @@ def pages(scenario: Scenario) -> list[str]:
     return [*(f"/{name}" for name in LISTS), *tabs, "/dead-letters/selection?source=shop", *single]
 
 
+CUT_OFF = """return [...document.querySelectorAll(".scroll:has(.events, .log)")]
+  .filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.scrollWidth)"""
+"""Script that returns the widths of lists of events and log lines that do not fit."""
+
+
 def check_pages(browser: Chromium, scenario: Scenario) -> None:
     browser.open("/login")
     assert browser.violations() == []
@@ -83,6 +88,8 @@ def check_pages(browser: Chromium, scenario: Scenario) -> None:
         for size in (SMALL, PHONE):
             browser.resize(size)
             assert browser.evaluate("return document.documentElement.scrollWidth") <= size[0], (path, size)
+            # The link of each event is in view, without scrolling the table.
+            assert browser.evaluate(CUT_OFF) == [], (path, size)
         assert browser.errors() == [], path
 
 

@@ -17,7 +17,7 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 FOLDERS = (Path("service"), Path("workers"))
 WORD_FOLDERS = (*FOLDERS, Path("tests"), Path("docs"), Path("helm"))
 COMMAND_DECORATORS = frozenset({"command", "group"})
-ALLOWED_REPEATS = frozenset({"read_customer", "read_page", "read_purchase_order", "sample_delivery"})
+ALLOWED_REPEATS = frozenset({"read_customer", "read_page", "read_purchase_order"})
 """One function for each platform, with one meaning."""
 
 FORBIDDEN_WORDS = {

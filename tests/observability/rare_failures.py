@@ -115,8 +115,11 @@ class UnreadyStore:
     async def check(self) -> None:
         raise KeyError(PERSONAL["email"])
 
-    async def sample(self) -> QueueStats:
-        return await self._events.sample()
+    async def samples(self) -> Sequence[QueueStats | None]:
+        return await self._events.samples()
+
+    async def open_circuits(self) -> dict[str, float]:
+        return await self._events.open_circuits()
 
     async def record_untrusted_proxy(self, peer: str, /) -> None:
         await self._events.record_untrusted_proxy(peer)

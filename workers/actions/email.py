@@ -35,9 +35,6 @@ class Email(DestinationAction, frozen=True, kw_only=True, tag="email"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of recipients, subject and text.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of the inputs of `run`.
         """

@@ -37,9 +37,6 @@ class Emit(Action, frozen=True, kw_only=True, tag="emit"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of record, kind and platform.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of type, change, platform, kind, record, depth and trail.
         """
@@ -60,10 +57,6 @@ class Emit(Action, frozen=True, kw_only=True, tag="emit"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """Emit the event.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
 
         Returns:
             `emitted`, the id of the event.

@@ -27,8 +27,10 @@ from service.destinations.http.secret_names import find_secret_in_header, find_s
 from service.destinations.registry import Destinations
 from service.errors import ConfigError
 from service.http_client import HttpResponse
+from service.mistakes import Mistakes
 
 _FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", re.ASCII)
 _DESTINATION_FIX = "declare a destination in waybill.yaml with auth:, or with url: {env: NAME}, and name it here"
 
@@ -71,9 +73,6 @@ class Http(DestinationAction, frozen=True, kw_only=True, tag="http"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of address, headers and content.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of the inputs of `run`.
         """
@@ -84,9 +83,14 @@ class Http(DestinationAction, frozen=True, kw_only=True, tag="http"):
         query = {name: compile_template(f"query.{name}", value, "json_text") for name, value in self.query.items()}
         content_name, content = self._compile_content(compile_template)
         # Last, so that the mistakes of the templates are reported as well.
-        address = _compile_address(self, compile_template)
-        _check_headers(self.headers)
-        _check_query(self.query)
+        mistakes, address = Mistakes(), ("", _render_nothing)
+        with mistakes.collect():
+            address = _compile_address(self, compile_template)
+        with mistakes.collect():
+            _check_headers(self.headers)
+        with mistakes.collect():
+            _check_query(self.query)
+        mistakes.raise_all()
         constant: dict[str, Any] = {"method": self.method}
         if self.destination is not None:
             constant["destination"] = self.destination
@@ -136,6 +140,10 @@ class Http(DestinationAction, frozen=True, kw_only=True, tag="http"):
         return await destination.send(request, call)
 
 
+def _render_nothing(_scope: object) -> str:
+    return ""
+
+
 def _encoded_header(render: TemplateRenderer) -> TemplateRenderer:
     """Encode rendered values with characters outside ASCII: HTTP has no encoding for them in a header."""
 
@@ -160,7 +168,7 @@ def _compile_address(action: Http, compile_template: CompileTemplate) -> tuple[s
         return "url", compile_template("url", action.url, "url")
     if action.path and not action.path.startswith("/"):
         raise ConfigError("path", "does not start with /", 'write a path such as "/orders/{id}"')
-    if re.search(r"[\s\\#]", action.path):
+    if re.search(r"[\s\\#]", _PLACEHOLDER.sub("", action.path)):
         raise ConfigError("path", "contains a blank, # or a backslash", "percent-encode it")
     found = find_secret_in_url(f"https://host{action.path}")
     if found:
@@ -173,7 +181,7 @@ def _check_url(url: str) -> None:
     if found:
         raise ConfigError("url", f"contains {found}", _DESTINATION_FIX)
     # Text from outside must not decide who is sent what a rule sends.
-    if not _FIXED_HOST.fullmatch(url):
+    if not _FIXED_HOST.fullmatch(_PLACEHOLDER.sub("{}", url)):
         fix = "begin with https:// and the host as it is, placeholders only after it: https://erp.example.com/{id}"
         raise ConfigError("url", "does not name its host", fix)
     try:

@@ -21,9 +21,6 @@ class Log(Action, frozen=True, kw_only=True, tag="log"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the template of the message.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of `level` and of `message`, truncated to the length of a log line.
         """
@@ -33,10 +30,6 @@ class Log(Action, frozen=True, kw_only=True, tag="log"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """Write the line.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
 
         Returns:
             Nothing: an empty mapping.

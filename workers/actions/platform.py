@@ -42,9 +42,6 @@ class PlatformOperation(Action, frozen=True, kw_only=True, tag="platform"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of the account and the values.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of `account`, `operation` and `values`.
         """
@@ -55,10 +52,6 @@ class PlatformOperation(Action, frozen=True, kw_only=True, tag="platform"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """Call the operation.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
 
         Returns:
             As `write_result`.

@@ -49,9 +49,6 @@ class PlatformWrite(Action, frozen=True, kw_only=True):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of the account, the ids and the body.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of the inputs of `run`: `account`, the ids and the body by their names.
         """
@@ -65,10 +62,6 @@ class PlatformWrite(Action, frozen=True, kw_only=True):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """Make the write.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
 
         Returns:
             As `write_result`.

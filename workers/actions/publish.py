@@ -36,9 +36,6 @@ class Publish(Action, frozen=True, kw_only=True, tag="publish"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the template of the message.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of `stream`, `length_max` and `message`.
         """
@@ -48,10 +45,6 @@ class Publish(Action, frozen=True, kw_only=True, tag="publish"):
     @classmethod
     async def run(cls, inputs: Mapping[str, Any], context: ActionContext) -> Mapping[str, Any]:
         """Append the entry.
-
-        Args:
-            inputs: The rendered inputs.
-            context: The context of the effect.
 
         Returns:
             `stream`.

@@ -31,9 +31,6 @@ class Slack(DestinationAction, frozen=True, kw_only=True, tag="slack"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of text and blocks.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of the inputs of `run`.
         """

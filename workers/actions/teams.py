@@ -31,9 +31,6 @@ class Teams(DestinationAction, frozen=True, kw_only=True, tag="teams"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the templates of the card.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of the inputs of `run`.
 

@@ -50,9 +50,6 @@ class Webhook(DestinationAction, frozen=True, kw_only=True, tag="webhook"):
     def compile(self, compile_template: CompileTemplate) -> TemplateRenderer:
         """Compile the template of the values.
 
-        Args:
-            compile_template: Compiles one template.
-
         Returns:
             A renderer of the inputs of `run`.
 

@@ -46,6 +46,7 @@ async def poll_source(dependencies: PollDependencies, poll: PollSource) -> None:
             lease = await dependencies.intake.home.polls.claim(poll.source, token, dependencies.settings.lease_seconds)
             if isinstance(lease, PollLease):
                 await PollPass(dependencies, poll, token, lease).run()
+                await dependencies.intake.flush_arrivals()
                 continue
             seconds = min(lease, IDLE_SECONDS_MAX)
         except LeaseLost:

@@ -6,6 +6,10 @@ SLOW_SECONDS = 60
 """An event that takes longer from receipt to end is slow. It is a bucket bound of waybill_end_to_end_seconds."""
 
 
+SLOW_ACK_SECONDS = 1
+"""An acknowledgement that takes longer is slow. It is a bucket bound of waybill_delivery_ack_seconds."""
+
+
 OWN_ERRORS = 'reason=~"internal|store_.*"'
 
 
@@ -16,16 +20,27 @@ def _delivery_errors(window: str) -> str:
     return f"sum by (namespace) ({failed}) / sum by (namespace) ({answered} or {failed})"
 
 
+def _slow(metric: str, seconds: int, window: str) -> str:
+    """Return the share of durations that are longer than `seconds`, a bucket bound."""
+    fast = f'rate({metric}_bucket{{$scope, le="{seconds}.0"}}[{window}])'
+    return f"1 - sum by (namespace) ({fast}) / sum by (namespace) (rate({metric}_count{{$scope}}[{window}]))"
+
+
 def _slow_events(window: str) -> str:
-    """Return the share of ended events that took longer than SLOW_SECONDS."""
-    fast = f'rate(waybill_end_to_end_seconds_bucket{{$scope, le="{SLOW_SECONDS}.0"}}[{window}])'
-    ended = f"rate(waybill_end_to_end_seconds_count{{$scope}}[{window}])"
-    return f"1 - sum by (namespace) ({fast}) / sum by (namespace) ({ended})"
+    return _slow("waybill_end_to_end_seconds", SLOW_SECONDS, window)
+
+
+def _slow_acknowledgements(window: str) -> str:
+    return _slow("waybill_delivery_ack_seconds", SLOW_ACK_SECONDS, window)
 
 
 RECORDINGS = tuple(
     Recording(f"waybill:{name}:ratio_rate{window}", build(window))
-    for name, build in (("delivery_errors", _delivery_errors), ("slow_events", _slow_events))
+    for name, build in (
+        ("delivery_errors", _delivery_errors),
+        ("slow_events", _slow_events),
+        ("slow_acknowledgements", _slow_acknowledgements),
+    )
     for window in ("5m", "30m", "1h", "6h")
 )
 
@@ -64,10 +79,10 @@ METRICS = (
     ),
     Alert(
         "WaybillStoreDown",
-        "min by (namespace) (waybill_store_up{$scope}) == 0",
+        "min by (namespace, shard) (waybill_store_up{$scope}) == 0",
         "2m",
         "critical",
-        "A pod cannot reach the store. Deliveries are answered 503, and no job runs.",
+        "A pod cannot reach the store of shard {{ $labels.shard }}. Its deliveries are answered 503, and no job runs.",
     ),
     Alert(
         "WaybillStoreLost",
@@ -85,17 +100,17 @@ METRICS = (
     ),
     Alert(
         "WaybillStoreKeysDamaged",
-        "max by (namespace) (waybill_store_damaged_keys{$scope}) > 0",
+        "max by (namespace, shard) (waybill_store_damaged_keys{$scope}) > 0",
         "0m",
         "warning",
         "Another program damaged keys of the store. They are set aside, and events go on.",
     ),
     Alert(
         "WaybillNoWorker",
-        "max by (namespace) (waybill_workers_alive{$scope}) == 0",
+        "max by (namespace, shard) (waybill_workers_alive{$scope}) == 0",
         "5m",
         "critical",
-        "No worker is alive. Deliveries are still accepted and stay queued.",
+        "No worker of shard {{ $labels.shard }} is alive. Deliveries are still accepted and stay queued.",
     ),
     Alert(
         "WaybillAnswers5xx",
@@ -127,38 +142,52 @@ METRICS = (
         "Events that take longer than a minute use up a monthly budget of 1 % in five days.",
     ),
     Alert(
+        "WaybillSlowAcknowledgementsBurn",
+        _burns("slow_acknowledgements", "30m", "6h", "0.06"),
+        "15m",
+        "warning",
+        "Acknowledgements that take longer than a second use up a monthly budget of 1 % in five days.",
+    ),
+    Alert(
         "WaybillEventsOld",
-        "max by (namespace) (waybill_oldest_due_age_seconds{$scope}) > 1800",
+        "max by (namespace, shard) (waybill_oldest_due_age_seconds{$scope}) > 1800",
         "10m",
         "warning",
         "A job has been due for more than 30 minutes, and no worker has claimed it.",
     ),
     Alert(
         "WaybillBacklogGrows",
-        'max by (namespace) (waybill_queue_jobs{$scope, state="due"}) >= 1000'
-        ' and max by (namespace) (deriv(waybill_queue_jobs{$scope, state="due"}[30m])) > 0',
+        'max by (namespace, shard) (waybill_queue_jobs{$scope, state="due"}) >= 1000'
+        ' and max by (namespace, shard) (deriv(waybill_queue_jobs{$scope, state="due"}[30m])) > 0',
         "30m",
         "warning",
         "More than 1,000 jobs are due, and their number has been growing for half an hour.",
     ),
     Alert(
         "WaybillBacklogFull",
-        "max by (namespace) (waybill_events_pending{$scope})"
-        " / min by (namespace) (waybill_events_pending_max{$scope}) > 0.8",
+        "max by (namespace, shard) (waybill_events_pending{$scope})"
+        " / on (namespace) group_left () min by (namespace) (waybill_events_pending_max{$scope}) > 0.8",
         "5m",
         "critical",
         "80 % of WAYBILL_BACKLOG_EVENTS_MAX are pending. At 100 %, deliveries are answered 503.",
     ),
     Alert(
         "WaybillEventsParked",
-        "max by (namespace) (waybill_parked_age_seconds{$scope}) > 3600",
+        "max by (namespace, shard) (waybill_parked_age_seconds{$scope}) > 3600",
         "5m",
         "warning",
         "Events have been parked for more than an hour: the circuit of an account is open, or an operator paused it.",
     ),
     Alert(
+        "WaybillCircuitOpen",
+        "max by (namespace, platform, destination) (max_over_time(waybill_circuit_open{$scope}[5m])) > 0",
+        "10m",
+        "warning",
+        "The circuit of {{ $labels.platform }}{{ $labels.destination }} has been open for ten minutes: calls fail.",
+    ),
+    Alert(
         "WaybillDeadLetters",
-        "max by (namespace) (waybill_dead_letters{$scope}) > 0",
+        "max by (namespace, shard) (waybill_dead_letters{$scope}) > 0",
         "5m",
         "warning",
         "Dead letters exist. Replay or discard them.",
@@ -272,15 +301,15 @@ METRICS = (
     ),
     Alert(
         "WaybillStoreFillsUp",
-        "max by (namespace) (waybill_store_memory_ratio{$scope}) > 0.7",
+        "max by (namespace, shard) (waybill_store_memory_ratio{$scope}) > 0.7",
         "10m",
         "warning",
         "The store's memory is more than 70 % full. From 80 %, deliveries are answered 503.",
     ),
     Alert(
         "WaybillStoreFullSoon",
-        "max by (namespace) (waybill_store_memory_ratio{$scope}) > 0.3"
-        " and max by (namespace) (predict_linear(waybill_store_memory_ratio{$scope}[6h], 86400)) > 0.8",
+        "max by (namespace, shard) (waybill_store_memory_ratio{$scope}) > 0.3"
+        " and max by (namespace, shard) (predict_linear(waybill_store_memory_ratio{$scope}[6h], 86400)) > 0.8",
         "30m",
         "warning",
         "At the growth of the last six hours, the store's memory is full within a day.",

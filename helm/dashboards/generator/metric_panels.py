@@ -21,6 +21,11 @@ def _quantile(part: float, metric: str, by: str = "", matchers: str = "$scope") 
     return f"histogram_quantile({part}, {buckets})"
 
 
+def _each_shard(metric: str) -> str:
+    """Return the sum over the shards; all pods report the same value of a shard."""
+    return f"sum(max by (shard) ({metric}{{$scope}}))"
+
+
 def _lines(title: str, unit: str, *metrics: Metric) -> Panel:
     return Panel(title, "lines", metrics, unit)
 
@@ -40,7 +45,7 @@ ANNOTATIONS = (
         "count by (version) (waybill_rulebook_rules{$scope} unless waybill_rulebook_rules{$scope} offset 2m)",
         "green",
     ),
-    ("Parked events", "max(waybill_parked_jobs{$scope}) > 0", "orange"),
+    ("Open circuit", "max by (platform, destination) (waybill_circuit_open{$scope}) > 0", "orange"),
 )
 """Name, expression and color of each annotation."""
 
@@ -56,7 +61,7 @@ OVERVIEW = Row(
             "No: a pod cannot reach the store. Deliveries are answered 503, and no job runs.",
             red_below=True,
         ),
-        Panel("Workers alive", "number", (Metric("max(waybill_workers_alive{$scope})"),), red=1, red_below=True),
+        Panel("Workers alive", "number", (Metric(_each_shard("waybill_workers_alive")),), red=1, red_below=True),
         Panel("Deliveries per second", "number", (Metric("sum(rate(waybill_deliveries_total{$scope}[5m]))"),), "reqps"),
         Panel(
             "5xx rate",
@@ -72,14 +77,14 @@ OVERVIEW = Row(
             "Errors of Waybill or its store. Senders redeliver.",
         ),
         Panel("Longest due job", "number", (Metric("max(waybill_oldest_due_age_seconds{$scope})"),), "s", 1_800),
-        Panel("Pending events", "number", (Metric("max(waybill_events_pending{$scope})"),)),
+        Panel("Pending events", "number", (Metric(_each_shard("waybill_events_pending")),)),
         Panel(
             "Parked jobs",
             "number",
-            (Metric("max(waybill_parked_jobs{$scope})"),),
+            (Metric(_each_shard("waybill_parked_jobs")),),
             description="Jobs that wait for an open circuit or a limit. `waybill platforms list` names the accounts.",
         ),
-        Panel("Dead letters", "number", (Metric("max(waybill_dead_letters{$scope})"),), red=1),
+        Panel("Dead letters", "number", (Metric(_each_shard("waybill_dead_letters")),), red=1),
     ),
 )
 INGRESS = Row(
@@ -125,8 +130,8 @@ QUEUE = Row(
         _lines(
             "Jobs by state",
             "short",
-            Metric("max by (state) (waybill_queue_jobs{$scope})", "{{state}}"),
-            Metric("max(waybill_parked_jobs{$scope})", "parked"),
+            Metric("sum by (state) (max by (shard, state) (waybill_queue_jobs{$scope}))", "{{state}}"),
+            Metric(_each_shard("waybill_parked_jobs"), "parked"),
         ),
         _lines(
             "Age",
@@ -138,7 +143,12 @@ QUEUE = Row(
         Panel(
             "Pending events of the limit",
             "lines",
-            (Metric("max(waybill_events_pending{$scope}) / min(waybill_events_pending_max{$scope})", "used"),),
+            (
+                Metric(
+                    "max by (shard) (waybill_events_pending{$scope}) / scalar(min(waybill_events_pending_max{$scope}))",
+                    "shard {{shard}}",
+                ),
+            ),
             "percentunit",
             0.8,
             "At 100 %, deliveries are answered 503.",
@@ -218,6 +228,12 @@ PLATFORMS = Row(
                 _rate("waybill_fetches_total", "platform, error_kind", _PLATFORM + ', outcome="error"'),
                 "{{platform}} {{error_kind}}",
             ),
+        ),
+        Panel(
+            "Open circuits by account and destination",
+            "bars",
+            (Metric("max by (platform, destination) (waybill_circuit_open{$scope})", "{{platform}} {{destination}}"),),
+            description="1: calls are not made until a probe succeeds. `waybill platforms resume` closes a circuit.",
         ),
         Panel(
             "Look-ups by outcome",
@@ -304,11 +320,11 @@ RULES = Row(
 STORE = Row(
     "Store",
     (
-        _lines("Memory", "bytes", Metric("max(waybill_store_memory_bytes{$scope})", "used")),
+        _lines("Memory", "bytes", Metric("max by (shard) (waybill_store_memory_bytes{$scope})", "shard {{shard}}")),
         Panel(
             "Memory of the limit",
             "lines",
-            (Metric("max(waybill_store_memory_ratio{$scope})", "used"),),
+            (Metric("max by (shard) (waybill_store_memory_ratio{$scope})", "shard {{shard}}"),),
             "percentunit",
             0.8,
             "From 80 %, deliveries are answered 503.",
@@ -319,7 +335,7 @@ STORE = Row(
         Panel(
             "Damaged keys",
             "number",
-            (Metric("max(waybill_store_damaged_keys{$scope})"),),
+            (Metric(_each_shard("waybill_store_damaged_keys")),),
             red=1,
             description="Another program wrote to keys of Waybill. They are set aside, and events go on.",
         ),

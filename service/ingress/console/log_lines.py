@@ -24,8 +24,8 @@ LINE_BYTES_MAX = 64 << 10
 RANGE_MARGIN_MS = 60_000
 """Time before the receipt and after the end of an event that the page of the log store shows."""
 
-_SHOWN = frozenset({"timestamp", "level", "message", "event_id", "component", "version", "instance"})
-"""Fields with a column of their own, and fields that are the same in all lines."""
+_SHOWN = frozenset({"timestamp", "level", "message", "event_id", "component", "version", "instance", "weight"})
+"""Fields with a column of their own, and fields that say nothing about the event."""
 
 
 class LogLine(Struct, frozen=True):
@@ -93,7 +93,9 @@ def _parse(process: str, text: bytes) -> LogLine | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     named = {name: str(fields.get(name, "")) for name in ("timestamp", "level", "message")}
-    others = {name: _to_text(value) for name, value in fields.items() if name not in _SHOWN}
+    # The trace of most events has their id.
+    repeated = (None, fields.get("event_id"))
+    others = {name: _to_text(value) for name, value in fields.items() if name not in _SHOWN and value not in repeated}
     return LogLine(process, **named, fields=others)
 
 

@@ -25,14 +25,13 @@ class SourcePages(Controller):
     @get("/", role="viewer")
     async def show_sources(self, request: Request[Any, Any, Any], operations: Operations) -> Page:
         """Show the sources."""
-        overview = await operations.get_overview()
         return render_page(
             request,
             "sources",
             active="sources",
             sources=await operations.list_sources(),
             polls={poll.source: poll for poll in await operations.list_polls()},
-            activity={each.source: each for each in overview.sources},
+            activity={each.source: each for each in await operations.list_activity()},
         )
 
     @get("/{name:str}", role="viewer")
@@ -70,7 +69,7 @@ async def _source_page(
     found = next((each for each in await operations.list_sources() if each.name == name), None)
     if found is None:
         raise not_found(f"source {name[:64]}")
-    overview = await operations.get_overview()
+    activity = await operations.list_activity()
     test_event = operations.find_test_event(name)
     errors = form.errors if form else {}
     return render_page(
@@ -81,7 +80,7 @@ async def _source_page(
         source=found,
         settings=operations.installation.stores[0].settings,
         config=msgspec.yaml.encode(show_config(operations.installation.config())["sources"][name]).decode(),
-        activity=next((each for each in overview.sources if each.source == name), None),
+        activity=next(each for each in activity if each.source == name),
         test_event=test_event,
         sent=sent,
         fields=form.fields if form else {"event": test_event or ""},

@@ -57,10 +57,10 @@ def as_timestamp(value: object) -> Timestamp:
     if not isinstance(value, str):
         return UNSET
     try:
-        moment = parse_iso_time(value)
+        parsed = parse_iso_time(value)
     except ValueError:
         return UNSET
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
 
 def as_money(value: object, currency: object) -> Money | UnsetType:
@@ -143,12 +143,12 @@ def latest(*moments: Timestamp) -> datetime | None:
     return max((item for item in moments if item is not None and item is not UNSET), default=None)
 
 
-def record_version(moment: Timestamp) -> str | None:
+def record_version(modified: Timestamp) -> str | None:
     """Return a timestamp as text whose order is time order: UTC, fixed width; None if UTC has no such year."""
-    if moment is None or moment is UNSET:
+    if modified is None or modified is UNSET:
         return None
     try:
-        universal = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+        universal = modified if modified.tzinfo is UTC else modified.astimezone(UTC)
         return universal.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     except OverflowError:
         return None

@@ -173,7 +173,7 @@ class ClientCredentials:
             await asyncio.sleep(cached)
         asked_at = self._clock()
         try:
-            token = _read_token(await self._request_token())
+            token = _read_token(await self._request_token(), f"{self._account}: the answer of {self._token_url}")
         except BaseException:
             # Other pods wait for this fetch: end their wait.
             await self._token_cache.invalidate(self._name, "")
@@ -194,12 +194,13 @@ class ClientCredentials:
         if answer.status in REJECTED_STATUSES and self._secrets_changed():
             answer = await self._post_form()
         if answer.status in REJECTED_STATUSES:
-            reason = f"{self._account}: the token server refuses the client id and secret, or their scope"
+            reason = f"{self._account}: {self._token_url} refuses the client id and secret, or their scope"
             raise PermanentError("config_unauthorized", reason, http_status=answer.status)
         name = f"{self._account}: token"
         reply = classify_response(name, answer, transient=RETRYABLE_STATUSES, secrets=self._secrets, now=time.time())
         if reply.gone:
-            raise PermanentError("config_wrong_address", "token_url answers 404", http_status=reply.status)
+            reason = f"{self._account}: token_url {self._token_url} answers {reply.status}"
+            raise PermanentError("config_wrong_address", reason, http_status=reply.status)
         return reply.data
 
     async def _post_form(self) -> HttpResponse:
@@ -288,11 +289,12 @@ def _lifetime(token: _Token) -> float:
     return min(seconds, LIFETIME_SECONDS_MAX) if seconds is not None and math.isfinite(seconds) else LIFETIME_SECONDS
 
 
-def _read_token(data: object) -> _Token:
+def _read_token(data: object, answer: str) -> _Token:
     try:
         token = msgspec.convert(data, _Token, strict=False)
     except msgspec.ValidationError as error:
-        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token") from error
+        reason = f"{answer} has no access_token: check token_url"
+        raise PermanentError("platform_wrong_envelope", reason) from error
     if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token.strip():
-        raise PermanentError("platform_wrong_envelope", "the token server's answer has no token that can be sent")
+        raise PermanentError("platform_wrong_envelope", f"{answer} has no token that can be sent in a header")
     return token

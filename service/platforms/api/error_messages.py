@@ -39,7 +39,7 @@ class _Problem(Struct):
     source: Any = None
 
 
-class _Complaint(Struct):
+class _ErrorBody(Struct):
     errors: Any = None
     message: Any = None
     error: Any = None
@@ -56,7 +56,7 @@ class _Meta(Struct):
     validation_errors: list[str] = []
 
 
-_decoder = msgspec.json.Decoder(_Complaint)
+_decoder = msgspec.json.Decoder(_ErrorBody)
 
 
 def error_message(body: bytes, secrets: Iterable[str]) -> str:
@@ -67,10 +67,10 @@ def error_message(body: bytes, secrets: Iterable[str]) -> str:
 
 
 def _json_message(body: bytes) -> str:
-    complaint = _decode(body)
-    fields: tuple[Any, ...] = (complaint.errors, complaint.message, complaint.error, complaint.detail, complaint.title)
+    answer = _decode(body)
+    fields: tuple[Any, ...] = (answer.errors, answer.message, answer.error, answer.detail, answer.title)
     text = next((found for field in fields if (found := _message_of(field))), "")
-    details = "; ".join(_validation_errors(complaint))
+    details = "; ".join(_validation_errors(answer))
     return f"{text} {details}" if text and details else text or details
 
 
@@ -101,10 +101,10 @@ def names_parameter(body: bytes) -> bool:
     return _convert(_first(_decode(body).errors).source, _Source, _Source()).parameter is not None
 
 
-def _validation_errors(complaint: _Complaint) -> list[str]:
+def _validation_errors(answer: _ErrorBody) -> list[str]:
     """List the texts of `meta.validation_errors` (Open Food Network), or of `errors` by field (Laravel)."""
-    by_field = _convert(complaint.errors, dict[str, list[str]], {})
-    return _convert(complaint.meta, _Meta, _Meta()).validation_errors or [
+    by_field = _convert(answer.errors, dict[str, list[str]], {})
+    return _convert(answer.meta, _Meta, _Meta()).validation_errors or [
         text for texts in by_field.values() for text in texts
     ]
 
@@ -125,11 +125,11 @@ def scrub_secrets(text: str, secrets: Iterable[str]) -> str:
     return _EMAIL.sub("***", text)
 
 
-def _decode(body: bytes) -> _Complaint:
+def _decode(body: bytes) -> _ErrorBody:
     try:
         return _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _Complaint()
+        return _ErrorBody()
 
 
 def _first(errors: object) -> _Problem:

@@ -2,7 +2,7 @@
 
 from service.platforms.flow_retail.client import FlowRetailClient
 from service.platforms.flow_retail.config import FlowRetailConfig
-from service.platforms.flow_retail.connector import FlowRetail, sample_delivery
+from service.platforms.flow_retail.connector import FlowRetail
 from service.platforms.flow_retail.records import read_customer, read_purchase_order
 from service.platforms.kind import PlatformKind
 
@@ -18,6 +18,6 @@ FLOW_RETAIL = PlatformKind(
         "customer": lambda reply, recorded: read_customer(reply, NO_ID, recorded.currency),
     },
     sample_event="CUSTOMER_UPDATE",
-    sample_delivery=sample_delivery,
+    sample_delivery=FlowRetail.sample_delivery,
     shown_names={"tenant": frozenset({"name"})},
 )

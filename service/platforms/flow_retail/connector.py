@@ -10,26 +10,21 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.compute_thread import run_in_thread
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.platforms.api.calls import ApiClient, unknown_kind
+from service.platforms.api.calls import unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text
-from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import StaticHeaders
-from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, required_id
-from service.platforms.api.operations import PlatformApi, ResultPage, override_paths
-from service.platforms.api.pointer_map import PointerMap
-from service.platforms.api.responses import PlatformResponse
-from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.api.pointer_map import RecordReader
+from service.platforms.base import CallContext, ListedRecord, RecordPage
+from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.flow_retail.client import FlowRetailClient, Paging
 from service.platforms.flow_retail.config import FlowRetailConfig
 from service.platforms.flow_retail.currency import TenantCurrency
 from service.platforms.flow_retail.records import modified_at, read_customer, read_purchase_order
 from service.platforms.kind import ConnectorDependencies, SampleRequest
-from service.records import Record, Timestamp
 
 LISTED_MAX = 200
 """Records on one page of a poll; no maximum is documented, a public client of theirs asks for 1,000."""
@@ -58,31 +53,25 @@ class _Notice(Struct, rename="camel"):
 _notices = msgspec.json.Decoder(_Notice)
 
 
-class FlowRetail:
+class FlowRetail(BuiltInConnector):
     """Connector of one tenant; without `store_uid` it has customers only."""
 
-    hints = FlowRetailConfig.hints
-
     def __init__(self, account: str, config: FlowRetailConfig, dependencies: ConnectorDependencies) -> None:
-        self.account = account
+        path = f"platforms.{account}.token"
+        super().__init__(
+            account,
+            config,
+            dependencies,
+            FlowRetailClient,
+            base_url=config.base_url,
+            credentials=StaticHeaders(lambda: {"Authorization": f"Bearer {dependencies.secret(config.token, path)}"}),
+            paths=config.paths,
+            fixed={"tenant": config.tenant_uid} | ({"store": config.store_uid} if config.store_uid else {}),
+        )
         self._tenant_uid = config.tenant_uid
         self._store_uid = config.store_uid
-        operations = override_paths(client_operations(FlowRetailClient), config.paths, f"platforms.{account}.paths")
-        path = f"platforms.{account}.token"
-        calls = ApiClient(
-            account,
-            config.base_url,
-            dependencies.http_client,
-            StaticHeaders(lambda: {"Authorization": f"Bearer {dependencies.secret(config.token, path)}"}),
-            errors=config.errors,
-            throttle=dependencies.throttle,
-        )
-        fixed = {"tenant": config.tenant_uid} | ({"store": config.store_uid} if config.store_uid else {})
-        self._endpoints = PlatformApi("flow_retail", calls, operations, fixed)
-        self.client = FlowRetailClient(self._endpoints)
+        self.client = FlowRetailClient(self._api)
         self._currency = TenantCurrency(self.client)
-        self._map = PointerMap(config, f"platforms.{account}")
-        self._records = ConfiguredRecords("flow_retail", calls, config.records, dependencies.records)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an action of the tenant; an action of another store or of no known record has no record.
@@ -107,26 +96,14 @@ class FlowRetail:
             return (Fact(notice.action, None, PURCHASE_ORDER_ACTIONS[notice.action], record),)
         return (Fact(notice.action),)
 
-    async def resolve(self, ref: RecordRef, _context: CallContext, /) -> tuple[RecordRef, ...]:
-        """Return the record itself: every event names its record."""
-        return (ref,)
-
-    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Fetch a customer or a purchase order."""
-        if ref.kind in self._records:
-            return await self._records.fetch(ref, context)
-        self._check_kind(ref.kind)
-        reader = read_customer if ref.kind == "customer" else read_purchase_order
-        name, ids = f"{ref.kind}.get", {ref.kind: ref.id}
+    async def _reader(self, ref: RecordRef, context: CallContext) -> RecordReader:
+        if ref.kind not in self._listed_kinds:
+            raise unknown_kind(self.account, ref.kind)
+        read = read_customer if ref.kind == "customer" else read_purchase_order
         currency = await self._currency.get(context)
+        return lambda reply: read(reply, ref.id, currency)
 
-        def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
-            return reader(reply, ref.id, currency)
-
-        mapped = self._map.reader(ref.kind, read)
-        return await self._endpoints.fetch(name, context, ids=ids, asked=ref.id, read=mapped)
-
-    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+    async def _list(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List customers or purchase orders, latest change first.
 
         Sorting by `lastModifiedAt` is inferred. Only a page in this order allows a poll to stop early.
@@ -134,29 +111,23 @@ class FlowRetail:
         Returns:
             The page.
         """
-        if kind in self._records:
-            return await self._records.list_records(kind, cursor, context)
-        self._check_kind(kind)
         paging = Paging(
             page_number=int(cursor or 1), page_size=LISTED_MAX, sort_by="lastModifiedAt", sort_direction="DESC"
         )
-        page = await self._page(kind, paging, context)
-        id_key = "customerUid" if kind == "customer" else "purchaseOrderUid"
-        items = await run_in_thread(
-            lambda: tuple(_listed(self._map.place(kind, node), id_key) for node in page.items if text(node, id_key))
-        )
+        is_customer = kind == "customer"
+        list_page = self.client.list_customers if is_customer else self.client.list_purchase_orders
+        page = await list_page(paging=paging, context=context)
+        id_key = "customerUid" if is_customer else "purchaseOrderUid"
+        items = await self._entries(page, lambda node: _listed(self._map.place(kind, node), id_key), id_key)
         versions = [item.version or "" for item in items]
         in_order = bool(items) and all(versions) and versions == sorted(versions, reverse=True)
         return RecordPage(items, page.next, None if in_order else page.next)
 
-    async def _page(self, kind: str, paging: Paging, context: CallContext) -> ResultPage:
-        if kind == "customer":
-            return await self.client.list_customers(paging=paging, context=context)
-        return await self.client.list_purchase_orders(paging=paging, context=context)
-
-    def _check_kind(self, kind: str) -> None:
-        if kind != "customer" and not (kind == "purchase_order" and self._store_uid is not None):
-            raise unknown_kind(self.account, kind)
+    @staticmethod
+    def sample_delivery(request: SampleRequest, config: FlowRetailConfig) -> dict[str, Any]:
+        """Build the body of a sample delivery; `event` is an action, such as `CUSTOMER_UPDATE`."""
+        noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
+        return {"action": request.event, "tenant": {"Uid": config.tenant_uid}, noun: {"Uid": request.id}}
 
 
 def _listed(node: JsonObject, id_key: str) -> ListedRecord:
@@ -165,9 +136,3 @@ def _listed(node: JsonObject, id_key: str) -> ListedRecord:
 
 def _uid(reference: _Reference | None) -> str | None:
     return None if reference is None or reference.uid is None else str(reference.uid)
-
-
-def sample_delivery(request: SampleRequest, config: FlowRetailConfig) -> dict[str, Any]:
-    """Build the body of a sample delivery; `event` is an action, such as `CUSTOMER_UPDATE`."""
-    noun = "purchaseOrder" if request.event.startswith("PURCHASE") else "customer"
-    return {"action": request.event, "tenant": {"Uid": config.tenant_uid}, noun: {"Uid": request.id}}

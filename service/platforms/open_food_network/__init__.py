@@ -3,7 +3,7 @@
 from service.platforms.kind import PlatformKind
 from service.platforms.open_food_network.client import OpenFoodNetworkClient, read_customer
 from service.platforms.open_food_network.config import OpenFoodNetworkConfig
-from service.platforms.open_food_network.connector import OpenFoodNetwork, sample_delivery
+from service.platforms.open_food_network.connector import OpenFoodNetwork
 
 OPEN_FOOD_NETWORK = PlatformKind(
     OpenFoodNetworkConfig,
@@ -11,5 +11,5 @@ OPEN_FOOD_NETWORK = PlatformKind(
     OpenFoodNetworkClient,
     readers={"customer": lambda reply, _: read_customer(reply)},
     sample_event="payment.completed",
-    sample_delivery=sample_delivery,
+    sample_delivery=OpenFoodNetwork.sample_delivery,
 )

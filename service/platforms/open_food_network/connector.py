@@ -10,18 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.compute_thread import run_in_thread
 from service.events import Delivery, Fact, RecordRef
-from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, text
-from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import StaticHeaders
-from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
-from service.platforms.api.operations import PlatformApi
-from service.platforms.api.pointer_map import PointerMap
-from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.base import CallContext, ListedRecord, RecordPage
+from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.open_food_network.client import OpenFoodNetworkClient, read_customer
 from service.platforms.open_food_network.config import OpenFoodNetworkConfig
@@ -53,28 +48,23 @@ class _Notice(Struct):
 _notices = msgspec.json.Decoder(_Notice)
 
 
-class OpenFoodNetwork:
+class OpenFoodNetwork(BuiltInConnector):
     """Connector of one instance, such as `https://ofn.example.org`, with a user's API key."""
 
-    hints = OpenFoodNetworkConfig.hints
+    readers = {"customer": read_customer}  # noqa: RUF012 - a table
 
     def __init__(self, account: str, config: OpenFoodNetworkConfig, dependencies: ConnectorDependencies) -> None:
-        self.account = account
         path = f"platforms.{account}.token"
-        calls = ApiClient(
+        super().__init__(
             account,
-            config.base_url,
-            dependencies.http_client,
-            StaticHeaders(lambda: {"X-Api-Token": dependencies.secret(config.token, path)}),
-            errors=config.errors,
+            config,
+            dependencies,
+            OpenFoodNetworkClient,
+            base_url=config.base_url,
+            credentials=StaticHeaders(lambda: {"X-Api-Token": dependencies.secret(config.token, path)}),
             read_transient=frozenset({422}),
-            throttle=dependencies.throttle,
         )
-        operations = {each.name: each for each in client_operations(OpenFoodNetworkClient)}
-        self._endpoints = PlatformApi("open_food_network", calls, operations)
-        self.client = OpenFoodNetworkClient(self._endpoints)
-        self._map = PointerMap(config, f"platforms.{account}")
-        self._records = ConfiguredRecords("open_food_network", calls, config.records, dependencies.records)
+        self.client = OpenFoodNetworkClient(self._api)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; only a real payment with an order's number is a fact with a record.
@@ -100,33 +90,18 @@ class OpenFoodNetwork:
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
-        customer = None if order is None else text(order, "customer_id")
-        return (RecordRef(self.account, "customer", customer),) if customer else ()
+        return self._customers([text(order or {}, "customer_id")])
 
-    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Fetch a customer."""
-        if ref.kind in self._records:
-            return await self._records.fetch(ref, context)
-        if ref.kind != "customer":
-            raise unknown_kind(self.account, ref.kind)
-        ids, read = {"customer": ref.id}, self._map.reader("customer", read_customer)
-        return await self._endpoints.fetch("customer.get", context, ids=ids, asked=ref.id, read=read)
-
-    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+    async def _list(self, _kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List all customers; they have no modification time, so a poll compares digests."""
-        if kind in self._records:
-            return await self._records.list_records(kind, cursor, context)
-        if kind != "customer":
-            raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(page=int(cursor or 1), context=context)
-        items = await run_in_thread(lambda: tuple(_listed(node) for node in page.items if text(node, "id")))
-        return RecordPage(items, page.next, page.next)
+        return RecordPage(await self._entries(page, _listed), page.next, page.next)
 
-
-def sample_delivery(request: SampleRequest, _config: OpenFoodNetworkConfig) -> dict[str, Any]:
-    """Build the body of a sample delivery; `id` is an order's number."""
-    data = {"order": {"number": request.id}}
-    return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}
+    @staticmethod
+    def sample_delivery(request: SampleRequest, _config: OpenFoodNetworkConfig) -> dict[str, Any]:
+        """Build the body of a sample delivery; `id` is an order's number."""
+        data = {"order": {"number": request.id}}
+        return {"id": request.event_id, "at": request.at, "event": request.event, "data": data}
 
 
 def _listed(node: JsonObject) -> ListedRecord:

@@ -3,7 +3,7 @@
 from service.platforms.kind import PlatformKind
 from service.platforms.pack_cloud.client import PackCloudClient
 from service.platforms.pack_cloud.config import PackCloudConfig
-from service.platforms.pack_cloud.connector import PackCloud, sample_delivery
+from service.platforms.pack_cloud.connector import PackCloud
 from service.platforms.pack_cloud.records import read_customer, read_purchase_order
 
 _CONFIGURATION = (
@@ -20,7 +20,7 @@ PACK_CLOUD = PlatformKind(
         "customer": lambda reply, _: read_customer(reply),
     },
     sample_event="purchase_order.updated",
-    sample_delivery=sample_delivery,
+    sample_delivery=PackCloud.sample_delivery,
     shown_names={noun: frozenset({"name"}) for noun in _CONFIGURATION}
     | {noun: frozenset({"product.name"}) for noun in ("purchase_order", "purchase_order_line", "order")},
 )

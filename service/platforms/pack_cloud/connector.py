@@ -11,19 +11,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.compute_thread import run_in_thread
 from service.errors import Rejection
 from service.events import ChangeType, Delivery, Fact, RecordRef
-from service.platforms.api.calls import ApiClient, unknown_kind
 from service.platforms.api.coercion import JsonObject, record_version, text, timestamp
-from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import StaticHeaders
-from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
-from service.platforms.api.operations import PlatformApi, override_paths
-from service.platforms.api.pointer_map import PointerMap
-from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.base import CallContext, ListedRecord, RecordPage
+from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.pack_cloud.client import PackCloudClient
 from service.platforms.pack_cloud.config import PackCloudConfig
@@ -56,28 +51,27 @@ class _Notice(Struct):
 _notices = msgspec.json.Decoder(_Notice)
 
 
-class PackCloud:
+class PackCloud(BuiltInConnector):
     """Connector of one organization on pack.cloud."""
 
-    hints = PackCloudConfig.hints
+    readers = {"purchase_order": read_purchase_order, "customer": read_customer}  # noqa: RUF012 - a table
 
     def __init__(self, account: str, config: PackCloudConfig, dependencies: ConnectorDependencies) -> None:
-        self.account = account
-        self._organization_id = config.organization_id
         path = f"platforms.{account}.token"
-        calls = ApiClient(
+        super().__init__(
             account,
-            config.base_url,
-            dependencies.http_client,
-            StaticHeaders(lambda: {config.token_header: config.token_prefix + dependencies.secret(config.token, path)}),
-            errors=config.errors,
-            throttle=dependencies.throttle,
+            config,
+            dependencies,
+            PackCloudClient,
+            base_url=config.base_url,
+            credentials=StaticHeaders(
+                lambda: {config.token_header: config.token_prefix + dependencies.secret(config.token, path)}
+            ),
+            paths=config.paths,
+            fixed={"organization": config.organization_id},
         )
-        operations = override_paths(client_operations(PackCloudClient), config.paths, f"platforms.{account}.paths")
-        self._endpoints = PlatformApi("pack_cloud", calls, operations, {"organization": config.organization_id})
-        self.client = PackCloudClient(self._endpoints, config.status_filter)
-        self._map = PointerMap(config, f"platforms.{account}")
-        self._records = ConfiguredRecords("pack_cloud", calls, config.records, dependencies.records)
+        self._organization_id = config.organization_id
+        self.client = PackCloudClient(self._api, config.status_filter)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event of the organization.
@@ -107,20 +101,9 @@ class PackCloud:
         if ref.kind != "order":
             return (ref,)
         order = await self.client.get_order(ref.id, context)
-        customer = None if order is None else text(order, "customer_id")
-        return (RecordRef(self.account, "customer", customer),) if customer else ()
+        return self._customers([text(order or {}, "customer_id")])
 
-    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Fetch a purchase order or a customer."""
-        if ref.kind in self._records:
-            return await self._records.fetch(ref, context)
-        if ref.kind not in {"purchase_order", "customer"}:
-            raise unknown_kind(self.account, ref.kind)
-        read = read_purchase_order if ref.kind == "purchase_order" else read_customer
-        ids, mapped = {ref.kind: ref.id}, self._map.reader(ref.kind, read)
-        return await self._endpoints.fetch(f"{ref.kind}.get", context, ids=ids, asked=ref.id, read=mapped)
-
-    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+    async def _list(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List purchase orders: first the open ones, then the others, newest first.
 
         The list can be sorted by creation and filtered by status only. Closed orders are read from the newest on, as
@@ -128,24 +111,24 @@ class PackCloud:
 
         Returns:
             The page.
-
-        Raises:
-            PermanentError: `unknown_kind` for customers, which cannot be listed.
-            unknown_kind: The same error.
         """
-        if kind in self._records:
-            return await self._records.list_records(kind, cursor, context)
-        if kind != "purchase_order":
-            raise unknown_kind(self.account, kind)
         phase, _, onward = (cursor or "open:").partition(":")
         statuses = OPEN_STATUSES if phase == "open" else CLOSED_STATUSES
         page = await self.client.list_purchase_orders(statuses=statuses, page=onward or None, context=context)
-        nodes = [node for node in page.items if text(node, "id")]
-        items = await run_in_thread(
-            lambda: tuple(_listed(self._map.place(kind, node), open_=phase == "open") for node in nodes)
-        )
+        items = await self._entries(page, lambda node: _listed(self._map.place(kind, node), open_=phase == "open"))
         after = f"{phase}:{page.next}" if page.next else ("closed:" if phase == "open" else None)
         return RecordPage(items, after, after if phase == "open" else None)
+
+    @staticmethod
+    def sample_delivery(request: SampleRequest, config: PackCloudConfig) -> dict[str, Any]:
+        """Build the body of a sample delivery."""
+        return {
+            "event_code": request.event,
+            "id": request.event_id,
+            "organization_id": config.organization_id,
+            "occurred_at": request.at,
+            "data": {"id": request.id},
+        }
 
 
 CLOSED_STATUSES = ("completed", "canceled")
@@ -162,14 +145,3 @@ def _listed(node: JsonObject, *, open_: bool) -> ListedRecord:
         listed_digest(node),
         watched=watched,
     )
-
-
-def sample_delivery(request: SampleRequest, config: PackCloudConfig) -> dict[str, Any]:
-    """Build the body of a sample delivery."""
-    return {
-        "event_code": request.event,
-        "id": request.event_id,
-        "organization_id": config.organization_id,
-        "occurred_at": request.at,
-        "data": {"id": request.id},
-    }

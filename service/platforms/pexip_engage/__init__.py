@@ -3,7 +3,7 @@
 from service.platforms.kind import PlatformKind
 from service.platforms.pexip_engage.client import PexipEngageClient, read_customer
 from service.platforms.pexip_engage.config import PexipEngageConfig
-from service.platforms.pexip_engage.connector import PexipEngage, sample_delivery
+from service.platforms.pexip_engage.connector import PexipEngage
 
 PEXIP_ENGAGE = PlatformKind(
     PexipEngageConfig,
@@ -11,5 +11,5 @@ PEXIP_ENGAGE = PlatformKind(
     PexipEngageClient,
     readers={"customer": lambda reply, _: read_customer(reply)},
     sample_event="Appointment.update",
-    sample_delivery=sample_delivery,
+    sample_delivery=PexipEngage.sample_delivery,
 )

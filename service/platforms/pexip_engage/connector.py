@@ -10,18 +10,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from service.compute_thread import run_in_thread
 from service.events import Delivery, Fact, RecordRef, new_event_id
-from service.platforms.api.calls import ApiClient, segment, unknown_kind
+from service.platforms.api.calls import segment
 from service.platforms.api.coercion import JsonObject, nested, record_version, text, timestamp
-from service.platforms.api.configured_records import ConfiguredRecords
 from service.platforms.api.credentials import ClientCredentials
-from service.platforms.api.declared_operations import client_operations
 from service.platforms.api.decoding import listed_digest
 from service.platforms.api.deliveries import RawId, decode_delivery, optional_id, required_id
-from service.platforms.api.operations import PlatformApi, override_paths
-from service.platforms.api.pointer_map import PointerMap
-from service.platforms.base import CallContext, FetchedRecord, ListedRecord, RecordPage
+from service.platforms.base import CallContext, ListedRecord, RecordPage
+from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.pexip_engage.client import PexipEngageClient, customers_of, read_customer
 from service.platforms.pexip_engage.config import PexipEngageConfig
@@ -56,14 +52,12 @@ class _Notice(Struct, rename="camel"):
 _notices = msgspec.json.Decoder(_Notice)
 
 
-class PexipEngage:
+class PexipEngage(BuiltInConnector):
     """Connector of one enterprise on Pexip Engage."""
 
-    hints = PexipEngageConfig.hints
+    readers = {"customer": read_customer}  # noqa: RUF012 - a table
 
     def __init__(self, account: str, config: PexipEngageConfig, dependencies: ConnectorDependencies) -> None:
-        self.account = account
-        self._language = config.language
         credentials = ClientCredentials(
             account,
             dependencies.http_client,
@@ -75,21 +69,19 @@ class PexipEngage:
             scope=config.scope,
             token_cache=dependencies.token_cache,
         )
-        operations = override_paths(client_operations(PexipEngageClient), config.paths, f"platforms.{account}.paths")
-        calls = ApiClient(
+        super().__init__(
             account,
-            config.base_url,
-            dependencies.http_client,
-            credentials,
-            errors=config.errors,
-            throttle=dependencies.throttle,
+            config,
+            dependencies,
+            PexipEngageClient,
+            base_url=config.base_url,
+            credentials=credentials,
+            paths=config.paths,
+            fixed={"enterprise": config.enterprise},
+            headers=self._headers,
         )
-        self._endpoints = PlatformApi(
-            "pexip_engage", calls, operations, {"enterprise": config.enterprise}, self._headers
-        )
-        self.client = PexipEngageClient(self._endpoints)
-        self._map = PointerMap(config, f"platforms.{account}")
-        self._records = ConfiguredRecords("pexip_engage", calls, config.records, dependencies.records, self._headers)
+        self._language = config.language
+        self.client = PexipEngageClient(self._api)
 
     def read(self, delivery: Delivery) -> tuple[Fact, ...]:
         """Parse an event; a ping, or an entity without a customer, is a fact without a record.
@@ -123,32 +115,12 @@ class PexipEngage:
             ids = [] if callback is None else [text(nested(callback, "customer"), "id")]
         else:
             return (ref,)
-        return tuple(RecordRef(self.account, "customer", item) for item in dict.fromkeys(ids) if item)
+        return self._customers(ids)
 
-    async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
-        """Fetch a customer."""
-        if ref.kind in self._records:
-            return await self._records.fetch(ref, context)
-        if ref.kind != "customer":
-            raise unknown_kind(self.account, ref.kind)
-        return await self._endpoints.fetch(
-            "customer.get",
-            context,
-            ids={"customer": ref.id},
-            asked=ref.id,
-            read=self._map.reader("customer", read_customer),
-        )
-
-    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+    async def _list(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """List all customers; neither an order nor a filter by change is documented, so a poll reads every page."""
-        if kind in self._records:
-            return await self._records.list_records(kind, cursor, context)
-        if kind != "customer":
-            raise unknown_kind(self.account, kind)
         page = await self.client.list_customers(int(cursor or 0), LISTED_MAX, context)
-        items = await run_in_thread(
-            lambda: tuple(_listed(self._map.place("customer", node)) for node in page.items if text(node, "id"))
-        )
+        items = await self._entries(page, lambda node: _listed(self._map.place(kind, node)))
         return RecordPage(items, page.next, page.next)
 
     def _headers(self, context: CallContext) -> dict[str, str]:
@@ -158,17 +130,17 @@ class PexipEngage:
         correlation_id = sent if fits else context.event_id or new_event_id()
         return {"Accept-Language": self._language, "X-Correlation-Id": correlation_id}
 
+    @staticmethod
+    def sample_delivery(request: SampleRequest, _config: PexipEngageConfig) -> dict[str, Any]:
+        """Build the body of a sample delivery; `event` is kind and event type, such as `Appointment.update`."""
+        sender_kind, _, event_type = request.event.partition(".")
+        key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
+        data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
+        return {"id": request.event_id, "correlationId": request.event_id, "entity": sender_kind, "data": data}
+
 
 def _listed(node: JsonObject) -> ListedRecord:
     deleted = bool(text(node, "deletedAt"))
     return ListedRecord(
         text(node, "id") or "", record_version(timestamp(node, "updatedAt")), listed_digest(node), deleted
     )
-
-
-def sample_delivery(request: SampleRequest, _config: PexipEngageConfig) -> dict[str, Any]:
-    """Build the body of a sample delivery; `event` is kind and event type, such as `Appointment.update`."""
-    sender_kind, _, event_type = request.event.partition(".")
-    key = "callbackRequest" if sender_kind == "Callback Request" else "appointment"
-    data = {"eventType": event_type, key: {"id": request.id, "updatedAt": request.at}}
-    return {"id": request.event_id, "correlationId": request.event_id, "entity": sender_kind, "data": data}

@@ -59,6 +59,8 @@ def build_comparison(node: Condition, operator: Operator, fields: FieldScope, at
         fix = f"use a field of kind {supported}, or another operator"
         if field.kind == "any" and "timestamp" in operator.kinds:
             fix = f"add as: moment, or {fix}"
+        elif field.kind in {"timestamp", "date"} and operator.less is not None:
+            fix = f"write op: {'after' if operator.less.swap is operator.less.expected else 'before'}"
         raise ConfigError(f"{at}.op", reason, fix)
     if operator.name == "contains":
         _check_texts(field, f"{at}.op")

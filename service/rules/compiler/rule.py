@@ -1,7 +1,8 @@
 """Compilation of a rule: its condition becomes a closure, its actions become renderers."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -76,7 +77,7 @@ def compile_rule(
     fields, mistakes = FieldScope(record_type(rule.type, records, at), {}), Mistakes()
     with mistakes.collect():
         fields = structs.replace(fields, lookups=compile_lookups(rule, fields, records, at))
-    mistakes.raise_all()
+    in_lookups = len(mistakes.found)
     when, limit = None, NodeLimit()
     if rule.when is not None:
         with mistakes.collect():
@@ -91,10 +92,17 @@ def compile_rule(
         reject_duplicates(
             [str(action.get("id", index)) for index, action in enumerate(rule.actions)], f"{at}.actions", "action"
         )
+    if in_lookups:  # the fields of the look-ups are not known
+        mistakes.found[in_lookups:] = [each for each in mistakes.found[in_lookups:] if not _names(each, rule.with_)]
     mistakes.raise_all()
     check_used(fields.lookups, fields, at)
     nodes, reads_delivery = limit.nodes + len(compiled), DELIVERY in fields.roots
     return CompiledRule(rule, when, tuple(compiled), fields.previous_fields, nodes, reads_delivery)
+
+
+def _names(mistake: ConfigError, lookups: Collection[str]) -> bool:
+    """Return whether the reason of a mistake names a look-up or a field of it: `'supplier'`, `supplier.id`."""
+    return not set(re.findall(r"\b([a-z][a-z0-9_]*)(?=[.'])", mistake.reason)).isdisjoint(lookups)
 
 
 def reject_duplicates(ids: Sequence[str], at: str, kind: str) -> None:

@@ -1,7 +1,6 @@
 """Queue statistics: jobs, events, age of the oldest event, memory, workers. Also writes heartbeats."""
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -54,43 +53,6 @@ def parse_heartbeat(stored: bytes) -> Beat:
     return beat if all(map(math.isfinite, beat)) else Beat(0.0, 0.0, 0.0)
 
 
-class QueueCounts(Struct, frozen=True):
-    """Counts of one shard as in `QueueStats`. `jobs` are all jobs."""
-
-    due: int
-    jobs: int
-    pending: int
-    oldest_age_ms: int
-    dead_letters: int
-    parked: int
-    parked_age_ms: int
-    oldest_due_ms: int
-    damaged_keys: int
-
-
-def combine_stats(
-    counts: Sequence[QueueCounts], memories: Sequence[tuple[int, int]], running: Sequence[int]
-) -> QueueStats:
-    """Return the statistics of shards, the memory of their servers, and the running jobs of each live worker."""
-    due, jobs, parked = (sum(getattr(each, name) for each in counts) for name in ("due", "jobs", "parked"))
-    return QueueStats(
-        due=due,
-        # Never negative: the numbers are read at different times.
-        deferred=max(jobs - due - sum(running) - parked, 0),
-        running=sum(running),
-        pending=sum(each.pending for each in counts),
-        oldest_age_ms=max(each.oldest_age_ms for each in counts),
-        dead_letters=sum(each.dead_letters for each in counts),
-        memory_bytes=sum(used for used, _ in memories),
-        memory_percent=max(percent for _, percent in memories),
-        workers=len(running),
-        parked=parked,
-        parked_age_ms=max(each.parked_age_ms for each in counts),
-        oldest_due_ms=max(each.oldest_due_ms for each in counts),
-        damaged_keys=sum(each.damaged_keys for each in counts),
-    )
-
-
 class QueueStatsReader:
     """Reads the statistics, and writes heartbeats, which contain the number of running jobs."""
 
@@ -130,35 +92,25 @@ class QueueStatsReader:
         await self._client.command("HDEL", self._workers_key, worker)
 
     async def sample(self) -> QueueStats:
-        """Return the statistics of a store that has one shard.
+        """Return the statistics.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        return combine_stats([await self.count()], [await self.memory()], await self.running())
-
-    async def count(self) -> QueueCounts:
-        """Count the jobs and events of the shard.
-
-        Returns:
-            The counts.
-
-        Raises:
-            StoreUnavailable: The store does not answer.
-        """
-        *counts, _now_ms, damaged_keys = await self._client.call(QUEUE_STATS, (), seconds_max=0)
-        return QueueCounts(*counts, damaged_keys=damaged_keys)
-
-    async def running(self) -> Sequence[int]:
-        """Return the number of running jobs of each live worker. Counting leases would require a scan of all keys.
-
-        Raises:
-            StoreUnavailable: The store does not answer.
-        """
+        reply = await self._client.call(QUEUE_STATS, (), seconds_max=0)
+        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms, now_ms, damaged = reply
+        memory_bytes, memory_percent = await self.memory()
         heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
         beats = [parse_heartbeat(each) for each in heartbeats]
-        now = await self.clock() if beats else 0
-        return [int(beat.running) for beat in beats if beat.until >= now]
+        alive = [int(beat.running) for beat in beats if beat.until * 1000 >= now_ms]
+        # From the heartbeats: counting leases would require a scan of all keys.
+        running = sum(alive)
+        # Never negative: the three numbers are read at different times.
+        deferred = max(queued - due - running - parked, 0)
+        return QueueStats(
+            due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive),
+            parked, parked_age_ms, oldest_due_ms, damaged,
+        )  # fmt: skip
 
     async def memory(self) -> tuple[int, int]:
         """Return the used bytes and the percentage of maxmemory, 0 without a limit.

@@ -38,7 +38,8 @@ def install() -> None:
 def draw(board: Json, path: Path) -> None:
     """Draw a dashboard and save its picture. A panel that fails, or a number without a value, is an error."""
     numbers = [panel for panel in board["panels"] if panel["type"] == "stat"]
-    assert [panel["title"] for panel in numbers if not _has_value(panel)] == []
+    without = [panel["title"] for panel in numbers if not _has_value(panel)]
+    assert not without, f"{board['title']}: no value in {', '.join(without)}"
     DATA.write_bytes(b"window.BOARD = " + msgspec.json.encode(board | {"width": WIDTH}))
     with open_chromium(f"file://{HERE}") as browser:
         browser.open("/page.html")

@@ -81,6 +81,35 @@ def test_apply_reports_all_mistakes_and_publishes_nothing(run: Run, tmp_path: Pa
     assert run("show").exit_code == 2
 
 
+def test_mistakes_of_all_parts_of_a_rule_are_reported_together(run: Run, tmp_path: Path) -> None:
+    (file,) = write(
+        tmp_path,
+        a="""
+- id: one
+  type: purchase_order
+  with: {a: {kind: customer, id: "{b.id}"}, b: {kind: customer, id: "{a.id}"}}
+  when: {all: [{field: a.email, op: exists}, {field: created_at, op: le, value: 3}]}
+  actions:
+    - {id: x, do: htp, text: "{a.email}"}
+    - {id: y, do: log, message: {id}}
+    - {id: z, do: http, url: "https://u:p@x.example/{id | upper}", headers: {Authorization: Bearer abcdefgh}}
+- {id: two, type: customer, when: {field: emial, op: exists}}
+""",
+    )
+    found = json.loads(run("check", file, "--json").stdout)["mistakes"]
+    assert [(each["rule_id"], each["path"], each["line"]) for each in found] == [
+        ("one", "rules[0].actions[1].message", 8),
+        ("one", "rules[0].with.a.id", 4),
+        ("one", "rules[0].with.b.id", 4),
+        ("one", "rules[0].when.all[1].op", 5),
+        ("one", "rules[0].actions[0].do", 7),
+        ("one", "rules[0].actions[2].url", 9),
+        ("one", "rules[0].actions[2].headers.Authorization", 9),
+        ("two", "rules[1].when.field", 10),
+    ]
+    assert found[3]["fix"] == "write op: before"
+
+
 async def test_apply_reports_a_rule_that_exists_in_the_admin_api(run: Run, store: Store, tmp_path: Path) -> None:
     document = write_document((), rules_of(TWO))
     assert await store.rulebook.publish(document_version(document), document, "api", "", None)

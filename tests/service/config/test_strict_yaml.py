@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.config import parse_yaml, read_yaml
 from service.config.strict_yaml import DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX
 from service.errors import ConfigError
+from service.mistakes import Mistakes
 
 BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefg", "bcdefgh", strict=True)
@@ -57,6 +58,17 @@ def test_a_text_that_begins_with_an_unquoted_placeholder_has_its_own_fix() -> No
         with pytest.raises(ConfigError) as caught:
             parse_yaml(text, "w.yaml")
         assert "put a text with placeholders in quotes" in caught.value.fix, text
+
+
+def test_a_placeholder_inside_of_a_text_in_braces_has_the_same_fix() -> None:
+    with pytest.raises(ConfigError, match="put a text with placeholders in quotes"):
+        parse_yaml("- {do: http, url: http://x.example/{id}, method: PUT}", "f")
+
+
+def test_rejected_constructs_can_be_collected_beside_the_rest_of_the_file() -> None:
+    mistakes = Mistakes()
+    assert parse_yaml("- {a: {id}, b: 1}\n- {a: 1, a: 2}", "f", mistakes) == [{"a": "{id}", "b": 1}, {"a": 1}]
+    assert [(each.path, each.line) for each in mistakes.found] == [("[0].a", 1), ("[1].a", 2)]
 
 
 def test_all_rejected_constructs_of_a_file_are_reported_with_their_lines() -> None:

@@ -29,6 +29,7 @@ def test_the_default_ports_are_used_without_a_note(defaults: int) -> None:
     with ExitStack() as exits:
         chosen = choose_ports(None, None, exits)
     assert (chosen.port, chosen.admin_port, chosen.sandbox_port) == (defaults, defaults + 1, defaults + 91)
+    assert chosen.mail_port == defaults + 92
     assert chosen.notes == ()
 
 
@@ -65,6 +66,13 @@ def test_a_given_port_in_use_and_one_port_for_both_are_rejected(defaults: int) -
             choose_ports(9, 9, exits)
         with pytest.raises(ConfigError, match=f"--sandbox-port: port {defaults} cannot be used"):
             choose_ports(0, 0, exits, defaults)
+
+
+def test_mail_server_uses_a_free_port_if_the_one_after_the_sandbox_is_in_use(defaults: int) -> None:
+    with ExitStack() as exits, socket.create_server(("127.0.0.1", defaults + 92)):
+        assert choose_ports(None, None, exits).mail_port == 0
+    with ExitStack() as exits:
+        assert [choose_ports(0, 0, exits, port).mail_port for port in (0, ports.PORT_MAX)] == [0, 0]
 
 
 def test_zero_is_any_free_port_without_a_note(defaults: int) -> None:

@@ -324,7 +324,7 @@ def test_error_contains_the_file(tmp_path: Path) -> None:
     [
         ("id: a", "", "is not a list of rules"),
         ("", "", "is not a list of rules"),
-        ("- {id: a, id: b}", ":1: rules[0].id", "duplicate key"),
+        ("- {id: a, id: b}", ":1: rule a: rules[0].id", "duplicate key"),
         ("- {id: a, type: order}", ":1: rule a: rules[0].type", "no record kind"),
         ("- [", ":1:", ""),
     ],

@@ -114,6 +114,13 @@ def test_header_with_characters_outside_ascii_is_encoded_as_an_extended_value(na
     assert found["headers"] == {"X-A": sent}
 
 
+def test_functions_with_blanks_are_accepted_in_paths_and_urls() -> None:
+    about = subject(raw={"name": "a b"})
+    asked = {"destination": "erp", "path": "/orders/{raw.name | upper}"}
+    assert inputs("http", about=about, **asked)["path"] == "/orders/A%20B"
+    assert inputs("http", about=about, url="https://x.test/{raw.name | upper}")["url"] == "https://x.test/A%20B"
+
+
 @pytest.mark.parametrize("number", ["12.50", "3.0", "0.10", "100", "12345678901234567890.10", "-0.00"])
 async def test_text_has_all_digits_of_the_record(sink: Sink, context: Context, number: str) -> None:
     about = subject(raw={"total": Decimal(number)})

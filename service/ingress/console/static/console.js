@@ -9,6 +9,10 @@ let selected = "";
 
 for (const each of document.querySelectorAll("[data-theme-toggle], [data-help], [data-copy], [data-all]")) each.hidden = false;
 
+// On a phone the navigation is one line that scrolls.
+const current = document.querySelector(".side a[aria-current]");
+if (current) current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 40;
+
 document.addEventListener("change", (event) => {
   if (!event.target.matches("[data-all]")) return;
   for (const each of document.querySelectorAll("[data-rows] input[name=id]")) each.checked = event.target.checked;

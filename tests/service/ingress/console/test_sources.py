@@ -14,14 +14,16 @@ EVENT = "purchase_order.updated"
 
 async def test_sources_show_their_address_and_state(browser: Browser, filled: Scenario) -> None:
     page = (await browser.get("/sources")).page
-    assert "shop /webhooks/shop copy pack hmac 1 platform 72 h 1" in page.text
+    assert "shop /webhooks/shop copy pack hmac 72 h 1" in page.text
     assert "/quarantine?source=shop" in page.links
     assert filled.queued
 
 
 async def test_a_source_shows_limits_and_references_instead_of_secrets(browser: Browser, scenario: Scenario) -> None:
     page = (await browser.get("/sources/shop")).page
-    assert "/webhooks/shop copy Verified by hmac 1 secret Account pack Last event none Quarantined none" in page.text
+    assert (
+        "/webhooks/shop copy Verified by hmac 1 secret Account pack Last event none Last 24 hours 0 events" in page.text
+    )
     assert "Dedupe window 72 h Verified deliveries no limit Body 1.0 MiB Events per delivery 1000" in page.text
     assert "env: SHOP_SECRET" in page.raw
     assert page.fields["event"] == EVENT
@@ -38,6 +40,8 @@ async def test_a_test_delivery_is_verified_stored_and_processed(browser: Browser
         assert "queued 202 in" in page.text
         ids += [link.removeprefix("/events/") for link in page.links if link.startswith("/events/")]
     assert len(set(ids)) == 2
+    await worker.store.flush_arrivals()
+    assert "Last 24 hours 5 events" in (await browser.get("/sources/shop")).page.text
     await worker.run_worker()
     for event_id in ids:
         stored = await worker.stored_event(event_id)

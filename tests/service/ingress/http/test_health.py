@@ -46,8 +46,11 @@ class FailingStore:
     async def record_untrusted_proxy(self, peer: str, /) -> None:
         raise self.error or StoreUnavailable(peer)
 
-    async def sample(self) -> QueueStats:
+    async def samples(self) -> Sequence[QueueStats | None]:
         raise self.error or StoreUnavailable("no sample")
+
+    async def open_circuits(self) -> dict[str, float]:
+        raise self.error or StoreUnavailable("no circuits")
 
     async def check(self) -> None:
         self.checks += 1
