@@ -68,7 +68,7 @@ class Claims:
         self._queues = queues
         self._running = running
         self._start = start
-        self._jobs_max = settings.concurrency
+        self._concurrency = settings.concurrency
         self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_MAX)
         self._idle_seconds_max = settings.wake_timeout_seconds
         self._reserved = 0
@@ -142,24 +142,24 @@ class Claims:
         await self._wait_for(lambda: self._free_slots() > 0 and not self.isolating)
         if self._stopping.is_set():
             return
-        jobs_max = 1 if queue in self._failing else min(self._free_slots(), self._claim_max)
-        claimed = await self._call(queue, jobs_max)
+        limit = 1 if queue in self._failing else min(self._free_slots(), self._claim_max)
+        claimed = await self._call(queue, limit)
         # A claimed job counts with the end of its lease: no further claim is needed if it was the only one due.
         queue.due_at = time.monotonic() + claimed.seconds_until_due(seconds_max)
         if claimed.suspect and not self._suspects:
             await self._run_alone(queue, claimed.suspect)
 
-    async def _call(self, queue: ShardQueue, jobs_max: int, suspect: str = "") -> ClaimResult:
-        self._reserved += jobs_max
+    async def _call(self, queue: ShardQueue, limit: int, suspect: str = "") -> ClaimResult:
+        self._reserved += limit
         self._in_flight += 1
         try:
             await queue.late_writes.write()
             # A suspect is skipped even if no job runs: another shard could start one in the same moment.
-            claimed = await queue.leases.claim(jobs_max, 0 if suspect else 1, suspect)
+            claimed = await queue.leases.claim(limit, 0 if suspect else 1, suspect)
             for job in claimed.jobs:
                 self._start(queue, job)
         finally:
-            self._reserved -= jobs_max
+            self._reserved -= limit
             self._in_flight -= 1
             self._slot_freed.set()
         self._failing.discard(queue)
@@ -180,7 +180,7 @@ class Claims:
             self._slot_freed.set()
 
     def _free_slots(self) -> int:
-        return self._jobs_max - self._running() - self._reserved
+        return self._concurrency - self._running() - self._reserved
 
     async def _wait_for(self, is_met: Callable[[], bool]) -> None:
         """Wait for a condition that changes with the number of running jobs or claims, or for `stop`."""

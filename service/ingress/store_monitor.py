@@ -104,8 +104,9 @@ class StoreMonitor:
         """
         try:
             if self._store is None:
-                self._store = await self._open_store(self._settings)
-            unavailable = await self._store.check()
+                self._store, unavailable = await self._open_store(self._settings), {}
+            else:
+                unavailable = await self._store.check()
         except ConfigError:
             # Permanent: the process ends, to be restarted with a corrected configuration.
             raise

@@ -131,7 +131,7 @@ async def test_worker_bound_to_shards_runs_only_their_jobs(
     assert sorted(ran) == sorted((jobs["00"], jobs["17"]))
 
 
-async def test_unknown_shard_of_a_worker_is_refused(make_settings: Callable[..., Settings]) -> None:
+async def test_unknown_shard_of_a_worker_is_rejected(make_settings: Callable[..., Settings]) -> None:
     opened = await open_shards(make_settings(worker_shards="00,77"))
     with pytest.raises(ConfigError, match="there is no shard 77"):
         make_worker(opened, [])

@@ -74,7 +74,7 @@ async def test_statuses_of_records_are_in_the_order_of_the_lanes(shards: Shards)
 
 @pytest.mark.parametrize("check_installation", [True, False])
 @pytest.mark.parametrize("number", [1, 8, 32])
-async def test_another_number_of_shards_is_refused_and_writes_nothing(
+async def test_another_number_of_shards_is_rejected_and_writes_nothing(
     shards: Shards, make_settings: Callable[..., Settings], valkey_url: str, number: int, *, check_installation: bool
 ) -> None:
     await shards.ingest_all([make_arrival("po-1")])
@@ -85,7 +85,7 @@ async def test_another_number_of_shards_is_refused_and_writes_nothing(
     assert all(key.endswith(b":tick") for key in written)
 
 
-async def test_shard_of_another_installation_is_refused(shards: Shards, settings: Settings, valkey_url: str) -> None:
+async def test_shard_of_another_installation_is_rejected(shards: Shards, settings: Settings, valkey_url: str) -> None:
     await shards.check()
     run_on_server(valkey_url, "SET", shards.stores[5].keys.named("install"), "ok 1 16 other")
     with pytest.raises(StoreLost, match="belongs to the installation other"):
