@@ -5,9 +5,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 
 from msgspec import Struct
-from yarl import URL
 
 from service.errors import ConfigError
+from service.http_url import HttpUrl, parse_http_url
 from service.outbound_settings import OutboundSettings
 from service.ssrf_guard import Network, parse_address, parse_network
 
@@ -23,7 +23,7 @@ PROXY_SETTING = "WAYBILL_OUTBOUND_PROXY_URL"
 class ProxyRoute(Struct, frozen=True):
     """Proxy of a call, None for a direct call. `setting` is its place in the configuration, for errors."""
 
-    url: URL | None
+    url: HttpUrl | None
     setting: str = PROXY_SETTING
 
     @property
@@ -31,24 +31,32 @@ class ProxyRoute(Struct, frozen=True):
         """Password of the proxy, plain and as HTTP Basic sends it (RFC 7617)."""
         if self.url is None or self.url.password is None:
             return ()
-        pair = f"{self.url.user or ''}:{self.url.password}"
+        pair = f"{self.url.user}:{self.url.password}"
         return (self.url.password, b64encode(pair.encode()).decode())
+
+
+DIRECT_ROUTE = ProxyRoute(None)
 
 
 class Proxies(Struct, frozen=True):
     """Proxies by scheme of the target, and the hosts that are called without one. Loopback is called without one."""
 
-    by_scheme: Mapping[str, URL]
+    by_scheme: Mapping[str, HttpUrl]
     bypass_hosts: tuple[str, ...] = ()
     bypass_networks: tuple[Network, ...] = ()
 
-    def find(self, target: URL) -> URL | None:
+    def find(self, target: HttpUrl) -> HttpUrl | None:
         """Return the proxy for a URL; None for a direct call."""
         proxy = self.by_scheme.get(target.scheme)
         return None if proxy is None or self._is_bypassed(target) else proxy
 
-    def _is_bypassed(self, target: URL) -> bool:
-        host = (target.raw_host or "").rstrip(".").lower()
+    def route(self, target: HttpUrl) -> ProxyRoute:
+        """Return the route for a URL."""
+        proxy = self.find(target)
+        return DIRECT_ROUTE if proxy is None else ProxyRoute(proxy)
+
+    def _is_bypassed(self, target: HttpUrl) -> bool:
+        host = target.host.rstrip(".")
         address = parse_address(host)
         if address is not None and (address.is_loopback or any(address in each for each in self.bypass_networks)):
             return True
@@ -97,17 +105,17 @@ def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str
     return next(((name, environ[name]) for name in names if environ.get(name)), (names[-1], ""))
 
 
-def parse_proxy_url(path: str, text: str) -> URL:
+def parse_proxy_url(path: str, text: str) -> HttpUrl:
     """Parse the URL of a proxy. `path` is its place in the configuration.
 
     Raises:
         ConfigError: The URL is not valid. The error does not contain it: it may have a password.
     """
     try:
-        url = URL(text if "://" in text else f"http://{text}")
+        url = parse_http_url(text if "://" in text else f"http://{text}")
     except ValueError:
-        raise ConfigError(path, "is not a valid URL", PROXY_FIX) from None
-    if url.scheme != "http" or not url.raw_host:
+        raise ConfigError(path, "is not the URL of an HTTP proxy", PROXY_FIX) from None
+    if url.scheme != "http":
         raise ConfigError(path, "is not the URL of an HTTP proxy", PROXY_FIX)
     return url
 

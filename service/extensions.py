@@ -27,6 +27,9 @@ def installed_entry_points() -> EntryPoints:
 def load_extensions(group: str, read: Callable[[Any, EntryPoint], Iterable[ItemT]]) -> list[ItemT]:
     """Import the objects of an entry point group, Waybill's own first, and return the items that `read` yields.
 
+    Returns:
+        The items.
+
     Raises:
         ConfigErrors: all mistakes: objects that cannot be imported, and those that `read` raises.
     """
@@ -42,8 +45,12 @@ def load_extensions(group: str, read: Callable[[Any, EntryPoint], Iterable[ItemT
 def import_extension(entry: EntryPoint) -> Any:  # noqa: ANN401 - the caller checks the type
     """Import the object of an entry point.
 
+    Returns:
+        The object.
+
     Raises:
         ConfigError: the module raises an exception, or does not have the object.
+        invalid_extension: The same error.
     """
     try:
         return entry.load()

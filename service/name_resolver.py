@@ -10,23 +10,27 @@ import functools
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - of a partly unknown tuple
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import Any, TypedDict
 
 LOOKUPS_MAX = 64
 """Largest number of lookups at the same time, and so of names that may hang without an effect on other names."""
-
-ATTEMPT_DELAY_SECONDS = 0.25
-"""Delay before the next address is tried (RFC 8305, section 5)."""
 
 AddressInfo = tuple[socket.AddressFamily, int, int, str, tuple[Any, ...]]
 Lookup = Callable[..., Sequence[AddressInfo]]
 """Blocking lookup with the parameters of `socket.getaddrinfo`."""
 
 
-class NameResolver(AbstractResolver):
+class ResolvedAddress(TypedDict):
+    """IP address of a host. `host` is the address, with the interface of a link-local one (`fe80::1%2`)."""
+
+    hostname: str
+    host: str
+    port: int
+    family: socket.AddressFamily
+    proto: int
+
+
+class NameResolver:
     """Resolves host names by the operating system, in threads."""
 
     def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
@@ -36,7 +40,7 @@ class NameResolver(AbstractResolver):
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    ) -> list[ResolvedAddress]:
         """Return the IP addresses of `host`. Concurrent calls for one name share one lookup.
 
         Raises:
@@ -86,17 +90,6 @@ class NameResolver(AbstractResolver):
             loop.call_soon_threadsafe(report)
 
 
-async def open_socket(resolver: NameResolver, host: str, port: int) -> socket.socket:
-    """Connect to a host. Its addresses of both families are tried in parallel (RFC 8305), as the HTTP client does.
-
-    Raises:
-        OSError: The name has no address, or no address accepts the connection.
-    """
-    found = await resolver.resolve(host, port, socket.AF_UNSPEC)
-    infos = [(item["family"], socket.SOCK_STREAM, item["proto"], "", (item["host"], item["port"])) for item in found]
-    return await start_connection(infos, happy_eyeballs_delay=ATTEMPT_DELAY_SECONDS, interleave=1)
-
-
 def _set(future: "asyncio.Future[Sequence[AddressInfo]]", infos: Sequence[AddressInfo], error: OSError | None) -> None:
     if future.done():  # abandoned
         return
@@ -106,16 +99,9 @@ def _set(future: "asyncio.Future[Sequence[AddressInfo]]", infos: Sequence[Addres
         future.set_exception(error)
 
 
-def _result(host: str, port: int, info: AddressInfo) -> ResolveResult:
+def _result(host: str, port: int, info: AddressInfo) -> ResolvedAddress:
     family, _, protocol, _, address = info
     text = str(address[0])
     if family == socket.AF_INET6 and len(address) > 3 and address[3]:
         text = f"{text.partition('%')[0]}%{address[3]}"  # the interface of a link-local address
-    return ResolveResult(
-        hostname=host,
-        host=text,
-        port=port,
-        family=family,
-        proto=protocol,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )
+    return ResolvedAddress(hostname=host, host=text, port=port, family=family, proto=protocol)

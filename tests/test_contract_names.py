@@ -4,8 +4,10 @@ import importlib
 import inspect
 import pkgutil
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,15 @@ def test_every_metric_of_pages_and_chart_is_registered() -> None:
     assert strays([*PAGES, *CHART], pattern.findall, {*samples(), *NO_METRICS}) == {}
 
 
+def test_the_layers_of_the_architecture_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    expected = [[name.strip().removeprefix("service.") for name in layer.split("|")] for layer in layers]
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
+    table = re.findall(r"^\| \d+ \| (`[a-z_]+`(?:, `[a-z_]+`)*) \|$", text, re.MULTILINE)
+    assert [re.findall("[a-z_]+", row) for row in table] == expected
+
+
 def test_every_setting_of_pages_and_chart_exists() -> None:
     known = (
         {PREFIX + field.upper() for field in Settings.__struct_fields__}
@@ -189,6 +200,16 @@ def test_every_route_of_a_page_exists(name: str) -> None:
     named = quoted((ROOT / name).read_text(), r"/[a-z][a-z0-9/{}_-]*")
     paths = {re.sub(r"\{[^}]*\}", "{}", path.removeprefix(PATH).rstrip("/")) for path in named}
     assert paths - set(routes()) - OWN_ROUTES == set()
+
+
+def test_the_vocabulary_lists_every_event_route_and_command() -> None:
+    text = (ROOT / "docs/reference/vocabulary.md").read_text()
+    listed = quoted(text, r"[^`]+")
+    assert set(EVENTS) - listed == set()
+    paths = {f"/{route.strip('/').split('/')[0]}" for route in routes()}
+    assert paths - {found[1] for name in listed if (found := re.match(r"(?:[A-Z]+ )?(/[a-z-]+)", name))} == set()
+    commands = {entry.name for entry in entry_points(group="waybill.commands")}
+    assert commands - {name.split()[0] for name in listed} == set()
 
 
 def test_the_routes_of_the_contract_exist() -> None:

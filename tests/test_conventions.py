@@ -4,9 +4,10 @@ import ast
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,22 @@ def test_every_function_fits_a_screen() -> None:
 
 def test_no_import_is_inside_a_function() -> None:
     assert findings()["import"] == []
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    paths = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules("service", "workers")}
+    paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    graph = {name: set(imported_modules(path, paths.keys())) - {name} for name, path in paths.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
+
+
+def imported_modules(path: Path, known: Collection[str]) -> Iterator[str]:
+    """Yield the known modules that a module imports, those for type checkers included."""
+    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module in known:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in known else node.module
 
 
 def test_no_module_postpones_annotations() -> None:

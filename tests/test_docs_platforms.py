@@ -44,7 +44,7 @@ KINDS = re.compile(
 CODE = [
     *(SERVICE / "platforms").rglob("*.py"),
     *(SERVICE / "throttles").rglob("*.py"),
-    SERVICE / "http_client.py",
+    *(SERVICE / "http_client").rglob("*.py"),
     *(
         SERVICE.parent / "workers" / name
         for name in ("processing/fetching.py", "processing/missing_records.py", "polling/poll_pass.py")

@@ -5,15 +5,16 @@ A worker without a rulebook is ready. In a cluster, `waybill rules apply` may wa
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
-from aiohttp import web
+import msgspec
 
 from service.errors import WaybillError
 from service.listening_socket import bind
 from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import Shards
+from workers.health_connections import HealthConnections, HealthPage
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
@@ -26,30 +27,30 @@ async def health_server(settings: Settings, store: Shards, stopping: Callable[[]
         ConfigError: the server cannot listen on the port.
     """
 
-    async def healthz(_: web.Request) -> web.Response:
-        return web.json_response({"status": "up"})
+    async def healthz(_: str) -> HealthPage:
+        return _json(200, {"status": "up"})
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz(_: str) -> HealthPage:
         reason, unavailable = ("stopping", ()) if stopping() else await check_readiness(store)
-        content: dict[str, object] = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
-        if unavailable:
-            content["unavailable_shards"] = sorted(unavailable)
-        return web.json_response(content, status=503 if reason else 200)
+        if reason:
+            return _json(503, {"status": "unready", "reason": reason})
+        return _json(200, {"status": "ready"} | ({"unavailable_shards": sorted(unavailable)} if unavailable else {}))
 
     page = MetricsPage("workers", store.samples, settings.backlog_events_max, range(len(store.stores)))
 
-    async def metrics(request: web.Request) -> web.Response:
-        body, content_type = await page.render(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+    async def metrics(accept: str) -> HealthPage:
+        body, content_type = await page.render(accept)
+        return HealthPage(200, content_type, body)
 
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        yield await _listen(runner, settings)
-    finally:
-        await runner.cleanup()
+    fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
+    sock = bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT", fix)
+    connections = HealthConnections({"/healthz": healthz, "/readyz": readyz, "/metrics": metrics})
+    async with connections.serve(sock) as port:
+        yield port
+
+
+def _json(status: int, content: Mapping[str, object]) -> HealthPage:
+    return HealthPage(status, "application/json; charset=utf-8", msgspec.json.encode(content))
 
 
 async def check_readiness(store: Shards) -> tuple[str | None, Collection[str]]:
@@ -61,9 +62,3 @@ async def check_readiness(store: Shards) -> tuple[str | None, Collection[str]]:
         return error.kind, ()
     except TimeoutError:
         return "store_unavailable", ()
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> int:
-    fix = "set a free port, or 0 for any free port; service and workers on one machine need different ports"
-    await web.SockSite(runner, bind(settings.host, settings.admin_port, "WAYBILL_ADMIN_PORT", fix)).start()
-    return int(runner.addresses[0][1])

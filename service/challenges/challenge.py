@@ -37,6 +37,9 @@ class Challenge(ResponseFormat, frozen=True, kw_only=True):
     def build(self, environ: Mapping[str, str], at: str, depth_max: int, body: BodyFormat) -> "ChallengeAnswerer":
         """Build the object that recognizes and answers challenges.
 
+        Returns:
+            The answerer of one source.
+
         Raises:
             ConfigError: the proof's secret is missing, the response has no such place, or every delivery would be a
                 challenge.

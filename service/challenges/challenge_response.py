@@ -120,6 +120,9 @@ def build_responder(
         environ: the environment, for secrets.
         at: the path of `response_format`, for errors.
 
+    Returns:
+        The responder.
+
     Raises:
         ConfigError: the secret is missing, or the proof has a name although the response is text.
     """

@@ -49,6 +49,9 @@ class Handshake(ResponseFormat, frozen=True, kw_only=True):
     def build(self, environ: Mapping[str, str], at: str) -> "EndpointVerification":
         """Build the handshake of one source.
 
+        Returns:
+            The handshake.
+
         Raises:
             ConfigError: a secret is missing, or is not valid in a URL; the proof has a name although the response is
                 text; or `echo` is missing.

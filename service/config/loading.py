@@ -132,28 +132,12 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         mistakes.extend(check_platform(f"platforms.{name}", platform, environ, known))
     # Include platforms with mistakes, so that their sources do not report an unknown platform as well.
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
-    for name, source in sources.items():
-        if not source.platform and name in named:
-            reason = "has no platform, but the name of an account"
-            mistakes.append(ConfigError(f"sources.{name}", reason, f"add platform: {name}, or rename the source"))
-        sources[name] = structs.replace(source, platform=source.platform or name)
-        known_accounts = named if source.platform else {name: NO_PLATFORM}
-        mistakes.extend(check_source(f"sources.{name}", sources[name], known_accounts, environ))
+    mistakes.extend(_check_sources(sources, named, environ))
     for name, destination in destinations.items():
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
     if mistakes:
         return ConfigReport(None, _locate_in(files, mistakes), general.rules, tuple(_names(data, "sources")), records)
-    found = [
-        environ_warnings(environ),
-        *(platform_warnings(f"platforms.{name}", platform) for name, platform in platforms.items()),
-        *(
-            source_warnings(f"sources.{name}", source, platforms.get(source.platform, NO_PLATFORM), environ)
-            for name, source in sources.items()
-        ),
-        *(destination.warnings(f"destinations.{name}") for name, destination in destinations.items()),
-    ]
-    warnings = tuple(text for texts in found for text in texts)
     config = Config(
         path=path,
         record_types=records,
@@ -164,9 +148,33 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         rules=general.rules,
         outbound=general.outbound,
         admin=general.admin,
-        warnings=warnings,
+        warnings=(),
     )
-    return ConfigReport(config, ())
+    return ConfigReport(structs.replace(config, warnings=tuple(_warnings(config, environ))), ())
+
+
+def _check_sources(
+    sources: dict[str, SourceConfig], accounts: Mapping[str, PlatformConfig | None], environ: Mapping[str, str]
+) -> Iterator[ConfigError]:
+    """Yield the mistakes in the sources. A source without a platform gets its own name as the platform."""
+    for name, source in sources.items():
+        if not source.platform and name in accounts:
+            reason = "has no platform, but the name of an account"
+            yield ConfigError(f"sources.{name}", reason, f"add platform: {name}, or rename the source")
+        sources[name] = structs.replace(source, platform=source.platform or name)
+        known = accounts if source.platform else {name: NO_PLATFORM}
+        yield from check_source(f"sources.{name}", sources[name], known, environ)
+
+
+def _warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
+    yield from environ_warnings(environ)
+    for name, platform in config.platforms.items():
+        yield from platform_warnings(f"platforms.{name}", platform)
+    for name, source in config.sources.items():
+        platform = config.platforms.get(source.platform, NO_PLATFORM)
+        yield from source_warnings(f"sources.{name}", source, platform, environ)
+    for name, destination in config.destinations.items():
+        yield from destination.warnings(f"destinations.{name}")
 
 
 def load_record_types(path: Path) -> RecordTypes:

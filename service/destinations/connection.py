@@ -28,6 +28,7 @@ class ConnectedDestination(Generic[ConfigT]):
 
         Raises:
             Deferred: A limit is reached, or the circuit is open.
+            TransientError: As the call.
         """
         try:
             async with self.dependencies.throttle.slot(repeatable=True, target=target):

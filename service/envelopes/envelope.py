@@ -101,6 +101,9 @@ def single_fact(fact: Fact, body: bytes) -> ParsedDelivery:
 def read_each(items: Sequence[T], bodies: Sequence[bytes], read: Callable[[T], Fact]) -> ParsedDelivery:
     """Parse each item of a batch with `read`. The bytes of the items are `bodies`.
 
+    Returns:
+        The facts with the bytes of their items, and the rejected items.
+
     Raises:
         Rejection: `read` rejected all items, or more than 100. The detail contains the index of the first one if there
             are several.

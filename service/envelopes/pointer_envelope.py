@@ -111,9 +111,13 @@ class FactBuilder:
     def build(self, event_type: str, found: Mapping[str, bytes]) -> Fact:
         """Build the fact for an event of this type.
 
+        Returns:
+            The fact.
+
         Raises:
             Rejection: 422 `unrecognized_event`: a part is missing or not text, or the event type is rejected;
                 400 `malformed_payload`.
+            unrecognized_event: The former of the two.
         """
         mapped = self.envelope.types.get(event_type) or self.envelope.unmapped or _change_type(event_type)
         if mapped == "rejected":
@@ -136,6 +140,7 @@ class FactBuilder:
 
         Raises:
             Rejection: 422 `unrecognized_event`: the part is missing or of another type; 400 `malformed_payload`.
+            unrecognized_event: The former of the two.
         """
         raw = found.get(name, b"")
         value = read_scalar(raw) if 0 < len(raw) <= TEXT_BYTES_MAX else None

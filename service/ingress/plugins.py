@@ -14,6 +14,9 @@ ENTRY_POINT_GROUP = "waybill.litestar_plugins"
 def load_plugins() -> list[InitPlugin]:
     """Create the plugins of the entry point group: each entry point is a class without arguments or a function.
 
+    Returns:
+        The plugins.
+
     Raises:
         ConfigErrors: entry points cannot be imported, raise an exception, or return something else than a plugin.
     """

@@ -37,10 +37,7 @@ async def record_change(store: Store, actor: Actor, audit_action: str, target: s
     log_admin_change(actor, audit_action, target, **details)
     entry = AuditEntry(
         at=format_timestamp(time.time() * 1000),
-        actor=actor.name,
-        role=actor.role,
-        via=actor.via,
-        client_host=actor.client_host,
+        **actor.fields(),
         audit_action=audit_action,
         target=target,
         details=details,

@@ -22,19 +22,14 @@ class Actor(Struct, frozen=True):
     via: Literal["api", "command", "console"] = "api"
     client_host: str = ""
 
+    def fields(self) -> dict[str, str]:
+        """Return the fields of a log line or an entry about a change by this actor."""
+        return {"actor": self.name, "role": self.role, "via": self.via, "client_host": self.client_host}
+
 
 def log_admin_change(actor: Actor, audit_action: str, target: str, **fields: object) -> None:
     """Log `admin.changed`, with an action in the past tense (`rule.updated`) and the id of the changed item."""
-    get_logger().info(
-        "admin.changed",
-        actor=actor.name,
-        role=actor.role,
-        via=actor.via,
-        client_host=actor.client_host,
-        audit_action=audit_action,
-        target=target,
-        **fields,
-    )
+    get_logger().info("admin.changed", **actor.fields(), audit_action=audit_action, target=target, **fields)
 
 
 def to_completion(change: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:

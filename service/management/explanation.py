@@ -267,12 +267,19 @@ def _infer(nodes: Sequence[ConditionNode], found: Mapping[str, Sequence[Evidence
             continue
         if node.word in SETTLING and SETTLING[node.word][0] in elements:
             results[node.id] = SETTLING[node.word][1]
-        elif node.word == "not" and known:
-            results[node.id] = None if known[0] is None else not known[0]
-        elif node.word in {"all", "any"} and known:
-            settles = node.word == "any"
-            if settles in known:
-                results[node.id] = settles
-            elif len(known) == len(children):
-                results[node.id] = None if None in known else not settles
+        elif known:
+            for result in _combine(node.word, known, complete=len(known) == len(children)):
+                results[node.id] = result
     return results
+
+
+def _combine(word: str, known: Sequence[Truth], *, complete: bool) -> Iterator[Truth]:
+    """Yield the result of a branch, if the known results of its children settle it."""
+    if word == "not":
+        yield None if known[0] is None else not known[0]
+    elif word in {"all", "any"}:
+        settles = word == "any"
+        if settles in known:
+            yield settles
+        elif complete:
+            yield None if None in known else not settles

@@ -75,10 +75,6 @@ class BuiltInConnector:
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         """Fetch a record.
 
-        Args:
-            ref: The record.
-            context: The event that the call belongs to.
-
         Returns:
             The state of the record.
 
@@ -93,11 +89,6 @@ class BuiltInConnector:
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """Fetch one page of a list.
-
-        Args:
-            kind: The kind of record.
-            cursor: The cursor of the page, None for the first page.
-            context: The event that the call belongs to.
 
         Returns:
             The page.

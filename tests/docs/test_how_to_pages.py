@@ -20,6 +20,8 @@ PAGES = (
     "how-to/erase-a-customer.md",
     "how-to/dashboards.md",
     "how-to/archive-events.md",
+    "how-to/backtest-rules.md",
+    "how-to/rotate-a-secret.md",
 )
 """Pages in this order: each finds the state that the previous one left."""
 ADDRESS = re.compile(r"^(webhooks|admin|sandbox) +http://127\.0\.0\.1:(\d+)", re.MULTILINE)

@@ -471,21 +471,6 @@ def test_helm_test_pod_posts_to_the_source() -> None:
     assert "{id}" in data["body"]
 
 
-@pytest.fixture
-def notes(tmp_path: Path) -> Callable[..., str]:
-    """Render the notes into a ConfigMap of a copied chart, since Helm shows notes only with a cluster."""
-    chart = tmp_path / "helm"
-    shutil.copytree(CHART, chart)
-    expected = '{{ include (print .Template.BasePath "/NOTES.txt") . | toJson }}'
-    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: notes}}\ndata: {{notes: {expected}}}\n"
-    (chart / "templates" / "notes.yaml").write_text(text)
-
-    def render_notes(case: str, **values: Any) -> str:
-        return render(case, values, chart=chart)["ConfigMap/notes"]["data"]["notes"]
-
-    return render_notes
-
-
 def test_notes_show_the_webhook_urls(notes: Callable[..., str]) -> None:
     assert "https://hooks.example.com/webhooks/erp-orders" in notes("full")
     assert "http://rel-waybill.shop.svc/webhooks/pack-orders\n  (only inside the cluster" in notes("minimal")

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from yarl import URL
 
 from service.egress import build_proxies
 from service.errors import ConfigError, PermanentError, TransientError
 from service.exchange import Exchange
 from service.http_client import HttpClient
+from service.http_url import parse_http_url
 from service.settings import Settings, load_settings
 from tests.service.http_responses import head, server_of
 
@@ -85,13 +85,13 @@ async def get(client: HttpClient, url: str, *, guarded: bool = False, seconds_ma
 
 def test_the_environment_is_ignored_unless_a_setting_asks_for_it() -> None:
     environ = {"HTTPS_PROXY": "http://p.test:3128", "http_proxy": "q.test:80", "no_proxy": "a.test,.b.test,10.0.0.0/8"}
-    target = URL("https://erp.test/")
+    target = parse_http_url("https://erp.test/")
     assert build_proxies(Settings(), environ).find(target) is None
     proxies = build_proxies(Settings(outbound_proxy_variables=True, outbound_no_proxy="own.test"), environ)
-    assert proxies.find(target) == URL("http://p.test:3128")
-    assert proxies.find(URL("http://erp.test/")) == URL("http://q.test:80")
+    assert proxies.find(target) == parse_http_url("http://p.test:3128")
+    assert proxies.find(parse_http_url("http://erp.test/")) == parse_http_url("http://q.test:80")
     own = build_proxies(Settings(outbound_proxy_variables=True, outbound_proxy_url="http://own.test:1"), environ)
-    assert own.find(target) == own.find(URL("http://a.test/")) == URL("http://own.test:1")
+    assert own.find(target) == own.find(parse_http_url("http://a.test/")) == parse_http_url("http://own.test:1")
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_the_environment_is_ignored_unless_a_setting_asks_for_it() -> None:
 def test_hosts_of_no_proxy_are_called_directly(url: str, is_direct: bool) -> None:  # noqa: FBT001
     written = "a.test, c.test:8443, *.d.test, 10.0.0.0/8, fd00::/8"
     settings = Settings(outbound_proxy_url="http://p.test:3128", outbound_no_proxy=written)
-    assert (build_proxies(settings, {}).find(URL(url)) is None) == is_direct
+    assert (build_proxies(settings, {}).find(parse_http_url(url)) is None) == is_direct
     everything = Settings(outbound_proxy_url="http://p.test:3128", outbound_no_proxy="*")
-    assert build_proxies(everything, {}).find(URL(url)) is None
+    assert build_proxies(everything, {}).find(parse_http_url(url)) is None
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import re
+import socket
 import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
@@ -11,10 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import uvloop
-from aiohttp.connector import Connection
 
 from service.errors import LeaseLost, PermanentError, TransientError
 from service.http_client import HttpClient, HttpResponse, TransportOptions
@@ -413,9 +412,17 @@ async def test_timeout_in_a_body_that_is_not_needed_is_no_error(outbound: HttpCl
     assert (answer.status, answer.body) == (200, b"half")
 
 
-async def test_status_is_unknown_if_the_parser_fails_after_an_interim_response(outbound: HttpClient) -> None:
+async def test_status_after_an_interim_response_decides(outbound: HttpClient) -> None:
     response = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"
     async with server_of(response) as (url, _):
+        assert (await post(outbound, url, body_needed=False)).status == 200
+        with pytest.raises(TransientError, match="cannot be decompressed") as raised:
+            await post(outbound, url, body_needed=True)
+    assert (raised.value.kind, raised.value.http_status) == ("protocol", 200)
+
+
+async def test_status_is_unknown_if_the_parser_fails_after_an_interim_response(outbound: HttpClient) -> None:
+    async with server_of(b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n220 mail.example.com\r\n\r\n") as (url, _):
         with pytest.raises(TransientError) as raised:
             await post(outbound, url, body_needed=False)
     assert (raised.value.kind, raised.value.http_status) == ("protocol", None)
@@ -466,25 +473,25 @@ async def test_request_under_an_expired_lease_is_not_sent(
 
 
 async def test_lease_is_checked_in_the_step_that_writes_head_and_body(
-    outbound: HttpClient, lease: Lease, monkeypatch: pytest.MonkeyPatch
+    lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     received: list[bytes] = []
-    send = aiohttp.ClientRequest.send
 
-    async def expire_and_send(request: aiohttp.ClientRequest, connection: Connection) -> aiohttp.ClientResponse:
+    def resolve_and_expire(_: str, port: int, **__: Any) -> list[Any]:
         lease.expires_at = time.monotonic()
-        return await send(request, connection)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     async def handle(head: bytes, writer: asyncio.StreamWriter) -> None:
         received.append(head)
         await answering(b"{}")(head, writer)
 
-    monkeypatch.setattr(aiohttp.ClientRequest, "send", expire_and_send)
-    async with serving(handle) as url:
+    monkeypatch.setattr("service.name_resolver.NameResolver.__init__.__defaults__", (resolve_and_expire,))
+    async with serving(handle) as url, HttpClient(Settings()) as outbound:
         with pytest.raises(LeaseLost):
             await outbound.request(
-                "PUT", url, headers={}, body=b"{}", seconds_max=5, bytes_max=1000, guarded=False, body_needed=False
-            )
+                "PUT", url.replace("127.0.0.1", "erp.test"), headers={}, body=b"{}", seconds_max=5, bytes_max=1000,
+                guarded=False, body_needed=False,
+            )  # fmt: skip
         await asyncio.sleep(0.05)
     assert received == []
 

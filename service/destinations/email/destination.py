@@ -32,7 +32,7 @@ from service.egress import tls_context
 from service.errors import PermanentError, TransientError
 from service.exchange import SMTP_METHOD, connection_facts
 from service.lease import check_lease
-from service.name_resolver import open_socket
+from service.open_socket import open_socket
 from service.platforms.api.error_messages import scrub_secrets
 from service.secrets import SecretRef
 
@@ -66,6 +66,9 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
     async def send(self, mail: Mail, context: SendContext) -> SmtpAnswer:
         """Send a message within the limits of the destination.
 
+        Returns:
+            The answer of the server, with its code.
+
         Raises:
             Deferred: A limit is reached, or the circuit is open.
             TransientError: `connect`, `tls`, `timeout`, `reset`; `target_unavailable` for an answer 4xx.
@@ -92,6 +95,9 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
 
     async def check(self) -> str:
         """Connect and log in. No message is sent.
+
+        Returns:
+            One line about the result.
 
         Raises:
             TransientError, PermanentError: As `send`.

@@ -80,6 +80,9 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
     async def prepare(self, request: OutgoingRequest, context: SendContext) -> PreparedRequest:
         """Build the request with credentials, idempotency key and signature.
 
+        Returns:
+            The request.
+
         Raises:
             TransientError: The token server is unavailable.
             PermanentError: As `send`.
@@ -147,6 +150,9 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
 
     async def check(self) -> str:
         """Fetch the OAuth2 token, if any, and send HEAD without credentials. Any answer shows that the target is there.
+
+        Returns:
+            One line about the result.
 
         Raises:
             TransientError: No connection, or the token server is unavailable.

@@ -68,6 +68,9 @@ class PreparedRequest(Struct, frozen=True, kw_only=True):
 def join_url(base: str, path: str, query: Iterable[tuple[str, str]]) -> str:
     """Append path and query to a base URL, whose own query stays in front.
 
+    Returns:
+        The URL.
+
     Raises:
         PermanentError: `invalid_url`: a path segment is `.` or `..`, which would leave the base.
     """

@@ -7,7 +7,7 @@ clients above their share: one client cannot take all connections from the other
 import asyncio
 import resource
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from service.ingress.limits.client_address import address_block
 from service.log import get_logger
@@ -16,9 +16,6 @@ from service.settings import Settings
 from service.ssrf_guard import parse_cidrs
 from service.trusted_proxies import is_trusted
 
-if TYPE_CHECKING:
-    from service.ingress.http.connection_limits import LimitedConnection
-
 CLIENT_SHARES = 4
 """A client above a quarter of the connections is closed first."""
 
@@ -26,6 +23,14 @@ FILES_RESERVED = 256
 """File descriptors for everything but connections of the two ports and of the store."""
 
 LOG_INTERVAL_SECONDS = 1.0
+
+
+class OpenConnection(Protocol):
+    """Connection that the table may close."""
+
+    def end(self) -> None:
+        """Close the connection, which waits for a request or for the rest of one."""
+        ...
 
 
 def connections_within_files(settings: Settings) -> int:
@@ -54,14 +59,14 @@ class ConnectionTable:
         self._max = settings.connections_max
         self._trusted = parse_cidrs(settings.trusted_proxies)
         self._share = max(1, settings.connections_max // CLIENT_SHARES)
-        self._clients: dict[LimitedConnection, str] = {}
+        self._clients: dict[OpenConnection, str] = {}
         self._connections_of: Counter[str] = Counter()
         self._above_share: set[str] = set()
-        self._waiting: dict[LimitedConnection, None] = {}
+        self._waiting: dict[OpenConnection, None] = {}
         self._unlogged: Counter[str] = Counter()
         self._log = get_logger().bind()
 
-    def add(self, connection: "LimitedConnection", address: str) -> bool:
+    def add(self, connection: OpenConnection, address: str) -> bool:
         """Add a connection, and close another one if there are too many; return false if none can be closed."""
         if len(self._clients) >= self._max and not self._close_longest_waiting():
             self._record("rejected")
@@ -73,17 +78,17 @@ class ConnectionTable:
         self._count(client, 1)
         return True
 
-    def wait(self, connection: "LimitedConnection") -> None:
+    def wait(self, connection: OpenConnection) -> None:
         """Record that the connection waits for a request since now."""
         if connection in self._clients:
             self._waiting.pop(connection, None)
             self._waiting[connection] = None
 
-    def work(self, connection: "LimitedConnection") -> None:
+    def work(self, connection: OpenConnection) -> None:
         """Record that a handler has the complete request."""
         self._waiting.pop(connection, None)
 
-    def remove(self, connection: "LimitedConnection") -> None:
+    def remove(self, connection: OpenConnection) -> None:
         """Remove a connection, if it was not removed before."""
         client = self._clients.pop(connection, "")
         self._waiting.pop(connection, None)

@@ -126,11 +126,14 @@ class FieldMap(Generic[Kind_co]):
         below = any(key.startswith(f"{name}.") for key in self._pointers)
         return _one(self._structure(inner, name, steps), steps, below=below)
 
-    def _money(self, name: str, steps: PointerSteps, options: FieldPointer) -> ValueReader:
+    def _check_money(self, name: str) -> None:
         for part in ("value", CURRENCY):
             self._known.add(f"{name}.{part}")
             if f"{name}.{part}" in self._pointers and self._pointers[f"{name}.{part}"].pointer is None:
                 self._add(f"{name}.{part}", "has no pointer", f"write the options of {name} instead")
+
+    def _money(self, name: str, steps: PointerSteps, options: FieldPointer) -> ValueReader:
+        self._check_money(name)
         split = self._pointers.get(f"{name}.value")
         value = parse_pointer(split.pointer or "") if split else (*steps, "value")
         constant, code = self._currency_of(name, (*steps, CURRENCY), options)

@@ -8,7 +8,7 @@ operation is not `documented`, and waybill.yaml may override the path under `pat
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -55,6 +55,14 @@ class Operation(Struct, frozen=True):
     def path_parameters(self) -> frozenset[str]:
         """Return the names in braces."""
         return frozenset(parameters_of(self.path))
+
+
+class RequestParts(TypedDict, total=False):
+    """Parts of the request of an operation: path parameters, query parameters, and the body, sent as JSON."""
+
+    ids: Mapping[str, str]
+    query: QueryPairs
+    body: object
 
 
 class WriteResult(Struct, frozen=True):
@@ -186,14 +194,7 @@ class PlatformApi:
         )
 
     async def read(
-        self,
-        name: str,
-        context: CallContext,
-        read: Callable[[PlatformResponse], T],
-        *,
-        ids: Mapping[str, str] = _NO_IDS,
-        query: QueryPairs = (),
-        body: object = None,
+        self, name: str, context: CallContext, read: Callable[[PlatformResponse], T], **request: Unpack[RequestParts]
     ) -> T:
         """Call an operation and read its response.
 
@@ -203,7 +204,7 @@ class PlatformApi:
         Raises:
             TransientError, PermanentError, Deferred: As `call`, and as `read`.
         """
-        reply = await self.call(name, context, ids=ids, query=query, body=body)
+        reply = await self.call(name, context, **request)
         return read_as(f"{self.kind}.{name}", read, reply)
 
     async def fetch(
@@ -232,14 +233,7 @@ class PlatformApi:
         )
 
     async def write(
-        self,
-        name: str,
-        context: CallContext,
-        *,
-        ids: Mapping[str, str] = _NO_IDS,
-        query: QueryPairs = (),
-        body: object = None,
-        key: str = "id",
+        self, name: str, context: CallContext, *, key: str = "id", **request: Unpack[RequestParts]
     ) -> WriteResult:
         """Call a writing operation; `key` is the name of the id in the response.
 
@@ -252,7 +246,7 @@ class PlatformApi:
             TransientError, Deferred: As `call`.
             PermanentError: As `call`; `record_gone`.
         """
-        reply = await self.call(name, context, ids=ids, query=query, body=body)
+        reply = await self.call(name, context, **request)
         deletes = self._operations[name].method == "DELETE"
         if reply.gone and not deletes:
             reason = f"{self.kind}.{name}: there is no such thing"
