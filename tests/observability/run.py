@@ -272,7 +272,7 @@ class Scenarios:
 
     def start_misconfigured_processes(self) -> None:
         """Start a worker without a rulebook, enqueue an unknown job, and start a process that fails."""
-        alone = self.stack.start("worker-alone", "worker", admin_port="0", key_prefix="alone:", queue="alone")
+        alone = self.stack.start("worker-alone", "worker", admin_port="0", key_prefix="alone:")
         alone.wait_for(lambda line: line["message"] == "rulebook.missing", SECONDS_MAX)
         alone.stop()
         asyncio.run(self._enqueue_unknown_job())
