@@ -377,7 +377,7 @@ class Scenarios:
     def damage_keys(self) -> None:
         """Change the type of a key that the worker uses, and of one that only the ingress uses."""
         with self._client() as client:
-            for key in ("wb:ended", "wb:quarantine:flow-till:unverified"):
+            for key in (f"{HOME}ended", f"{HOME}quarantine:flow-till:unverified"):
                 self._execute(client, "SET", key, "rubbish")
         self._send(DeliveryRequest("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
         for process in (self.stack.ingress, self.worker):
