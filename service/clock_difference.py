@@ -6,9 +6,8 @@ clock of a process: with a large difference, events seem older or newer than the
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
-from service.errors import StoreNotDurable, StoreUnavailable
+from service.background import TaskFailures
 from service.log import get_logger
 from service.metrics.families import CLOCK_DIFFERENCE_SECONDS
 from service.store import Shards
@@ -41,8 +40,8 @@ class ClockCheck:
 
 async def watch_clock(opened: Callable[[], Shards]) -> None:
     """Measure periodically, until cancelled. `opened` returns the store, or raises as a call to it does."""
-    check = ClockCheck()
+    check, failures = ClockCheck(), TaskFailures("clock")
     while True:
-        with suppress(StoreUnavailable, StoreNotDurable):
+        with failures.handled():
             await check.measure(opened())
         await asyncio.sleep(INTERVAL_SECONDS)

@@ -68,11 +68,11 @@ class Exchange(Struct):
         return [*self.secrets, *(value for name, value in self.headers.items() if IS_SECRET[name])]
 
 
-def connection_facts(transport: asyncio.BaseTransport) -> ConnectionFacts:
-    """Return the facts of an open connection."""
+def connection_facts(transport: asyncio.BaseTransport, tls: ssl.SSLObject | None = None) -> ConnectionFacts:
+    """Return the facts of an open connection. `tls` is that of a connection that encrypts above its transport."""
     peer = transport.get_extra_info("peername")
     name = f"[{peer[0]}]:{peer[1]}" if len(peer or ()) > 2 else ":".join(map(str, peer or ()))
-    socket: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    socket: ssl.SSLObject | None = tls or transport.get_extra_info("ssl_object")
     return ConnectionFacts(name, None if socket is None else _tls_facts(socket))
 
 

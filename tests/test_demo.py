@@ -271,7 +271,7 @@ def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
     event_id = msgspec.json.decode(done.stdout.partition("  ")[2])["event_id"]
     # The worker writes its last line after the effect.
     page = wait_for(lambda: lines_with(console_page(text, f"/events/{event_id}?tab=log"), "attempt.finished"))
-    assert [f"<td>{process}</td>" in page for process in ("service", "worker-1", "sandbox")] == [True, True, False]
+    assert [f">{process}</td>" in page for process in ("service", "worker-1", "sandbox")] == [True, True, False]
 
 
 def lines_with(page: str, text: str) -> str:

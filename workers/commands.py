@@ -23,6 +23,7 @@ from service.configuration import load_config
 from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.garbage import tune_garbage_collector
+from service.garbage_collection import collect_old_objects
 from service.http_client import HttpClient
 from service.log import configure
 from service.log_sampling import sample_one_in
@@ -139,6 +140,7 @@ async def run_jobs(
     async with (
         health_server(settings, shards, lambda: worker.stopping) as admin_port,
         background_task(run_forever("event_loop_lag", measure_event_loop_lag)),
+        background_task(run_forever("garbage", collect_old_objects)),
         background_task(run_forever("open_files", watch_open_files)),
         background_task(run_forever("rulebook", rules.run)),
         background_task(run_forever("heartbeat", partial(send_heartbeats, worker, settings.sample_interval_seconds))),

@@ -7,10 +7,8 @@ from functools import partial
 import structlog
 from msgspec import structs
 
-from service.background import run_forever
+from service.background import TaskFailures, run_forever
 from service.clock_difference import ClockCheck
-from service.errors import StoreNotDurable, StoreScriptFailed, StoreUnavailable
-from service.outage_log import OutageLog
 from service.store import Store
 from workers.worker import LeaseWorker
 
@@ -20,7 +18,7 @@ CHECKS_PER_INTERVAL = 4
 REMOVALS_PER_INTERVAL = 30
 """Batches per sweep interval while expired data are left. Removals must keep pace with arrivals."""
 REBUILD_PAUSE_SECONDS = 0.05
-"""Delay between two parts while indexes are rebuilt. A million events take five minutes; deliveries go on meanwhile."""
+"""Delay between two parts while indexes are rebuilt. A million events take ten minutes; deliveries go on meanwhile."""
 
 MISSED_HEARTBEATS_MAX = 3
 
@@ -33,19 +31,15 @@ async def run_sweeps(worker: LeaseWorker, seconds: float) -> None:
 
 
 async def sweep_shard(store: Store, worker: str, seconds: float) -> None:
-    """Sweep one batch every `seconds`, more often within a long pass, until cancelled. The worker logs outages."""
-    log, failure = structlog.get_logger(), OutageLog("the store is not swept")
+    """Sweep one batch every `seconds`, more often within a long pass, until cancelled."""
+    log, failures = structlog.get_logger(), TaskFailures("sweep")
     pause_seconds = seconds
     while True:
         await asyncio.sleep(pause_seconds)
         pause_seconds = seconds
-        try:
+        swept = None
+        with failures.handled():
             swept = await store.sweeper.sweep(worker)
-        except (StoreUnavailable, StoreNotDurable) as error:
-            if isinstance(error, StoreScriptFailed):  # no outage: a key has another type, or a permission is missing
-                failure.begin(error)
-            continue
-        failure.end()
         if swept is not None and swept.more:
             pause_seconds = seconds / (REMOVALS_PER_INTERVAL if swept.expired_left else CHECKS_PER_INTERVAL)
         if swept is not None and swept.rebuilding:
@@ -56,11 +50,11 @@ async def sweep_shard(store: Store, worker: str, seconds: float) -> None:
 
 
 async def send_heartbeats(worker: LeaseWorker, seconds: float) -> None:
-    """Send a heartbeat and log queue statistics every `seconds`, until cancelled. The worker logs outages."""
+    """Send a heartbeat and log queue statistics every `seconds`, until cancelled."""
     log = structlog.get_logger()
-    shards, clock = worker.shards, ClockCheck()
+    shards, clock, failures = worker.shards, ClockCheck(), TaskFailures("heartbeat")
     while True:
-        try:
+        with failures.handled():
             difference = await clock.measure(shards)
             now = time.time() + difference
             beats = (
@@ -73,8 +67,6 @@ async def send_heartbeats(worker: LeaseWorker, seconds: float) -> None:
             sample = await shards.sample()
             await record_health(worker, sample.due + sample.deferred + sample.running, seconds * MISSED_HEARTBEATS_MAX)
             log.info("queue.sampled", queue=worker.queue_name, worker=worker.name, **structs.asdict(sample))
-        except (StoreUnavailable, StoreNotDurable):
-            pass
         await asyncio.sleep(seconds)
 
 

@@ -1,12 +1,11 @@
 """Recovery of accounts and destinations: parked jobs become due when a circuit closes, before that one as a probe."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from service.background import TaskFailures
 from service.config.throttles import UNLIMITED
-from service.errors import StoreNotDurable, StoreUnavailable
 from service.store import Shards, Store
 
 CHECK_SECONDS = 1.0
@@ -18,9 +17,10 @@ async def run_recovery(shards: Shards, rates: Callable[[], Mapping[str, float]])
     `rates` returns the calls per second that the limits of each of them admit. The number of parked jobs does not
     matter: nothing reads a job before it is freed.
     """
+    failures = TaskFailures("recovery")
     while True:
         await asyncio.sleep(CHECK_SECONDS)
-        with contextlib.suppress(StoreUnavailable, StoreNotDurable):  # the worker logs outages
+        with failures.handled():
             await free_parked_jobs(shards, rates())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from service.actions import Action
+from service.background import TaskFailures
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable, WaybillError
 from service.metrics.families import RULEBOOK, RULEBOOKS_REJECTED
 from service.mistakes import format_for_log
@@ -37,8 +38,12 @@ class RulebookWatcher:
 
     async def run(self) -> None:
         """Check for a new version every `refresh_seconds`, until cancelled."""
+        failures = TaskFailures("rulebook")
         while True:
-            await self.refresh()
+            with failures.handled():
+                error = await self.refresh()
+                if error is not None:
+                    raise error
             await asyncio.sleep(self._refresh_seconds)
 
     async def wait_for_first(self) -> None:

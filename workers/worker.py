@@ -21,7 +21,7 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
-from service.background import run_forever
+from service.background import TaskFailures, run_forever
 from service.errors import ConfigError, LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import LEASES_LOST
 from service.store import Job, JobEnd, Shards, Store
@@ -153,16 +153,15 @@ class LeaseWorker(Worker):
 
     async def _renew_leases(self, queue: ShardQueue) -> None:
         # A third: two renewals may fail before a lease ends.
-        seconds = self.shards.settings.lease_seconds / 3
+        seconds, failures = self.shards.settings.lease_seconds / 3, TaskFailures("leases")
         while True:
             await asyncio.sleep(seconds)
             held = [job for key, job in self.jobs_held.items() if key.startswith(_key_of(queue))]
             if not held:
                 continue
-            try:
+            lost: Sequence[Job] = ()
+            with failures.handled():  # writes of runs wait, too; the store rejects them if the lease ends meanwhile
                 lost = await queue.leases.renew(held)
-            except (StoreUnavailable, StoreNotDurable):
-                continue  # writes of runs wait, too; the store rejects them if the lease ends meanwhile
             if lost:
                 # A run that has just ended has no lease either, and its response has not arrived yet.
                 await asyncio.sleep(LOST_LEASE_GRACE_SECONDS)

@@ -23,7 +23,6 @@ TEXT = "text/plain; charset=utf-8"
 _HASHABLE = re.compile(r"[A-Za-z0-9+/=_-]{1,256}")
 
 HASHED = r"^[^{}]*\{(value|secret)\}[^{}]*\{(value|secret)\}[^{}]*\Z"
-HashedText = Annotated[str, Meta(pattern=HASHED, max_length=500, description="text with {value} and {secret}")]
 MemberName = Annotated[
     str, Meta(min_length=1, max_length=64, description="a member of the response, 1 to 64 characters")
 ]

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from service.cli.circuits import format_last_error
 from service.cli.completion import complete_destination
 from service.cli.connection import ConnectionOptions, connection_options, run_with_client
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
@@ -18,6 +19,7 @@ DESTINATIONS = ListTable[DestinationView](
         **columns_of("name", "kind", "url", "circuit"),
         "open for": lambda view: "" if view.circuit != "open" else f"{view.open_seconds:.0f} s",
         "parked jobs": lambda view: str(view.parked_jobs),
+        "last error": lambda view: format_last_error(view.last_error),
     },
     name=lambda view: view.name,
     empty_message="waybill.yaml has no destinations.",

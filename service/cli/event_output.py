@@ -1,6 +1,7 @@
 """Output of events: a list as a table, one event with its history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
@@ -120,12 +121,15 @@ def print_event(view: EventView, *, as_json: bool) -> None:
     if view.history:
         print_text("\nhistory")
         for entry in view.history:
-            fields = {name: value for name, value in entry.items() if name not in {"entry", "at_ms", "exchange"}}
-            timestamp = format_timestamp(entry["at_ms"]) if "at_ms" in entry else ""
-            print_text(f"{timestamp}  {entry.get('entry', '')}  {msgspec.json.encode(fields).decode()}")
-            if entry.get("exchange"):
-                for line in format_exchange(entry["exchange"]):
-                    print_text(f"    {line}")
+            _print_history_entry(entry)
+
+
+def _print_history_entry(entry: Mapping[str, Any]) -> None:
+    fields = {name: value for name, value in entry.items() if name not in {"entry", "at_ms", "exchange"}}
+    timestamp = format_timestamp(entry["at_ms"]) if "at_ms" in entry else ""
+    print_text(f"{timestamp}  {entry.get('entry', '')}  {msgspec.json.encode(fields).decode()}")
+    for line in format_exchange(entry["exchange"]) if entry.get("exchange") else ():
+        print_text(f"    {line}")
 
 
 def print_curl(view: EventView) -> None:

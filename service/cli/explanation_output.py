@@ -23,6 +23,9 @@ _UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"))
 
 _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 NOT_EVALUATED = "·"
+CIRCUITS = "waybill destinations list and waybill platforms list show circuits, also those paused by an operator"
+HELP = {"circuit_open": CIRCUITS, "credentials_rejected": CIRCUITS}
+"""Where to find the cause of a wait, by its reason."""
 
 
 def format_explanation(explanation: Explanation, now: datetime) -> Iterator[str]:
@@ -37,6 +40,8 @@ def format_explanation(explanation: Explanation, now: datetime) -> Iterator[str]
         yield f"  running: {explanation.running}"
     if explanation.waiting_for or explanation.next_attempt_at:
         yield f"  {_format_wait(explanation, now)}"
+        if explanation.waiting_for in HELP:
+            yield f"  {HELP[explanation.waiting_for]}"
     if explanation.differing_duplicates:
         yield f"  {_format_differing(explanation.differing_duplicates)}"
     if not explanation.decisions:

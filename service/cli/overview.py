@@ -9,11 +9,14 @@ from urllib.parse import quote
 
 import click
 
+from service.cli.circuits import format_last_error
 from service.cli.completion import events_in
 from service.cli.connection import EXIT_FAILED, ConnectionOptions, connection_options, run_with_client
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.lists import short_age
 from service.cli.output import JSON, print_fields, print_json, print_table, print_text
+from service.management.circuits import CircuitView
+from service.management.destinations import DestinationView
 from service.management.event_filter import format_timestamp
 from service.management.overview import InstallationOverview
 from service.settings import load_settings
@@ -25,7 +28,7 @@ SEVERITY_COLOURS = {"error": "red", "warning": "yellow", "info": "bright_black"}
 @JSON
 @connection_options
 def status(*, as_json: bool, connection: ConnectionOptions) -> None:
-    """Show the overview: conditions to act on, queue, sources, accounts and rulebook.
+    """Show the overview: conditions to act on, queue, sources, accounts, destinations and rulebook.
 
     Exit code 1 if a condition is an error. The page Overview of the console shows the same.
     """
@@ -71,13 +74,21 @@ def _print_overview(overview: InstallationOverview, now: datetime) -> None:
             [[each.source, str(sum(each.hours)), short_age(each.last_at, now)] for each in overview.sources],
         ),
         (
-            ("account", "kind", "circuit", "parked jobs"),
-            [[each.account, each.kind, each.circuit, str(each.parked_jobs)] for each in overview.circuits],
+            ("account", "kind", "circuit", "parked jobs", "last error"),
+            [[each.account, *_circuit_cells(each)] for each in overview.circuits],
+        ),
+        (
+            ("destination", "kind", "circuit", "parked jobs", "last error"),
+            [[each.name, *_circuit_cells(each)] for each in overview.destinations],
         ),
     ):
         if rows:
             print_text()
             print_table(names, rows)
+
+
+def _circuit_cells(view: CircuitView | DestinationView) -> list[str]:
+    return [view.kind, view.circuit, str(view.parked_jobs), format_last_error(view.last_error)]
 
 
 def _fields(overview: InstallationOverview, now: datetime) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from service.cli.api_client import AdminApiClient
 from service.cli.api_connection import open_api_client
 from service.cli.bulk import YES_OPTION, confirm
+from service.cli.circuits import format_last_error
 from service.cli.completion import complete_account
 from service.cli.configured_parts import ConfiguredParts
 from service.cli.connection import ConnectionOptions, connection_options, run_with, run_with_client
@@ -42,6 +43,7 @@ CIRCUITS = ListTable[CircuitView](
         **columns_of("account", "kind", "circuit"),
         "open for": lambda view: "" if view.circuit != "open" else f"{view.open_seconds:.0f} s",
         "parked jobs": lambda view: str(view.parked_jobs),
+        "last error": lambda view: format_last_error(view.last_error),
     },
     name=lambda view: view.account,
     empty_message="waybill.yaml has no platforms.",

@@ -3,7 +3,6 @@
 All addresses are those of the sandbox, so that the files run without an account on a platform.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +11,8 @@ from msgspec import Struct
 from service.config.presets import SenderPreset, load_preset, preset_names
 from service.dev.ports import DEFAULT_SANDBOX_PORT
 from service.errors import ConfigError
-from service.mock.platform import TOKEN
+from service.mock.platform import SECRET_REF, SECRET_VARIABLE, TOKEN, TOKEN_REF, TOKEN_VARIABLE, StarterAccount
+from service.sandbox.platforms import MOCKS
 
 OWN_PRESET = "platform"
 """Answer for the deliveries of a built-in platform itself."""
@@ -20,62 +20,24 @@ CUSTOM = "custom"
 RULES = ("log", "http", "short-receipt")
 
 SANDBOX = f"http://127.0.0.1:{DEFAULT_SANDBOX_PORT}"
-TOKEN_VARIABLE, SECRET_VARIABLE, VERIFY_VARIABLE = "PLATFORM_TOKEN", "WEBHOOK_SECRET", "VERIFY_TOKEN"
+VERIFY_VARIABLE = "VERIFY_TOKEN"
 PUBLIC_URL = "https://hooks.example.com"
-TOKEN_REF, SECRET_REF, VERIFY_REF = ({"env": name} for name in (TOKEN_VARIABLE, SECRET_VARIABLE, VERIFY_VARIABLE))
+VERIFY_REF = {"env": VERIFY_VARIABLE}
 
 ORDER, CUSTOMER = "purchase_order", "customer"
 
 
-class PlatformStarter(Struct, frozen=True):
-    """An account in the sandbox, its record kinds, and how its own deliveries are verified."""
+_CUSTOM_STARTER = StarterAccount(
+    {
+        "auth": {"type": "bearer", "token": TOKEN_REF},
+        "records": {ORDER: {"path": "/purchase-orders/{id}"}, CUSTOMER: {"path": "/customers/{id}"}},
+    },
+    (ORDER, CUSTOMER),
+    None,
+)
+"""Account on the mock of pack.cloud, without its connector."""
 
-    account: Mapping[str, Any]
-    kinds: Sequence[str]
-    verify: Mapping[str, Any] | None
-
-
-_PATH_TOKEN = {"scheme": "path_token", "secrets": [SECRET_REF]}
-
-PLATFORMS: Mapping[str, PlatformStarter] = {
-    CUSTOM: PlatformStarter(
-        {
-            "kind": CUSTOM,
-            "base_url": f"{SANDBOX}/pack_cloud/v1/organizations/org_1",
-            "auth": {"type": "bearer", "token": TOKEN_REF},
-            "records": {ORDER: {"path": "/purchase-orders/{id}"}, CUSTOMER: {"path": "/customers/{id}"}},
-        },
-        (ORDER, CUSTOMER),
-        None,
-    ),
-    "pack_cloud": PlatformStarter(
-        {"kind": "pack_cloud", "base_url": f"{SANDBOX}/pack_cloud/v1", "organization_id": "org_1", "token": TOKEN_REF},
-        (ORDER, CUSTOMER),
-        {"scheme": "hmac", "header": "X-Signature", "secrets": [SECRET_REF]},
-    ),
-    "flow_retail": PlatformStarter(
-        {"kind": "flow_retail", "base_url": f"{SANDBOX}/flow_retail/v2", "tenant_uid": "T1", "token": TOKEN_REF},
-        (CUSTOMER, ORDER),
-        {"scheme": "basic", "username": "waybill", "password": SECRET_REF},
-    ),
-    "open_food_network": PlatformStarter(
-        {"kind": "open_food_network", "base_url": f"{SANDBOX}/open_food_network", "token": TOKEN_REF},
-        (CUSTOMER,),
-        _PATH_TOKEN,
-    ),
-    "pexip_engage": PlatformStarter(
-        {
-            "kind": "pexip_engage",
-            "base_url": f"{SANDBOX}/pexip_engage",
-            "token_url": f"{SANDBOX}/pexip_engage/realms/acme/protocol/openid-connect/token",
-            "enterprise": "acme",
-            "client_id": TOKEN_REF,
-            "client_secret": TOKEN_REF,
-        },
-        (CUSTOMER,),
-        _PATH_TOKEN,
-    ),
-}
+PLATFORMS = (CUSTOM, *MOCKS)
 
 
 class StarterChoice(Struct, frozen=True):
@@ -98,14 +60,14 @@ def build_files(choice: StarterChoice) -> dict[str, str]:
     Raises:
         ConfigError: the answers do not fit together.
     """
-    platform = PLATFORMS[choice.platform]
+    platform = _CUSTOM_STARTER if choice.platform == CUSTOM else MOCKS[choice.platform].starter
     kind = _record_kind(choice, platform)
     if choice.rule == "short-receipt" and kind != ORDER:
         fix = "choose log or http"
         raise ConfigError("--rule", f"short-receipt is a rule about purchase orders, not about a {kind}", fix)
     account, source = choice.platform.replace("_", "-"), _source_name(choice)
     config: dict[str, Any] = {
-        "platforms": {account: platform.account},
+        "platforms": {account: _account(choice.platform, platform)},
         "sources": {source: {"platform": account, **_source(choice, platform, kind)}},
         "rules": ["rules/*.yaml"],
         "outbound": {"allow_private_hosts": ["127.0.0.1"]},
@@ -136,18 +98,24 @@ RULE_HEAD = "# The first rule. Test it with `waybill rules test`. Reference: doc
 TEST_HEAD = "# Tests of first.yaml: a record and the expected result. Run them with `waybill rules test`.\n\n"
 
 
+def _account(kind: str, platform: StarterAccount) -> dict[str, Any]:
+    if kind == CUSTOM:
+        return platform.build(kind, f"{SANDBOX}/pack_cloud", "/v1/organizations/org_1")
+    return platform.build(kind, f"{SANDBOX}/{kind}", MOCKS[kind].base_path)
+
+
 def _source_name(choice: StarterChoice) -> str:
     return choice.platform.replace("_", "-") if choice.preset == OWN_PRESET else choice.preset
 
 
-def _record_kind(choice: StarterChoice, platform: PlatformStarter) -> str:
+def _record_kind(choice: StarterChoice, platform: StarterAccount) -> str:
     """Return the record kind of the first rule: that of the preset, if the platform has it."""
     preset = None if choice.preset == OWN_PRESET else load_preset(choice.preset)
     default = preset.record if preset else None
     return default if default and default in platform.kinds else platform.kinds[0]
 
 
-def _source(choice: StarterChoice, platform: PlatformStarter, kind: str) -> dict[str, Any]:
+def _source(choice: StarterChoice, platform: StarterAccount, kind: str) -> dict[str, Any]:
     if choice.preset == OWN_PRESET:
         if platform.verify is None:
             fix = "choose a preset, such as standard-webhooks: waybill sources presets"

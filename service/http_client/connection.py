@@ -82,15 +82,11 @@ class Connection(asyncio.Protocol):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Write without a buffer: uvloop writes buffered bytes after other tasks, far from the check of the lease.
-
-        TLS transports keep their buffer: at a limit of 0 they stop writing.
-        """
-        self._transport = cast("asyncio.Transport", transport)  # that of uvloop for TLS is of no such class
+        """Write without a buffer: uvloop writes buffered bytes after other tasks, far from the check of the lease."""
+        self._transport = cast("asyncio.Transport", transport)  # that of uvloop is of no such class
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLPRI)
-        if transport.get_extra_info("ssl_object") is None:
-            self._transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=0)
 
     @property
     def is_usable(self) -> bool:
@@ -122,10 +118,13 @@ class Connection(asyncio.Protocol):
         if self._timer is None or self._timer.when() > deadline:
             self._set_timer()
         if body is None or len(body) <= JOINED_BODY_BYTES_MAX:
-            self._transport.write(head + body if body else head)
+            self._write(head + body if body else head)
         else:
-            self._transport.write(head)
-            self._transport.write(body)
+            self._write(head)
+            self._write(body)
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -11,6 +11,7 @@ from service.errors import PermanentError
 from service.http_client.connection import Connection
 from service.http_client.failures import cannot_connect, connect_timeout, proxy_unreachable, tls_failed
 from service.http_client.pool import Origin
+from service.http_client.tls_connection import TlsConnection
 from service.http_client.tunnel import open_tunnel
 from service.http_url import HttpUrl
 from service.name_resolver import NameResolver, ResolvedAddress
@@ -105,27 +106,23 @@ class ConnectionOpener:
         route = origin.route
         loop = asyncio.get_running_loop()
         tls = (route.tls or self._tls or default_tls()) if route.scheme == "https" else None
-        name = route.host.removesuffix(".") if tls is not None else None
+        name = route.host.removesuffix(".")
         try:
+            connection = Connection(origin) if tls is None else TlsConnection(origin, tls, name)
             if tls is not None and route.proxy is not None:
-                target = HttpUrl(route.scheme, route.host, route.port)
-                transport = await open_tunnel(sock, target, route.proxy)
-                connection = Connection(origin)
+                transport = await open_tunnel(sock, HttpUrl(route.scheme, route.host, route.port), route.proxy)
+                transport.set_protocol(connection)
+                connection.connection_made(transport)
+            else:
+                await loop.create_connection(lambda: connection, sock=sock)
+            if isinstance(connection, TlsConnection):
                 async with asyncio.timeout(connect_seconds_max):
-                    secured = await loop.start_tls(transport, connection, tls, server_hostname=name)
-                if secured is None:
-                    raise ConnectionAbortedError("the proxy closed the connection")  # noqa: TRY301 - sock is closed
-                connection.connection_made(secured)
-                return connection
-            async with asyncio.timeout(connect_seconds_max):
-                made = await loop.create_connection(
-                    lambda: Connection(origin), sock=sock, ssl=tls, server_hostname=name
-                )
-                return made[1]
+                    await connection.wait_until_ready()
         except BaseException:
             with contextlib.suppress(OSError):  # uvloop closes the socket with its transport
                 sock.close()
             raise
+        return connection
 
 
 @functools.lru_cache(maxsize=1)

@@ -36,7 +36,9 @@ class ResponseState(Struct):
     @property
     def body(self) -> bytes:
         """Decompressed body, as far as it was received."""
-        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        if len(self.pieces) != 1:
+            self.pieces = [b"".join(self.pieces)]
+        return self.pieces[0]
 
     def end(self, failure: Failure | None) -> None:
         """Wake the call."""

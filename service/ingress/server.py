@@ -21,6 +21,7 @@ from msgspec import structs
 
 from service.clock_difference import watch_clock
 from service.garbage import tune_garbage_collector
+from service.garbage_collection import collect_old_objects
 from service.ingestion.sources import Source
 from service.ingress.app import build_admin_app, build_app
 from service.ingress.http.connection_limits import LimitedConnection, connection_class
@@ -158,7 +159,8 @@ async def _open_store(store: StoreMonitor) -> AsyncGenerator[None]:
     # Probe before the ports open, so that the first deliveries are not answered 503 needlessly.
     await store.probe()
     loop = asyncio.get_running_loop()
-    background = (store.run(), measure_event_loop_lag(), watch_open_files(), watch_clock(lambda: store.opened))
+    clock = watch_clock(lambda: store.opened)
+    background = (store.run(), measure_event_loop_lag(), collect_old_objects(), watch_open_files(), clock)
     tasks = [loop.create_task(each) for each in background]
     try:
         yield

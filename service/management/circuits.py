@@ -1,25 +1,36 @@
-"""CircuitSnapshot of platform accounts: state, parked jobs, pause and resume by an operator."""
+"""Circuits of platform accounts: state, parked jobs, pause and resume by an operator."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
+from service.management.event_filter import format_timestamp
 from service.management.installation import InstallationOperations
 from service.store.platforms.parking import ParkedJobs
+from service.store.platforms.throttle import LastError
+from service.throttles.throttles import DESTINATION_PREFIX
 
 PAUSED_SECONDS_MIN = 10 * 365 * 86_400.0
 """A circuit that stays open for longer was paused by an operator."""
+
+
+class ErrorView(Struct, frozen=True, kw_only=True):
+    """Last error of the calls to an account or destination. `http_status` is null if there was no response."""
+
+    at: str
+    error_kind: str
+    http_status: int | None
 
 
 class CircuitView(Struct, frozen=True, kw_only=True):
     """Circuit of an account: `open` until the next probe, or `paused` until an operator resumes the account.
 
     `open_seconds` is the time until the next probe, null while paused. `parked_jobs` wait for this account,
-    `parked_age_seconds` is the age of the oldest.
+    `parked_age_seconds` is the age of the oldest. `last_error` is the last error of a call within a week.
     """
 
     account: str
@@ -28,6 +39,7 @@ class CircuitView(Struct, frozen=True, kw_only=True):
     open_seconds: float | None
     parked_jobs: int
     parked_age_seconds: float
+    last_error: ErrorView | None = None
 
 
 class CircuitFields(TypedDict):
@@ -37,16 +49,18 @@ class CircuitFields(TypedDict):
     open_seconds: float | None
     parked_jobs: int
     parked_age_seconds: float
+    last_error: ErrorView | None
 
 
 class CircuitSnapshot(Struct, frozen=True):
-    """Seconds until the next probe of each circuit that is not closed, and the parked jobs of each store.
+    """Seconds until the next probe of each circuit that is not closed, parked jobs of each store, and last errors.
 
     The keys are the names of accounts and destinations in the store.
     """
 
     open_seconds: Mapping[str, float]
     parked: Sequence[Mapping[str, ParkedJobs]]
+    errors: Mapping[str, LastError] = {}
 
     @property
     def keys(self) -> set[str]:
@@ -63,22 +77,35 @@ class CircuitSnapshot(Struct, frozen=True):
             "open_seconds": None if paused else seconds or 0.0,
             "parked_jobs": sum(each.jobs for each in here),
             "parked_age_seconds": max((each.age_seconds for each in here), default=0.0),
+            "last_error": _view_error(self.errors.get(key)),
         }
+
+
+def _view_error(error: LastError | None) -> ErrorView | None:
+    if error is None:
+        return None
+    at = format_timestamp(error.at_ms)
+    return ErrorView(at=at, error_kind=error.kind, http_status=error.http_status or None)
 
 
 class CircuitStates(InstallationOperations):
     """State and change of the circuits of accounts and destinations. The first store holds them."""
 
-    async def load_circuits(self) -> CircuitSnapshot:
-        """Return the circuits that are not closed, and the parked jobs.
+    async def load_circuits(self, *others: str) -> CircuitSnapshot:
+        """Return the circuits that are not closed, the parked jobs, and the last errors.
+
+        Errors are those of configured accounts and destinations, of circuits in the snapshot, and of the keys `others`.
 
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        stores = self.installation.stores
-        return CircuitSnapshot(
+        stores, config = self.installation.stores, self.installation.config()
+        snapshot = CircuitSnapshot(
             await stores[0].limits.open_circuits(), [await store.parking.accounts() for store in stores]
         )
+        destinations = (DESTINATION_PREFIX + name for name in config.destinations)
+        keys = {*config.platforms, *destinations, *snapshot.keys, *others}
+        return structs.replace(snapshot, errors=await stores[0].limits.last_errors(sorted(keys)))
 
     async def pause_circuit(self, key: str, audit_action: str, target: str) -> None:
         """Open a circuit until it is resumed, and record the change.

@@ -12,7 +12,7 @@ from service.destinations.destination import Probe
 from service.errors import Rejection
 from service.management.audit_entries import record_change
 from service.management.audit_log import to_completion
-from service.management.circuits import CircuitSnapshot, CircuitStates
+from service.management.circuits import CircuitSnapshot, CircuitStates, ErrorView
 from service.throttles.throttles import DESTINATION_PREFIX
 
 HOST_NAME = re.compile(r"[A-Za-z0-9._:-]{1,253}:[0-9]{1,5}")
@@ -24,7 +24,8 @@ class DestinationView(Struct, frozen=True, kw_only=True):
     """Destination with its circuit: `open` until the next probe, or `paused` until an operator resumes it.
 
     `url` is hidden if it is a secret. A destination of a plain URL has the kind `url` and the name `host:port`; it is
-    listed while its circuit is not closed or events wait for it. `parked_jobs` wait for this destination.
+    listed while its circuit is not closed or events wait for it. `parked_jobs` wait for this destination. `last_error`
+    is the last error of a call within a week.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DestinationView(Struct, frozen=True, kw_only=True):
     open_seconds: float | None
     parked_jobs: int
     parked_age_seconds: float
+    last_error: ErrorView | None = None
 
 
 class DestinationDetails(DestinationView, frozen=True, kw_only=True):
@@ -63,7 +65,7 @@ class DestinationOperations(CircuitStates):
             StoreUnavailable: A store does not answer.
         """
         self._check(name)
-        view = self._view(name, await self.load_circuits())
+        view = self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
         config = self.installation.config().destinations.get(name)
         shown: dict[str, Any] = {} if config is None else msgspec.to_builtins(config)
         return DestinationDetails(config=shown, **msgspec.structs.asdict(view))
@@ -78,7 +80,7 @@ class DestinationOperations(CircuitStates):
         """
         self._check(name)
         await self.pause_circuit(DESTINATION_PREFIX + name, "destination.paused", name)
-        return self._view(name, await self.load_circuits())
+        return self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
 
     @to_completion
     async def resume_destination(self, name: str) -> DestinationView:
@@ -90,7 +92,7 @@ class DestinationOperations(CircuitStates):
         """
         self._check(name)
         await self.resume_circuit(DESTINATION_PREFIX + name, "destination.resumed", name)
-        return self._view(name, await self.load_circuits())
+        return self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
 
     @to_completion
     async def test_destination(self, name: str, method: str, path: str) -> Probe:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from service.events import received_at_ms
 from service.management.circuits import CircuitOperations, CircuitView
 from service.management.conditions import HealthCondition, find_conditions
+from service.management.destinations import DestinationOperations, DestinationView
 from service.management.event_filter import format_timestamp
 from service.management.rulebook import Publication, RulebookOperations
 from service.management.stores import NamedStores
@@ -55,6 +56,7 @@ class InstallationOverview(Struct, frozen=True, kw_only=True):
     hours: Sequence[HourCounts]
     sources: Sequence[SourceActivity]
     circuits: Sequence[CircuitView]
+    destinations: Sequence[DestinationView]
     rulebook: Publication | None
     quarantined: int
     conditions: Sequence[HealthCondition]
@@ -67,7 +69,7 @@ class _Sample(Struct, frozen=True):
     complete_from_ms: int
 
 
-class OverviewOperations(CircuitOperations, RulebookOperations):
+class OverviewOperations(CircuitOperations, DestinationOperations, RulebookOperations):
     """Overview of the installation. Read-only."""
 
     async def get_overview(self) -> InstallationOverview:
@@ -86,8 +88,12 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
             _sample(stores, rate_ms),
             self.list_activity(first_ms // _HOUR_MS),
         )
-        circuits, publications, quarantined, workers_lost = await asyncio.gather(
-            self.list_circuits(), self.list_publications(), _quarantined(stores), _workers_lost(stores)
+        circuits, destinations, publications, quarantined, workers_lost = await asyncio.gather(
+            self.list_circuits(),
+            self.list_destinations(),
+            self.list_publications(),
+            _quarantined(stores),
+            _workers_lost(stores),
         )
         return InstallationOverview(
             at=format_timestamp(now_ms),
@@ -101,6 +107,7 @@ class OverviewOperations(CircuitOperations, RulebookOperations):
             ],
             sources=sources,
             circuits=circuits,
+            destinations=destinations,
             rulebook=publications[0] if publications else None,
             quarantined=quarantined,
             conditions=list(

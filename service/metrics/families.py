@@ -99,6 +99,13 @@ CONFIG_RELOADS = Counter("waybill_config_reloads", "Changes of waybill.yaml: act
 STORE_SECONDS = Histogram("waybill_store_call_seconds", "Duration of a call to the store.", ("call",), FAST)
 STORE_ERRORS = Counter("waybill_store_errors", "Failed calls to the store.", ("call", "error_kind"))
 
+# both: counted with the line background_task.failed
+TASK_FAILURES = Counter(
+    "waybill_background_task_failures",
+    "Steps of background tasks that failed by the store, such as leases, heartbeat and sweep.",
+    ("task", "error_kind"),
+)
+
 # both: measured ten times a second
 EVENT_LOOP_LAG_SECONDS = Histogram(
     "waybill_event_loop_lag_seconds", "Delay of a timer, caused by work that holds the event loop.", (), FAST

@@ -214,17 +214,23 @@ def check_operations(config: Config, rule: Rule, at: str) -> Iterator[ConfigErro
             yield ConfigError(f"{path}.account", f"no platform account {account[:64]!r} in waybill.yaml", fix)
             continue
         accounts = accounts_of(config, rule) if account is None else [account]
-        declared = [config.platforms[each].declared_operations() for each in accounts]
-        if not any(name in each for each in declared):
-            others = sorted(each for each, other in config.platforms.items() if name in other.declared_operations())
-            fix = _use_one_of({key for each in declared for key in each})
-            fix = f"add it to operations: of the account, or {f'write account: {others[0]}' if others else fix}"
-            place = f"the account {' or '.join(accounts)}" if accounts else "an account with the records of the rule"
-            yield ConfigError(f"{path}.operation", f"no operation {name[:64]!r} of {place} in waybill.yaml", fix)
-        for operations in declared:
-            mistake = operations[name].check_values(cast("dict[str, Any]", values)) if name in operations else ""
-            if mistake:
-                yield ConfigError(f"{path}.values", mistake, "give exactly one value for each parameter")
+        yield from _check_operation(config, accounts, name, cast("dict[str, Any]", values), path)
+
+
+def _check_operation(
+    config: Config, accounts: Sequence[str], name: str, values: Mapping[str, Any], path: str
+) -> Iterator[ConfigError]:
+    """Yield the mistakes in the operation of one action. `accounts` are those that may have to call it."""
+    declared = [config.platforms[each].declared_operations() for each in accounts]
+    if not any(name in each for each in declared):
+        others = sorted(each for each, other in config.platforms.items() if name in other.declared_operations())
+        fix = _use_one_of({key for each in declared for key in each})
+        fix = f"add it to operations: of the account, or {f'write account: {others[0]}' if others else fix}"
+        place = f"the account {' or '.join(accounts)}" if accounts else "an account with the records of the rule"
+        yield ConfigError(f"{path}.operation", f"no operation {name[:64]!r} of {place} in waybill.yaml", fix)
+    for operations in declared:
+        if name in operations and (mistake := operations[name].check_values(values)):
+            yield ConfigError(f"{path}.values", mistake, "give exactly one value for each parameter")
 
 
 def _use_one_of(names: Iterable[str]) -> str:

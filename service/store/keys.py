@@ -31,6 +31,7 @@ What concerns all records is in the first shard.
     wb:flight:<account>, wb:rate:<account>   concurrent calls by the end of their lease; calls by second
     wb:pace:<account>            time in ms from which the limit per second admits a call without a burst
     wb:token:<account>:<digest>  access token, shared by all pods; `:fetching` is the lease for fetching it
+    wb:last_error:<account>      time, HTTP status and kind of the last error of a call; expires after a week
     wb:found_records             hash: by account `1` if a record was ever found, `0` if all were missing
     wb:futile:<source>           number of waits for a newer record that were in vain; expires after a week
     wb:poll:<source>             hash: counts and cursor of the current pass; `:lock` is the lease of the poll

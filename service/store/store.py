@@ -65,7 +65,7 @@ class Store:
         self.installation = InstallationStore(self.client, self.keys, settings)
         self.rulebook = RulebookStore(self.client, self.keys, settings)
         self.quarantine = QuarantineStore(self.client, self.keys, settings)
-        self.limits = ThrottleStore(self.client)
+        self.limits = ThrottleStore(self.client, self.keys)
         self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
         self.audit = AuditStore(self.client, self.keys)

@@ -10,7 +10,7 @@ second.
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import ClassVar, Protocol
 
 from service.config.throttles import OPEN_SECONDS_MAX, ThrottleConfig
@@ -23,6 +23,8 @@ WAIT_SECONDS_MAX = 0.25
 JITTER_SECONDS = 0.5
 """Waiting calls are spread over this time."""
 QUEUE_SECONDS_MAX = 30.0
+ERROR_INTERVAL_SECONDS = 1.0
+"""Time between two errors that a process stores as the last one, so that many failures cost few calls."""
 PARK_SECONDS_MIN = 1.0
 """A shorter wait for a limit keeps the job in the queue."""
 
@@ -73,6 +75,7 @@ class SharedThrottle:
         self._call_seconds = 0.2
         self._next_at = 0.0
         self._unreadable = ""
+        self._error_stored_at = float("-inf")
         self.troubled = False
 
     def log_opened(self, seconds: float, error_kind: str, http_status: int | None) -> None:
@@ -102,9 +105,11 @@ class SharedThrottle:
             try:
                 yield
             except TransientError as error:
+                await self._store_error(error)
                 await self._failed(token, error, target, repeatable=repeatable)
                 raise
             except PermanentError as error:
+                await self._store_error(error)
                 await self._rejected(token, error, repeatable=repeatable)
                 raise
             except BaseException:
@@ -188,6 +193,15 @@ class SharedThrottle:
         now = self._context.clock()
         self._next_at = min(max(self._next_at, now) + apart, now + QUEUE_SECONDS_MAX)
         return self._next_at - now
+
+    async def _store_error(self, error: TransientError | PermanentError) -> None:
+        """Store the last error for operators, at most once in `ERROR_INTERVAL_SECONDS`."""
+        now = self._context.clock()
+        if now < self._error_stored_at + ERROR_INTERVAL_SECONDS:
+            return
+        self._error_stored_at = now
+        with suppress(StoreUnavailable, StoreNotDurable):
+            await self._context.limits.record_error(self.key, error.kind, error.http_status or 0)
 
     async def _rejected(self, token: str, error: PermanentError, *, repeatable: bool) -> None:
         """Report a rejection. If the credentials were rejected, the circuit opens, and a repeatable call waits.

@@ -1,7 +1,6 @@
 """Throttles of a process: one for each account and destination, with their circuits from the store."""
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -9,9 +8,9 @@ from typing import TypeVar
 
 import structlog
 
+from service.background import TaskFailures
 from service.config.platforms import PlatformConfig
 from service.config.throttles import ThrottleConfig
-from service.errors import StoreNotDurable, StoreUnavailable
 from service.store.platforms.throttle import ThrottleStore
 from service.store.platforms.token_cache import SharedTokenCache
 from service.throttles.retry_after import RETRY_AFTER_SECONDS_MAX
@@ -110,6 +109,7 @@ class SharedThrottles:
         self._by_key: dict[str, SharedThrottle] = {}
         self._refreshed_at = float("-inf")
         self._refreshing = asyncio.Lock()
+        self._failures = TaskFailures("circuits")
         self._is_read = False
 
     def account(self, account: str, config: PlatformConfig) -> AccountThrottle:
@@ -143,7 +143,7 @@ class SharedThrottles:
             if self._is_read and self.clock() < self._refreshed_at + REFRESH_SECONDS:
                 return
             self._refreshed_at = self.clock()
-            with contextlib.suppress(StoreUnavailable, StoreNotDurable):
+            with self._failures.handled():
                 open_circuits = await self.limits.open_circuits()
                 for key, throttle in self._by_key.items():
                     throttle.set_circuit(open_circuits.get(key))

@@ -52,13 +52,13 @@ async def fill_a_day(scenario: Scenario) -> None:
         for position, event_id in enumerate(ids):
             hours = 23 * (1 - position / len(ids)) ** 1.5
             await store.client.command("ZADD", store.keys.named(index), now - int(hours * HOUR_MS), event_id)
+    await store.flush_arrivals()
     for hour in range(24):
         key = store.keys.named(f"arrivals:{now // HOUR_MS - hour}")
         await store.client.command("HSET", key, "shop", 2 + (hour * 7) % 5, "till-orders", (hour * 3) % 4)
     await store.client.command("HSET", store.keys.named("arrived"), "till-orders", now - HOUR_MS)
     await store.queue_stats.heartbeat("waybill-worker-0", 3, time.time(), 600)
     await add_event(worker, "po-6000", order("po-6000", 1, 1))
-    await store.flush_arrivals()
 
 
 def take_pictures(scenario: Scenario) -> None:

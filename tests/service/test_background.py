@@ -1,6 +1,7 @@
 """Background tasks: an unexpected exception is logged and the task restarts."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -8,6 +9,9 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from service.background import REMINDER_SECONDS, TaskFailures
+from service.errors import StoreNotDurable, StoreUnavailable
+from service.metrics.families import TASK_FAILURES
 from service.platforms import CallContext, Platform
 from service.platforms.base import RecordPage
 from service.settings import Settings
@@ -88,3 +92,37 @@ async def test_lease_renewal_continues_after_an_exception(
         await until(lambda: not worker.tasks)
     assert [line["task"] for line in lines if line["event"] == "background_task.crashed"] == ["leases"]
     await store.close()
+
+
+def test_failing_task_is_logged_once_a_minute_and_when_it_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    failures = TaskFailures("leases")
+    counted = TASK_FAILURES.values.get(("leases", "store_unavailable"), 0)
+
+    def run_step(error: Exception | None = None) -> None:
+        with failures.handled():
+            if error is not None:
+                raise error
+
+    with capture_logs() as lines:
+        run_step()
+        for _ in range(3):
+            run_step(StoreUnavailable("it is down"))
+        clock += REMINDER_SECONDS
+        run_step(StoreUnavailable("it is down"))
+        run_step()
+        run_step()
+        run_step(StoreNotDurable("unsafe"))
+    assert [(line["event"], line["failures"], line.get("reason")) for line in lines] == [
+        ("background_task.failed", 1, "it is down"),
+        ("background_task.failed", 4, "it is down"),
+        ("background_task.recovered", 4, None),
+        ("background_task.failed", 1, "unsafe"),
+    ]
+    assert TASK_FAILURES.values[("leases", "store_unavailable")] == counted + 4
+
+
+def test_other_errors_of_a_step_are_raised() -> None:
+    with pytest.raises(ValueError, match="broken"), TaskFailures("leases").handled():
+        raise ValueError("broken")

@@ -87,6 +87,13 @@ async def test_explain_names_the_rules_behind_one_that_matched_with_stop(harness
     assert not any("third" in line for line in output)
 
 
+async def test_wait_for_a_circuit_names_the_commands_that_show_it(harness: WorkerHarness) -> None:
+    view = view_event("main", await harness.stored_event(await harness.send()), 0, "raw")
+    waiting = msgspec.structs.replace(build_explanation(view, {}), waiting_for="circuit_open")
+    lines = list(format_explanation(waiting, datetime.now(UTC)))
+    assert lines[lines.index("  waiting: circuit open") + 1].startswith("  waybill destinations list and waybill plat")
+
+
 async def test_explain_works_without_rulebook_or_decision(harness: WorkerHarness) -> None:
     await harness.publish(RULES)
     event_id = await harness.send()

@@ -167,9 +167,10 @@ async def test_sweep_that_fails_is_logged_until_it_succeeds(harness: WorkerHarne
     run_on_server(url, "ACL", "SETUSER", "default", "-hset")
     with capture_logs() as lines:
         sweeping = asyncio.create_task(run_sweeps(harness.worker(), 0.02))
-        await until(lambda: [line["event"] for line in lines] == ["store.unavailable"])
+        await until(lambda: [line["event"] for line in lines] == ["background_task.failed"])
         run_on_server(url, "ACL", "SETUSER", "default", "+hset")
-        await until(lambda: [line["event"] for line in lines] == ["store.unavailable", "store.recovered"])
+        events = ["background_task.failed", "background_task.recovered"]
+        await until(lambda: [line["event"] for line in lines] == events)
     sweeping.cancel()
     await asyncio.gather(sweeping, return_exceptions=True)
 

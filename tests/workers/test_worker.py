@@ -13,11 +13,13 @@ from arq import Retry
 from arq.connections import ArqRedis
 from arq.jobs import Job, JobStatus
 from arq.worker import Worker, func
+from structlog.testing import capture_logs
 
 from service.lease import MARGIN_RATIO
 from service.settings import Settings
 from service.store import JobEnd, Shards, Store, open_store
 from service.store.queue.arq_jobs import decode_payload, encode
+from tests.service.store.builders import run_on_server
 from tests.waiting import until
 from workers.worker import LeaseWorker
 
@@ -178,6 +180,32 @@ async def test_drain_does_not_count_the_try(make_settings: Callable[..., Setting
     assert await store.client.command("GET", "arq:retry:s1") == b"0"
     assert await store.client.command("EXISTS", "arq:in-progress:s1") == 0
     assert len((await store.leases("w2").claim(10)).jobs) == 1
+    await store.close()
+
+
+@pytest.mark.slow
+async def test_failed_renewal_of_a_lease_is_logged(make_settings: Callable[..., Settings]) -> None:
+    ran: Ran = []
+    store = await open_store(make_settings(lease_seconds=1.2))
+    await make_redis(store).enqueue_job("slow", _job_id="s1")
+    worker = LeaseWorker(make_functions(ran), Shards([store]), "w1", handle_signals=False)
+    url = store.settings.redis_url
+    with capture_logs() as lines:
+
+        def logged(event: str) -> bool:
+            return any(line["event"] == event and line["task"] == "leases" for line in lines)
+
+        running = asyncio.create_task(worker.async_run())
+        await until(lambda: bool(ran))
+        run_on_server(url, "ACL", "SETUSER", "default", "-pexpire")
+        await until(lambda: logged("background_task.failed"))
+        run_on_server(url, "ACL", "SETUSER", "default", "+pexpire")
+        await until(lambda: logged("background_task.recovered"))
+    worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
+    running.cancel()
+    for task in worker.tasks.values():
+        task.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     await store.close()
 
 

@@ -12,8 +12,8 @@ from functools import partial
 
 import structlog
 
-from service.background import run_forever
-from service.errors import LeaseLost, StoreNotDurable, StoreUnavailable
+from service.background import TaskFailures, run_forever
+from service.errors import LeaseLost
 from service.metrics.families import POLLS
 from service.platforms.base import Platform
 from service.settings import Settings
@@ -38,21 +38,22 @@ async def poll_all(
 
 async def poll_source(dependencies: PollDependencies, poll: PollSource) -> None:
     """Poll a source until cancelled, whenever this worker acquires its lease."""
-    log = structlog.get_logger()
+    log, failures = structlog.get_logger(), TaskFailures("poll")
     while True:
         # A new token per lease fences late writes of an earlier lease of this worker.
         token = os.urandom(8).hex()
+        seconds = IDLE_SECONDS_MAX
         try:
-            lease = await dependencies.intake.home.polls.claim(poll.source, token, dependencies.settings.lease_seconds)
-            if isinstance(lease, PollLease):
-                await PollPass(dependencies, poll, token, lease).run()
-                await dependencies.intake.flush_arrivals()
-                continue
-            seconds = min(lease, IDLE_SECONDS_MAX)
+            with failures.handled():
+                polls, lease_seconds = dependencies.intake.home.polls, dependencies.settings.lease_seconds
+                lease = await polls.claim(poll.source, token, lease_seconds)
+                if isinstance(lease, PollLease):
+                    await PollPass(dependencies, poll, token, lease).run()
+                    await dependencies.intake.flush_arrivals()
+                    continue
+                seconds = min(lease, IDLE_SECONDS_MAX)
         except LeaseLost:
             POLLS.inc((poll.source, "lost"))
             log.warning("poll.lease_lost", source_name=poll.source)
             seconds = 0.0
-        except (StoreUnavailable, StoreNotDurable):
-            seconds = IDLE_SECONDS_MAX  # the worker logs the outage
         await asyncio.sleep(seconds)

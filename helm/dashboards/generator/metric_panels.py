@@ -366,6 +366,11 @@ PROCESSES = Row(
             "s",
             Metric(_quantile(0.99, "waybill_event_loop_lag_seconds", "pod"), "{{pod}}"),
         ),
+        _bars(
+            "Failed background tasks",
+            "ops",
+            Metric(_rate("waybill_background_task_failures_total", "task, error_kind"), "{{task}} {{error_kind}}"),
+        ),
         _bars("Lost log lines", "ops", Metric(_rate("waybill_log_lines_dropped_total", "pod"), "{{pod}}")),
         _bars(
             "Lost spans",

@@ -15,6 +15,7 @@ from service.ingress.console.forms import Form, FormData
 from service.ingress.console.pages import Page, render_page
 from service.management.operations import AdminOperations
 from service.management.platform_operations import PlatformOperations
+from service.management.settings_view import show_config
 from service.store.management.audit import ENTRIES_MAX
 
 PAGE_ENTRIES = 200
@@ -129,6 +130,7 @@ async def _platform_page(
         status=422 if errors else 200,
         active="platforms",
         circuit=circuit,
+        config=msgspec.yaml.encode(show_config(operations.installation.config())["platforms"][account]).decode(),
         reads=await accounts.list_reads(account),
         writes=await accounts.list_writes(account),
         answer=answer,

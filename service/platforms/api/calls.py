@@ -14,7 +14,8 @@ from service.exchange import Exchange
 from service.http_client import HttpClient, HttpResponse
 from service.platforms.api.coercion import JsonObject, record_version
 from service.platforms.api.credentials import Credentials
-from service.platforms.api.decoding import digest_of
+from service.platforms.api.decoding import NoRecordError, digest_of
+from service.platforms.api.errors_in_bodies import classify_body
 from service.platforms.api.responses import (
     CREDENTIAL_STATUSES,
     GONE_STATUSES,
@@ -252,11 +253,16 @@ def read_as(operation: str, read: Callable[[PlatformResponse], T], reply: Platfo
         The result of `read`.
 
     Raises:
-        PermanentError: As `read`.
+        TransientError: As `classify_body`, if the response has not what was requested.
+        PermanentError: As `read`, and as `classify_body`.
     """
     try:
         return read(reply)
-    except PermanentError as error:
+    except NoRecordError as missing:
+        error = classify_body(missing, reply.data)
+        error.operation = operation
+        raise error from missing  # either of the two documented errors
+    except (TransientError, PermanentError) as error:
         error.operation = operation
         raise
 

@@ -9,7 +9,7 @@ from service.errors import ConfigError, PermanentError
 from service.events import RecordRef
 from service.platforms.api.calls import NO_HEADERS, ApiClient, fetch_one, read_as, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject
-from service.platforms.api.decoding import record_id
+from service.platforms.api.decoding import NoRecordError, record_id
 from service.platforms.api.field_map import FieldMap, missing_required
 from service.platforms.api.listed_records import page_path, read_listing
 from service.platforms.api.record_config import CustomRecordConfig
@@ -94,12 +94,13 @@ def read_answer(
         The record's JSON, the record, and its modification time.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`.
+        NoRecordError: There is no object, or it has no id.
+        PermanentError: `platform_wrong_envelope`: a required field is missing.
     """
     node = resolve_pointer(reply.data, parse_pointer(place.at))
     if not isinstance(node, dict):
         reason = f"no object at {place.at or 'the top'}"
-        raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
+        raise NoRecordError(reason, reply.status)
     record: Record = fields.read(cast("JsonObject", node))
     record_id(record.id, reply.status)
     if missing := missing_required(record):

@@ -20,6 +20,8 @@ from service.config.auth import Auth, BasicAuth, BearerAuth, ClientCredentialsAu
 from service.errors import ConfigError, PermanentError
 from service.events import JsonValue
 from service.http_client import DEFAULT_TRANSPORT, HttpClient, HttpResponse, TransportOptions
+from service.platforms.api.decoding import NoRecordError
+from service.platforms.api.errors_in_bodies import classify_body
 from service.platforms.api.responses import RETRYABLE_STATUSES, classify_response
 from service.platforms.api.sealed_tokens import SealedTokenCache
 from service.platforms.api.token_cache import NO_TOKEN_CACHE, TokenCache
@@ -119,8 +121,8 @@ class ClientCredentials:
         """Return the token's header; fetch a token if the cached one expires too soon.
 
         Raises:
-            TransientError: The token server is unavailable.
-            PermanentError: `config_unauthorized`, `config_wrong_address`, `platform_wrong_envelope`.
+            TransientError: The token server is unavailable, or its answer has no token.
+            PermanentError: As `classify_response` and `classify_body`; `platform_wrong_envelope` for a malformed token.
         """
         if self._headers and self._clock() < self._stale_at:
             return self._headers
@@ -137,7 +139,8 @@ class ClientCredentials:
         """
         if status != UNAUTHORIZED and not self._secrets_changed():
             return False
-        await self._token_cache.invalidate(self._name, _value(sent))
+        token = sent.get("Authorization", "").removeprefix("Bearer ")
+        await self._token_cache.invalidate(self._name, token)
         # Another call may have replaced it already.
         if sent is self._headers:
             self._headers = {}
@@ -280,10 +283,6 @@ def _cache_name(account: str, token_url: str, form: bytes) -> str:
     return f"{account}:{hashlib.sha256(token_url.encode() + bytes(1) + form).hexdigest()[:24]}"
 
 
-def _value(headers: Mapping[str, str]) -> str:
-    return headers.get("Authorization", "").removeprefix("Bearer ")
-
-
 def _lifetime(token: _Token) -> float:
     seconds = token.expires_in
     return min(seconds, LIFETIME_SECONDS_MAX) if seconds is not None and math.isfinite(seconds) else LIFETIME_SECONDS
@@ -293,8 +292,7 @@ def _read_token(data: object, answer: str) -> _Token:
     try:
         token = msgspec.convert(data, _Token, strict=False)
     except msgspec.ValidationError as error:
-        reason = f"{answer} has no access_token: check token_url"
-        raise PermanentError("platform_wrong_envelope", reason) from error
+        raise classify_body(NoRecordError(f"{answer} has no access_token: check token_url"), data) from error
     if not token.access_token.isascii() or not token.access_token.isprintable() or not token.access_token.strip():
         raise PermanentError("platform_wrong_envelope", f"{answer} has no token that can be sent in a header")
     return token

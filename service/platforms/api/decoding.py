@@ -1,7 +1,6 @@
 """Decoding of a response: bytes to plain JSON values, and JSON values to the digest of a state. Pure.
 
-Numbers that are not whole become Decimal, never float. A truncated response is transient; other malformed responses are
-errors of the platform, web pages errors of the configuration.
+Numbers that are not whole become Decimal, never float. A response that cannot be read is a transient error.
 """
 
 import hashlib
@@ -33,6 +32,13 @@ _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
+class NoRecordError(PermanentError):
+    """The JSON of a response is not a record, or not a list of records. `errors_in_bodies` reads what it says."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__("platform_wrong_envelope", reason, http_status=status)
+
+
 def decode_body(body: bytes, status: int) -> JsonValue:
     """Decode a response.
 
@@ -40,8 +46,8 @@ def decode_body(body: bytes, status: int) -> JsonValue:
         The JSON value.
 
     Raises:
-        TransientError: `platform_truncated_json`; `platform_not_json` for a web page, such as a maintenance page.
-        PermanentError: `platform_malformed_json`, `response_too_large`.
+        TransientError: `platform_truncated_json`, `platform_malformed_json`, `platform_not_json` for a web page.
+        PermanentError: `response_too_large`.
     """
     if not body.strip():
         raise TransientError("platform_truncated_json", "the answer is empty", http_status=status)
@@ -56,7 +62,7 @@ def decode_body(body: bytes, status: int) -> JsonValue:
         # Only msgspec's message distinguishes a text that ends early from one that is malformed.
         if "truncated" in str(error):
             raise TransientError("platform_truncated_json", "the JSON ends early", http_status=status) from error
-        raise PermanentError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
+        raise TransientError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
 
 
 def _read(body: bytes) -> JsonValue:
@@ -115,7 +121,7 @@ def unwrap(data: object, status: int, *, wrapped: bool | None) -> JsonObject:
     """Return the object in `{"data": …}`; `wrapped` None accepts a bare object as well.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`.
+        NoRecordError: There is no such object.
     """
     if isinstance(data, dict):
         outer = cast("JsonObject", data)
@@ -124,25 +130,25 @@ def unwrap(data: object, status: int, *, wrapped: bool | None) -> JsonObject:
             return cast("JsonObject", inner)
         if not wrapped:
             return outer
-    raise PermanentError("platform_wrong_envelope", "the answer is no such object as is documented", http_status=status)
+    raise NoRecordError("the answer is no such object as is documented", status)
 
 
 def not_a_list(status: int) -> PermanentError:
     """Return the error for a response that is not a list; a 404 is an error of the configuration."""
     if status in {404, 410}:
         return PermanentError("config_wrong_address", "there is no such list", http_status=status)
-    return PermanentError("platform_wrong_envelope", "the answer is no list", http_status=status)
+    return NoRecordError("the answer is no list", status)
 
 
 def record_id(value: object, status: int) -> str:
     """Return the record's own id as text.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`: the record has no id.
+        NoRecordError: The record has no id.
     """
     text = as_text(value)
     if not text:
-        raise PermanentError("platform_wrong_envelope", "the answer has no id of its own", http_status=status)
+        raise NoRecordError("the answer has no id of its own", status)
     return text
 
 

@@ -1,8 +1,8 @@
 """Classification of a response by its status. Pure.
 
-2xx is decoded; 404 and 410 mean gone; 408, 425, 429, 5xx and any 4xx with Retry-After are transient; 401, 403 and
-redirects are errors of the configuration; other statuses reject the request. Error codes start with the party:
-`platform_…`, `config_…`.
+2xx is decoded; 404 and 410 mean gone; 408, 425, 429, 5xx, any 4xx with Retry-After, and temporary redirects of reads
+are transient; 401, 403 and other redirects are errors of the configuration; other statuses reject the request. Error
+codes start with the party: `platform_…`, `config_…`.
 """
 
 import re
@@ -25,6 +25,7 @@ from service.platforms.api.error_messages import error_message, names_parameter
 
 GONE_STATUSES = frozenset({404, 410})
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
+TEMPORARY_REDIRECTS = frozenset({302, 303, 307})
 CREDENTIAL_STATUSES = frozenset({401, 403})
 RETRY_AFTER_SECONDS_MAX = 86_400.0
 HOST_CHARACTERS_MAX = 100
@@ -87,7 +88,8 @@ def classify_response(
         The response.
 
     Raises:
-        TransientError: `platform_unavailable`, `platform_rate_limited`, or as `decode_body`.
+        TransientError: `platform_unavailable`, `platform_rate_limited`, `config_redirected` for a temporary redirect of
+            a read, or as `decode_body`.
         PermanentError: `config_unauthorized`, `config_forbidden`, `config_redirected`, `config_wrong_address`,
             `platform_rejected`, `invalid_argument` if the response names a query parameter, or as `decode_body`.
     """
@@ -104,6 +106,8 @@ def classify_response(
     reason = describe_failure(operation, answer, secrets)
     if not is_transient(status, wait) and names_parameter(answer.body):
         raise PermanentError("invalid_argument", reason, http_status=status)
+    if body_needed and status in TEMPORARY_REDIRECTS:  # often to a page about maintenance
+        raise TransientError("config_redirected", reason, http_status=status)
     if is_transient(status, wait) or status in transient:
         kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
         raise TransientError(kind, reason, http_status=status, retry_after_seconds=wait)

@@ -7,7 +7,7 @@ import msgspec
 
 from service.mock.catalog import Catalog
 from service.mock.http import Reply, Request, json_reply
-from service.mock.platform import ExtraRoute, MockPlatform, Query, RecordJson
+from service.mock.platform import SECRET_REF, TOKEN_REF, ExtraRoute, MockPlatform, Query, RecordJson, StarterAccount
 from service.mock.records import decode_object
 from service.mock.routes import list_route, path_steps, record_route
 
@@ -50,6 +50,11 @@ def _change_extension(request: Request, catalog: Catalog) -> Reply | None:
 
 
 MOCK = MockPlatform(
+    starter=StarterAccount(
+        {"tenant_uid": "T1", "token": TOKEN_REF},
+        ("customer", "purchase_order"),
+        {"scheme": "basic", "username": "waybill", "password": SECRET_REF},
+    ),
     routes=(
         record_route("flow_retail", "customer", f"{_FLOW}/customers/{{id}}", "PUT", "PATCH", "DELETE"),
         record_route("flow_retail", "customer", f"{_FLOW}/stores/*/customers/{{id}}"),

@@ -11,7 +11,6 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from service.config.platforms import DocumentedValues, FieldPlaces
-from service.errors import PermanentError
 from service.platforms.api.coercion import (
     JsonObject,
     as_money,
@@ -22,7 +21,7 @@ from service.platforms.api.coercion import (
     text,
     timestamp,
 )
-from service.platforms.api.decoding import record_id, unwrap
+from service.platforms.api.decoding import NoRecordError, record_id, unwrap
 from service.platforms.api.responses import PlatformResponse
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Timestamp
 
@@ -112,13 +111,13 @@ def read_purchase_order(
         The order's JSON, the order, and its modification time.
 
     Raises:
-        PermanentError: `platform_wrong_envelope`.
+        NoRecordError: It has neither a uid nor items.
     """
     node = unwrap(reply.data, reply.status, wrapped=False)
     items = children(node, "items")
     own = as_text(node.get("purchaseOrderUid"))
     if not own and not isinstance(items, list):
-        raise PermanentError("platform_wrong_envelope", "the answer is no purchase order", http_status=reply.status)
+        raise NoRecordError("the answer is no purchase order", reply.status)
     modified = modified_at(node)
     record = PurchaseOrder(
         id=own or asked,

@@ -6,7 +6,7 @@ import msgspec
 
 from service.mock.catalog import Catalog
 from service.mock.http import Reply, Request, json_reply
-from service.mock.platform import MockPlatform, Query, RecordJson
+from service.mock.platform import SECRET_REF, TOKEN_REF, MockPlatform, Query, RecordJson, StarterAccount
 from service.mock.records import decode_object, new_numbers, shown_record
 from service.mock.routes import ListRoute, Route, list_route, record_route
 
@@ -120,6 +120,7 @@ def _encode_without_balance(record: bytes) -> bytes:
 
 
 MOCK = MockPlatform(
+    starter=StarterAccount({"token": TOKEN_REF}, ("customer",), {"scheme": "path_token", "secrets": [SECRET_REF]}),
     routes=(
         record_route("open_food_network", "customer", "api/v1/customers/{id}", "PUT", "DELETE", wrapped=True),
         record_route("open_food_network", "order", "api/v0/orders/{id}"),

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from service.mock.catalog import Catalog
 from service.mock.http import Reply, Request, json_reply
-from service.mock.platform import ExtraRoute, MockPlatform, Query, RecordJson
+from service.mock.platform import SECRET_REF, TOKEN_REF, ExtraRoute, MockPlatform, Query, RecordJson, StarterAccount
 from service.mock.records import create_record
 from service.mock.routes import list_route, path_steps, record_route
 
@@ -43,6 +43,11 @@ def _begin(request: Request, _: Catalog) -> Reply | None:
 
 
 MOCK = MockPlatform(
+    starter=StarterAccount(
+        {"organization_id": "org_1", "token": TOKEN_REF},
+        ("purchase_order", "customer"),
+        {"scheme": "hmac", "header": "X-Signature", "secrets": [SECRET_REF]},
+    ),
     routes=(
         record_route("pack_cloud", "purchase_order", f"{_PACK}/purchase-orders/{{id}}"),
         record_route("pack_cloud", "purchase_order_line", f"{_PACK}/purchase-orders/*/lines/{{id}}", "PUT"),

@@ -5,7 +5,17 @@ from urllib.parse import parse_qs
 
 from service.mock.catalog import Catalog
 from service.mock.http import Reply, Request, json_reply
-from service.mock.platform import TOKEN, ExtraRoute, MockPlatform, Query, RecordJson
+from service.mock.platform import (
+    SECRET_REF,
+    TOKEN,
+    TOKEN_REF,
+    URL_PLACE,
+    ExtraRoute,
+    MockPlatform,
+    Query,
+    RecordJson,
+    StarterAccount,
+)
 from service.mock.routes import list_route, path_steps, record_route
 
 LIMIT_DEFAULT = 25
@@ -33,6 +43,16 @@ def _issue_token(request: Request, _: Catalog) -> Reply | None:
 
 
 MOCK = MockPlatform(
+    starter=StarterAccount(
+        {
+            "token_url": f"{URL_PLACE}/realms/acme/protocol/openid-connect/token",
+            "enterprise": "acme",
+            "client_id": TOKEN_REF,
+            "client_secret": TOKEN_REF,
+        },
+        ("customer",),
+        {"scheme": "path_token", "secrets": [SECRET_REF]},
+    ),
     routes=(
         record_route("pexip_engage", "customer", "enterprises/*/customers/{id}", "PATCH", wrapped=True),
         record_route("pexip_engage", "appointment", "enterprises/*/appointments/{id}", wrapped=True),

@@ -69,4 +69,6 @@ class Arrivals:
 
     async def _read(self, name: str) -> dict[str, int]:
         flat: Sequence[bytes] = await self._client.command("HGETALL", self._keys.named(name))
-        return {source.decode(): int(number) for source, number in zip(flat[::2], flat[1::2], strict=True)}
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        # A damaged number is left out; the next count sets its key aside.
+        return {source.decode(errors="replace"): int(number) for source, number in pairs if number.isdigit()}

@@ -3,15 +3,22 @@
 A destination is stored under a name with the prefix `destination:`, an account under its own name.
 """
 
+import re
+import time
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from msgspec import Struct
 
 from service.store.connection.client import Client
+from service.store.keys import Keys
 from service.store.scripts import OPEN_CIRCUITS, THROTTLE_ACQUIRE, THROTTLE_RELEASE
 
+ERROR_RETENTION_SECONDS = 7 * 86_400
 PROBE_TIMEOUT_SECONDS = 60.0
 """After this time without a result, another call becomes the probe."""
+
+_ERROR = re.compile(r"(\d{1,15}) (\d{1,3}) (\w{1,64})", re.ASCII)
 
 WaitReason = Literal["circuit_open", "in_flight", "rate"]
 CallOutcome = Literal["ok", "rejected", "failed", "rate_limited", "unknown"]
@@ -36,11 +43,20 @@ class CircuitChange(Struct, frozen=True):
     seconds: float
 
 
-class ThrottleStore:
-    """Throttles of all accounts and destinations."""
+class LastError(Struct, frozen=True):
+    """Last error of a call to an account or destination. `http_status` is 0 if there was no response."""
 
-    def __init__(self, client: Client) -> None:
+    at_ms: int
+    kind: str
+    http_status: int
+
+
+class ThrottleStore:
+    """Throttles of all accounts and destinations, and their last errors."""
+
+    def __init__(self, client: Client, keys: Keys) -> None:
         self._client = client
+        self._keys = keys
 
     async def acquire(
         self,
@@ -104,3 +120,31 @@ class ThrottleStore:
         """
         flat = await self._client.call(OPEN_CIRCUITS, (), seconds_max=0)
         return {flat[i].decode(errors="replace"): flat[i + 1] / 1000 for i in range(0, len(flat), 2)}
+
+    async def record_error(self, account: str, kind: str, http_status: int) -> None:
+        """Store the error of a call as the last one. It expires after a week.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        error = f"{time.time() * 1000:.0f} {http_status} {kind}"
+        await self._client.command("SET", self._error_key(account), error, "EX", ERROR_RETENTION_SECONDS)
+
+    async def last_errors(self, accounts: Sequence[str]) -> dict[str, LastError]:
+        """Return the last error of each account that has one. One that cannot be read is left out.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+        """
+        if not accounts:
+            return {}
+        stored: list[bytes | None] = await self._client.command("MGET", *map(self._error_key, accounts))
+        found: dict[str, LastError] = {}
+        for account, error in zip(accounts, stored, strict=True):
+            match = _ERROR.fullmatch((error or b"").decode(errors="replace"))
+            if match:
+                found[account] = LastError(int(match[1]), match[3], int(match[2]))
+        return found
+
+    def _error_key(self, account: str) -> str:
+        return self._keys.named(f"last_error:{account}")

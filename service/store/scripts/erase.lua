@@ -9,14 +9,14 @@ for i = 4, #ARGV do
   if redis.call('EXISTS', lease_key(lane), lease_key(effects)) > 0 and received_at(id) then
     answers[#answers + 1] = 0
   else
-    for _, index in ipairs({open, dead, ended}) do
-      redis.call('ZREM', index, id)
-    end
     redis.call('LREM', lane, 0, id)
     leave_order(id)
     drop_job(effects)
-    for _, kind in ipairs({'delivery:', 'event:', 'history:', 'differing:'}) do
-      redis.call('DEL', prefix .. kind .. id)
+    redis.call('DEL', prefix .. 'differing:' .. id, prefix .. 'history:' .. id, prefix .. 'event:' .. id)
+    redis.call('DEL', prefix .. 'delivery:' .. id)
+    -- Last: the next erasure finds the event in its index if a command before failed.
+    for _, index in ipairs({open, dead, ended}) do
+      redis.call('ZREM', index, id)
     end
     answers[#answers + 1] = 1
   end

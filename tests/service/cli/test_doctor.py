@@ -210,6 +210,19 @@ async def test_proxies_that_trust_everyone_or_are_invalid_are_reported(run: Run)
     assert "warning   WAYBILL_TRUSTED_PROXIES: ::/0 trusts everyone" in checked.stdout
 
 
+async def test_a_key_that_another_program_damaged_is_reported_until_its_copy_is_deleted(run: Run, store: Store) -> None:
+    await store.client.command("SET", "wb:wake", "x")
+    await store.check()
+    (row,) = [row for row in rows(await run("doctor", "-o", "json")) if row["check"] == "keys"]
+    assert row["result"] == "failed"
+    assert "wb:wake was a string, not a list" in row["detail"]
+    (damaged,) = await store.damaged_keys()
+    assert f"redis-cli UNLINK {damaged.moved_to}" in row["detail"]
+    await store.client.command("UNLINK", damaged.moved_to)
+    (row,) = [row for row in rows(await run("doctor", "-o", "json")) if row["check"] == "keys"]
+    assert row["result"] == "ok"
+
+
 async def test_a_worker_whose_clock_differs_is_reported(run: Run, store: Store) -> None:
     for name, seconds, difference in (("w-1", 600, 0.2), ("w-2", 600, -7.5), ("w-dead", -600, 9.0)):
         await store.queue_stats.heartbeat(name, 0, time.time(), seconds, difference)

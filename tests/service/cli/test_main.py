@@ -254,4 +254,4 @@ def test_only_commands_that_serve_http_import_an_http_server() -> None:
 @pytest.mark.slow
 def test_event_commands_on_a_store_import_no_http_client_no_metrics_library_and_no_progress_bar() -> None:
     imported = modules_after("import service.cli.events, service.cli.store_client")
-    assert not imported & {"aiohttp", "prometheus_client", "rich.progress"}
+    assert not imported & {"service.http_client", "prometheus_client", "rich.progress"}

@@ -3,9 +3,11 @@
 import asyncio
 import random
 import re
+import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import PermanentError, TransientError
-from service.http_client import HttpClient, HttpResponse
+from service.http_client import HttpClient, HttpResponse, TransportOptions
 from service.settings import Settings
-from tests.service.http_client.servers import byte_server, call, read_head
+from tests.certificates import write_server_certificate
+from tests.service.http_client.servers import byte_server, call, read_head, trusting
 
 KINDS = {"connect", "timeout", "tls", "reset", "protocol", "response_too_large"}
 DELAYS = (0, 0, 0, 0.001, 0.005, 0.02)
@@ -49,13 +52,17 @@ class TokenServer:
             writer.write(body[len(body) // 2 :])
 
 
-async def call_with_token(client: HttpClient, url: str, number: int, chance: random.Random) -> str:
+async def call_with_token(
+    client: HttpClient, url: str, number: int, chance: random.Random, transport: TransportOptions
+) -> str:
     """Make a call that may be cancelled. Return how it ended."""
     method = chance.choice(["GET", "POST"])
     token = f"/{number:06d}"
     body = (token * chance.randrange(1, 50)).encode() if method == "POST" else None
     seconds_max = chance.choice([0.004, 0.02, 20])
-    running = asyncio.create_task(call(client, url + token, method, body=body, seconds_max=seconds_max))
+    running = asyncio.create_task(
+        call(client, url + token, method, body=body, seconds_max=seconds_max, transport=transport)
+    )
     if chance.random() < 0.3:
         await asyncio.sleep(chance.choice(DELAYS))
         running.cancel()
@@ -71,22 +78,32 @@ async def call_with_token(client: HttpClient, url: str, number: int, chance: ran
 
 
 @pytest.mark.parametrize("loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-@pytest.mark.parametrize("seed", range(4))
-def test_concurrent_calls_get_their_own_responses(loop: Callable[[Coroutine[Any, Any, None]], None], seed: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "tls"])
+def test_concurrent_calls_get_their_own_responses(
+    loop: Callable[[Coroutine[Any, Any, None]], None], seed: int, tmp_path: Path, *, is_encrypted: bool
+) -> None:
     """Calls are cancelled and time out at any moment, on few connections that are used by many calls."""
     chance = random.Random(seed)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*write_server_certificate(tmp_path))
+    transport = trusting(str(tmp_path / "ca.pem"))
 
     async def run() -> None:
-        async with byte_server(TokenServer(chance).handle) as url, HttpClient(Settings(concurrency=4)) as client:
+        async with (
+            byte_server(TokenServer(chance).handle, tls if is_encrypted else None) as url,
+            HttpClient(Settings(concurrency=4)) as client,
+        ):
             left = iter(range(600))
 
             async def work() -> list[str]:
-                return [await call_with_token(client, url, number, chance) for number in left]
+                return [await call_with_token(client, url, number, chance, transport) for number in left]
 
             found = [each for ended in await asyncio.gather(*(work() for _ in range(30))) for each in ended]
             assert len(found) == 600
             assert {"ok", "cancelled"} <= set(found) <= {"ok", "cancelled", "timeout", "reset", "connect"}
-            assert (await call(client, url + "/999999")).headers["x-token"] == "/999999"
+            last = await call(client, url + "/999999", transport=transport)
+            assert last.headers["x-token"] == "/999999"
 
     loop(run())
 

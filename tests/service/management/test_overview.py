@@ -81,6 +81,7 @@ def test_conditions_name_the_most_serious_first() -> None:
     assert codes([structs.replace(circuit, circuit="paused")], 1, memory_percent=70) == [
         "store_memory", "account_paused", "workers_lost",
     ]  # fmt: skip
+    assert codes([], damaged_keys=1, dead_letters=1) == ["damaged_keys", "dead_letters"]
     assert codes([], oldest_age_ms=OLD_AGE_SECONDS * 1000) == []
     assert codes([], oldest_age_ms=OLD_AGE_SECONDS * 1000 + 1) == ["old_events"]
     assert [each.code for each in find_conditions(QUIET, [], 0, 0, is_published=False)] == ["no_rulebook"]

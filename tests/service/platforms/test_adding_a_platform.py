@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[3]
 NAMES = [kind.name for kind in KINDS if kind is not CUSTOM]
 PREFIXES = [name.title().replace("_", "") for name in NAMES]
 NAMED = re.compile("|".join(f"{name}|{name.upper()}|{prefix}" for name, prefix in zip(NAMES, PREFIXES, strict=True)))
-ALLOWED = ("service/dev", *(f"service/platforms/{name}" for name in NAMES))
-"""The demo runs two platforms, as an example."""
+EXAMPLES = ("service/dev/demo.py", "service/dev/demo_scenario.py", "service/dev/workspace.py", "service/dev/starter.py")
+"""The demo runs two platforms, and the custom account of `waybill init` reads the mock of one."""
+ALLOWED = (*EXAMPLES, *(f"service/platforms/{name}" for name in NAMES))
 
 
 def identifiers(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -83,10 +83,10 @@ NAMED = [question for question in QUESTIONS if question.another]
 BAD = [
     ("a web page", Fault(status=200, body="<!DOCTYPE html><p>Maintenance"), TransientError, "platform_not_json"),
     ("half an answer", Fault(status=200, body='{"data": {"id": "ask'), TransientError, "platform_truncated_json"),
-    ("no JSON", Fault(status=200, body="{id: 1}"), PermanentError, "platform_malformed_json"),
-    ("no envelope", Fault(status=200, body='{"answer": 42}'), PermanentError, "platform_wrong_envelope"),
+    ("no JSON", Fault(status=200, body="{id: 1}"), TransientError, "platform_malformed_json"),
+    ("no envelope", Fault(status=200, body='{"answer": 42}'), TransientError, "platform_wrong_envelope"),
     ("nothing", Fault(status=200, body=""), TransientError, "platform_truncated_json"),
-    ("null", Fault(status=200, body="null"), PermanentError, "platform_wrong_envelope"),
+    ("null", Fault(status=200, body="null"), TransientError, "platform_wrong_envelope"),
     ("too much", Fault(status=200, body="x" * (TEN_MEGABYTES + 1)), PermanentError, "response_too_large"),
     ("a slow drip", Fault(drip_ms=100), TransientError, "timeout"),
     ("no answer", Fault(delay_ms=2_000), TransientError, "timeout"),

@@ -452,7 +452,7 @@ async def test_a_response_that_is_not_a_list_has_a_wrong_envelope(accounts: Acco
             continue
         await READS[platform][operation].run(accounts.all[platform], {})
         accounts.box.sandbox.faults.add(Fault(match=f"/{platform}", status=200, body=body))
-        with pytest.raises(PermanentError) as raised:
+        with pytest.raises(TransientError) as raised:
             await READS[platform][operation].run(accounts.all[platform], {})
         assert raised.value.kind == "platform_wrong_envelope"
 

@@ -2,7 +2,8 @@
 
 A new platform needs its samples in `tests/samples/<platform>/`: `account.yaml` as in waybill.yaml, answers of the
 platform (`<kind>.json`, `<kind>.<variant>.json`, `list.<kind>.json`), deliveries (`delivery.<name>.json`), the
-operations of its documentation (`operations.txt`), and one example of each write action (`writes.yaml`).
+operations of its documentation (`operations.txt`), and one example of each write action (`writes.yaml`). `places.yaml`
+gives values to places that are empty in the samples.
 """
 
 import json
@@ -139,18 +140,25 @@ TRANSIENT = [
     (Fault(status=200, body='{"data": {"id": "1", "upd'), "platform_truncated_json"),
     (Fault(status=200, body=""), "platform_truncated_json"),
     (Fault(status=204, body=""), "platform_truncated_json"),
-]
-PERMANENT = [
-    (Fault(status=200, body="x" * 100_001), "response_too_large"),
     (Fault(status=200, body="[]"), "platform_wrong_envelope"),
     (Fault(status=200, body="null"), "platform_wrong_envelope"),
     (Fault(status=200, body="{}"), "platform_wrong_envelope"),
     (Fault(status=200, body='{"error": "no such thing"}'), "platform_wrong_envelope"),
+    (Fault(status=200, body='{"error": "maintenance"}'), "platform_wrong_envelope"),
+    (Fault(status=200, body='{"errors": [{"extensions": {"code": "THROTTLED"}}]}'), "platform_rate_limited"),
+    (Fault(status=200, body='{"error": {"code": 401, "message": "key"}}'), "config_unauthorized"),
     (Fault(status=200, body='{"data": []}'), "platform_wrong_envelope"),
     (Fault(status=200, body="{id: 1}"), "platform_malformed_json"),
     (Fault(status=200, body='{"a": 1} {"a": 2}'), "platform_malformed_json"),
     (Fault(status=200, body="[" * 5_000), "platform_malformed_json"),
     (Fault(status=302, body=""), "config_redirected"),
+    (Fault(status=307, body=""), "config_redirected"),
+]
+PERMANENT = [
+    (Fault(status=200, body="x" * 100_001), "response_too_large"),
+    (Fault(status=200, body='{"errors": [{"extensions": {"code": "BAD_USER_INPUT"}}]}'), "platform_rejected"),
+    (Fault(status=301, body=""), "config_redirected"),
+    (Fault(status=308, body=""), "config_redirected"),
     (Fault(status=400), "platform_rejected"),
     (Fault(status=403), "config_forbidden"),
     (Fault(status=404, body="<html>Not Found</html>", content_type="text/html"), "config_wrong_address"),

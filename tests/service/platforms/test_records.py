@@ -320,9 +320,9 @@ async def test_pexip_engage_calls_carry_trace_language_and_correlation_id(
         ),
         resources,
     )
-    with pytest.raises(PermanentError):
+    with pytest.raises(TransientError):
         await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e" * 32, "00-trace-01", correlation_id))
-    with pytest.raises(PermanentError):
+    with pytest.raises(TransientError):
         await READS["pexip_engage"]["customer.get"].run(platform, {"customer": "1"})
     request, by_hand = box.sandbox.sink.requests
     assert re.fullmatch("[0-9a-f]{32}", by_hand.headers["x-correlation-id"])
@@ -347,7 +347,7 @@ async def test_pack_cloud_sends_the_token_in_the_configured_header(box: SandboxH
         ),
         resources,
     )
-    with pytest.raises(PermanentError):
+    with pytest.raises(TransientError):
         await platform.fetch(RecordRef("acct", "customer", "1"), CallContext("e"))
     (request,) = box.sandbox.sink.requests
     assert request.path == "/_sandbox/sink/organizations/o/customers/1"

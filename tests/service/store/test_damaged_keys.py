@@ -3,6 +3,7 @@
 The keys of one event are tested in `tests/workers/test_damaged_values.py`.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
@@ -27,7 +28,7 @@ SHARED = (
     "recovery:pack", "probe:pack", "flight:pack", "rate:pack", "pace:pack", "token:pack", "token:pack:fetching",
     "found_records", "futile:shop", "poll:shop", "poll:shop:lock", "polled:shop:BUCKET", "quarantines",
     "quarantine:a", "quarantine:a:kept", "quarantine:a:bytes", "quarantine:a:unverified", "stream:s",
-    "audit", "session_key", "untrusted_proxy", "tick", "dead_jobs", "damaged", "rebuild",
+    "audit", "session_key", "untrusted_proxy", "tick", "dead_jobs", "arrivals:HOUR", "arrived", "damaged", "rebuild",
 )  # fmt: skip
 OVERWRITTEN = {"wb:tick", "wb:untrusted_proxy", "wb:damaged", "wb:rebuild"}
 """Keys that the next write replaces, whatever they hold."""
@@ -147,6 +148,13 @@ async def poll(store: Store) -> None:
         await store.polls.end("shop", "t", 30, 0)
 
 
+async def count_arrivals(store: Store) -> None:
+    store.arrivals.count("shop")
+    await store.flush_arrivals()
+    await store.arrivals.by_hour(this_hour() - 1, 2)
+    await store.arrivals.last_at_ms()
+
+
 async def quarantine(store: Store) -> None:
     for number in (1, 2):
         await store.quarantine_deliveries([make_quarantined(number)])
@@ -188,7 +196,7 @@ async def sweep(store: Store) -> None:
 
 
 OPERATIONS: Sequence[Callable[[Store], Awaitable[None]]] = (
-    Store.check, run_event, call_accounts, park_jobs, poll, quarantine, read_everything, sweep,
+    Store.check, run_event, call_accounts, park_jobs, poll, count_arrivals, quarantine, read_everything, sweep,
 )  # fmt: skip
 
 
@@ -203,8 +211,12 @@ async def run_everything(store: Store, key: str) -> list[str]:
     return failed
 
 
+def this_hour() -> int:
+    return int(time.time() // 3_600)
+
+
 def name_of(shared: str) -> str:
-    return "wb:" + shared.replace("BUCKET", "3085").replace(":V", ":r1")
+    return "wb:" + shared.replace("BUCKET", "3085").replace(":V", ":r1").replace("HOUR", str(this_hour()))
 
 
 async def damage(store: Store, key: str, commands: Sequence[Sequence[str | bytes]]) -> None:

@@ -15,7 +15,7 @@ async def send_test(browser: Browser, name: str, method: str, path: str) -> Answ
 
 async def test_a_destination_is_paused_and_resumed(browser: Browser, new_browser: NewBrowser) -> None:
     page = (await browser.get("/destinations")).page
-    assert "claims http http://127.0.0.1:9 closed 0 Pause" in page.text
+    assert "claims http http://127.0.0.1:9 closed \u2013 0 Pause" in page.text
     assert "claims is paused." in (await browser.post("/destinations/claims/pause")).page.text
     assert "paused" in (await browser.get("/destinations/claims")).page.text
     viewer = new_browser()

@@ -31,6 +31,18 @@ async def test_the_overview_shows_queue_sources_accounts_and_conditions(browser:
         assert name in text
 
 
+async def test_the_overview_shows_the_last_error_of_accounts_and_destinations(
+    browser: Browser, scenario: Scenario
+) -> None:
+    limits = scenario.worker.store.limits
+    await limits.record_error("pack", "connect", 0)
+    await limits.record_error("destination:claims", "target_rejected", 422)
+    for path in ("/", "/platforms", "/platforms/pack"):
+        assert " connect " in (await browser.get(path)).page.text, path
+    for path in ("/", "/destinations", "/destinations/claims"):
+        assert "target_rejected 422 " in (await browser.get(path)).page.text, path
+
+
 async def test_an_empty_installation_is_explained(browser: Browser) -> None:
     overview = (await browser.get("/")).page.text
     assert "No rulebook is active. Publish one: waybill rules apply" in overview

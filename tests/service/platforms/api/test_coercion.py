@@ -208,7 +208,7 @@ def test_a_web_page_is_detected_without_its_content_type(body: bytes) -> None:
     ],
 )
 def test_a_body_that_is_not_utf_8_json_is_a_platform_error(body: bytes) -> None:
-    with pytest.raises(PermanentError) as raised:
+    with pytest.raises(TransientError) as raised:
         decode_body(body, 200)
     assert (raised.value.kind, raised.value.http_status) == ("platform_malformed_json", 200)
 

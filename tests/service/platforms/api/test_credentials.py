@@ -98,14 +98,13 @@ async def test_a_slow_token_server_is_transient(
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (Fault(status=200, body="[]"), "platform_wrong_envelope"),
-        (Fault(status=200, body='{"access_token": null}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"error": "invalid_request"}'), "platform_rejected"),
         (Fault(status=200, body='{"access_token": ""}'), "platform_wrong_envelope"),
         (Fault(status=200, body='{"access_token": "a\\r\\nX-Other: b"}'), "platform_wrong_envelope"),
         (Fault(status=200, body='{"access_token": "t\\u00f6ken"}'), "platform_wrong_envelope"),
         (Fault(status=404, body="{}"), "config_wrong_address"),
         (Fault(status=404, body="<html>"), "config_wrong_address"),
-        (Fault(status=302, body=""), "config_redirected"),
+        (Fault(status=301, body=""), "config_redirected"),
     ],
 )
 async def test_a_token_response_without_a_token_is_permanent(
@@ -115,6 +114,27 @@ async def test_a_token_response_without_a_token_is_permanent(
     with pytest.raises(PermanentError) as raised:
         await credentials.headers()
     assert raised.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(status=200, body="[]"), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"access_token": null}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"error": "temporarily_unavailable"}'), "platform_wrong_envelope"),
+        (Fault(status=200, body='{"error": "slow_down"}'), "platform_rate_limited"),
+        (Fault(status=200, body='{"error": "invalid_client"}'), "config_unauthorized"),
+        (Fault(status=302, body=""), "config_redirected"),
+    ],
+)
+async def test_a_token_server_that_is_not_ready_is_asked_again(
+    box: SandboxHandle, credentials: ClientCredentials, fault: Fault, kind: str
+) -> None:
+    box.sandbox.faults.add(fault)
+    with pytest.raises(TransientError) as raised:
+        await credentials.headers()
+    assert raised.value.kind == kind
+    assert await credentials.headers()
 
 
 class RecordingTokenCache(NoTokenCache):
@@ -259,7 +279,7 @@ async def test_the_form_is_that_of_the_client_credentials_grant(box: SandboxHand
     asked = ClientCredentials(
         "acct", outbound, token_url=url, read_secrets=lambda: ("c&d", "s=s"), scope="a:readOnly b:readOnly"
     )
-    with pytest.raises(PermanentError):
+    with pytest.raises(TransientError):
         await asked.headers()
     (request,) = box.sandbox.sink.requests
     assert request.method == "POST"

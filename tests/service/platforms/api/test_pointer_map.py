@@ -1,6 +1,5 @@
 """Pointer map of the built-in platforms: every place is read, and every place can be corrected."""
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+import yaml
 from msgspec import UNSET, Struct
 
 from service.bodies.pointers import parse_pointer, resolve_pointer
@@ -50,15 +50,18 @@ def read(config: BuiltInPlatformConfig, record_kind: str, answer: Any) -> tuple[
 
 
 def sample(kind: str, record_kind: str) -> Any:
-    """Load the full sample, with the fields that no page shows."""
+    """Load the full sample, with the fields of `places.yaml` that no page shows."""
     answer = json.loads((SAMPLES / kind / f"{record_kind}.json").read_text())
-    if kind == "open_food_network":
-        answer["data"]["attributes"]["billing_address"] = copy.deepcopy(
-            answer["data"]["attributes"]["shipping_address"]
-        )
-    if (kind, record_kind) == ("flow_retail", "purchase_order"):
-        answer |= {"purchaseOrderUid": "1", "purchaseOrderStatus": "ORDERED", "lastModifiedAt": "2026-11-01T00:00:00Z"}
-    return answer
+    places = SAMPLES / kind / "places.yaml"
+    return merged(answer, yaml.safe_load(places.read_text()).get(record_kind, {}) if places.exists() else {})
+
+
+def merged(node: Any, added: Mapping[str, Any]) -> Any:
+    """Return an object with members of another one, those of inner objects included."""
+    inner = {
+        name: merged(node[name], value) if isinstance(node.get(name), dict) else value for name, value in added.items()
+    }
+    return {**node, **inner}
 
 
 def taken(node: dict[str, Any], pointer: str) -> Any:

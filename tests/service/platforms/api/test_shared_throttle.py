@@ -24,6 +24,7 @@ from service.sandbox.server import SandboxHandle
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Store
+from service.throttles.shared_throttle import ERROR_INTERVAL_SECONDS
 from service.throttles.throttle import Throttle
 from service.throttles.throttles import SharedThrottles
 from tests.platform_accounts import pexip_token_url
@@ -368,3 +369,24 @@ async def test_all_pods_share_one_token(box: SandboxHandle, store: Store) -> Non
         assert again.times == 8
     for own in stores:
         await own.close()
+
+
+async def test_the_last_error_of_an_account_is_stored_once_a_second(store: Store) -> None:
+    clock = [100.0]
+    throttle = SharedThrottles(store.limits, store.tokens, 1.0, clock=lambda: clock[0]).account("pack", PACK)
+
+    async def fail(error: Exception) -> None:
+        with contextlib.suppress(Deferred, TransientError, PermanentError):
+            async with throttle.slot(repeatable=True, target="x"):
+                raise error
+
+    async def stored() -> tuple[str, int]:
+        error = (await store.limits.last_errors(["pack"]))["pack"]
+        return error.kind, error.http_status
+
+    await fail(PermanentError("target_rejected", "no such order", http_status=422))
+    await fail(TransientError("timeout", "no answer"))
+    assert await stored() == ("target_rejected", 422)
+    clock[0] += ERROR_INTERVAL_SECONDS
+    await fail(TransientError("timeout", "no answer"))
+    assert await stored() == ("timeout", 0)

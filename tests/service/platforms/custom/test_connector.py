@@ -10,7 +10,7 @@ import pytest
 from msgspec import UNSET
 
 from service.bodies.pointers import resolve_pointer
-from service.errors import ConfigError, PermanentError
+from service.errors import ConfigError, TransientError
 from service.events import RecordRef
 from service.http_client import HttpClient
 from service.platforms import CallContext, Platform
@@ -79,11 +79,11 @@ def test_an_unknown_kind_raises_config_error(build: Build) -> None:
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", '{"result": null}', '{"result": []}', '{"result": {"number": "7"}}'])
-async def test_an_answer_without_the_record_at_its_pointer_is_rejected(
+async def test_an_answer_without_the_record_at_its_pointer_is_no_proof_of_absence(
     build: Build, box: SandboxHandle, body: str
 ) -> None:
     box.sandbox.faults.add(Fault(status=200, body=body))
-    with pytest.raises(PermanentError) as raised:
+    with pytest.raises(TransientError) as raised:
         await build().fetch(RecordRef("erp", "purchase_order", "7"), CONTEXT)
     assert raised.value.kind == "platform_wrong_envelope"
 
@@ -187,7 +187,7 @@ def test_pointers_go_through_lists_and_end_in_unknown() -> None:
 async def test_each_kind_of_auth_is_sent(
     build: Build, box: SandboxHandle, auth: dict[str, Any], header: str, value: str | None
 ) -> None:
-    with pytest.raises(PermanentError):
+    with pytest.raises(TransientError):
         await build(auth, path="/_sandbox/sink").fetch(RecordRef("erp", "customer", "a/1"), CONTEXT)
     (request,) = box.sandbox.sink.requests
     assert request.path == "/_sandbox/sink/customers/a%2F1?full=1"
@@ -202,7 +202,7 @@ async def test_a_token_of_the_client_credentials_grant_is_fetched_and_sent(build
         "client_secret": {"env": "SECRET"},
     }
     box.sandbox.faults.add(Fault(match="/token", status=200, body='{"access_token": "abc"}'))
-    with pytest.raises(PermanentError):
+    with pytest.raises(TransientError):
         await build(auth, path="/_sandbox/sink").fetch(RecordRef("erp", "customer", "1"), CONTEXT)
     (request,) = box.sandbox.sink.requests
     assert request.headers["authorization"] == "Bearer abc"

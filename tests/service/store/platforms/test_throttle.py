@@ -7,7 +7,7 @@ import pytest
 
 from service.settings import Settings
 from service.store import Store
-from service.store.platforms.throttle import CallOutcome, CircuitChange, ThrottlePermit
+from service.store.platforms.throttle import ERROR_RETENTION_SECONDS, CallOutcome, CircuitChange, ThrottlePermit
 from tests.waiting import until
 
 pytestmark = pytest.mark.store
@@ -167,3 +167,18 @@ async def test_every_process_fetches_its_token_while_the_store_is_unavailable(
     assert await unavailable.tokens.get("engage") is None
     await unavailable.tokens.put("engage", "t", 1)
     await unavailable.tokens.invalidate("engage", "t")
+
+
+async def test_the_last_error_is_stored_for_a_week(store: Store) -> None:
+    await store.limits.record_error("acct", "connect", 0)
+    await store.limits.record_error("destination:erp", "target_rejected", 422)
+    await store.limits.record_error("destination:erp", "timeout", 0)
+    await store.client.command("SET", "wb:last_error:damaged", b"\xff 1 x")
+    found = await store.limits.last_errors(["acct", "destination:erp", "damaged", "other"])
+    assert {name: (error.kind, error.http_status) for name, error in found.items()} == {
+        "acct": ("connect", 0),
+        "destination:erp": ("timeout", 0),
+    }
+    assert abs(found["acct"].at_ms / 1000 - await store.queue_stats.clock()) < 60
+    assert 0 < await store.client.command("TTL", "wb:last_error:acct") <= ERROR_RETENTION_SECONDS
+    assert await store.limits.last_errors([]) == {}
