@@ -211,11 +211,12 @@ async def test_proxies_that_trust_everyone_or_are_invalid_are_reported(run: Run)
 
 
 async def test_a_key_that_another_program_damaged_is_reported_until_its_copy_is_deleted(run: Run, store: Store) -> None:
-    await store.client.command("SET", "wb:wake", "x")
+    wake = store.keys.named("wake")
+    await store.client.command("SET", wake, "x")
     await store.check()
     (row,) = [row for row in rows(await run("doctor", "-o", "json")) if row["check"] == "keys"]
     assert row["result"] == "failed"
-    assert "wb:wake was a string, not a list" in row["detail"]
+    assert f"{wake} was a string, not a list" in row["detail"]
     (damaged,) = await store.damaged_keys()
     assert f"redis-cli UNLINK {damaged.moved_to}" in row["detail"]
     await store.client.command("UNLINK", damaged.moved_to)
