@@ -215,7 +215,7 @@ async def test_proxy_of_a_destination_replaces_the_proxy_of_the_settings(
         assert proxy.heads[0].startswith(b"PUT http://erp.invalid/a HTTP/1.1\r\n")
         assert b64encode(f"user:{SECRET}".encode()) in proxy.heads[0]
         asked = build(client, "http://erp.invalid", proxy={"file": str(password)}, auth=oauth("http://auth.invalid"))
-        with pytest.raises(PermanentError, match="token has no access_token: check token_url"):
+        with pytest.raises(TransientError, match="token has no access_token: check token_url"):
             await send(asked)  # the answer is that of the proxy
         assert proxy.heads[-1].startswith(b"POST http://auth.invalid/token HTTP/1.1\r\n")
         proxy.status = b"403 Forbidden"
