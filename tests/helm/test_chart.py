@@ -330,7 +330,7 @@ def test_replicas_are_not_set_with_autoscaling() -> None:
 
 
 def test_keda_counts_jobs_of_the_embedded_store() -> None:
-    triggers = render("trial")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    triggers = render("trial", {"settings": {"shards": 16}})["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
     assert {trigger["type"] for trigger in triggers} == {"redis"}
     queues = [shard_settings(Settings(), index).queue for index in range(16)]
     assert [trigger["metadata"]["listName"] for trigger in triggers] == queues

@@ -23,7 +23,9 @@ Ran = list[str]
 
 @pytest.fixture
 async def shards(make_settings: Callable[..., Settings]) -> AsyncIterator[Shards]:
-    opened = await open_shards(make_settings(concurrency=8, drain_timeout_seconds=0), check_installation=True)
+    opened = await open_shards(
+        make_settings(shards=16, concurrency=8, drain_timeout_seconds=0), check_installation=True
+    )
     yield opened
     await opened.close()
 
@@ -123,7 +125,7 @@ async def test_worker_bound_to_shards_runs_only_their_jobs(
 ) -> None:
     jobs = {store.name: await enqueue(store, "n") for store in shards.stores}
     ran: Ran = []
-    bound = await open_shards(make_settings(worker_shards="00,17"), check_installation=True)
+    bound = await open_shards(make_settings(shards=16, worker_shards="00,17"), check_installation=True)
     worker = make_worker(bound, ran, burst=True)
     await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
     await worker.close()
@@ -132,7 +134,7 @@ async def test_worker_bound_to_shards_runs_only_their_jobs(
 
 
 async def test_unknown_shard_of_a_worker_is_rejected(make_settings: Callable[..., Settings]) -> None:
-    opened = await open_shards(make_settings(worker_shards="00,77"))
+    opened = await open_shards(make_settings(shards=16, worker_shards="00,77"))
     with pytest.raises(ConfigError, match="there is no shard 77"):
         make_worker(opened, [])
     await opened.close()
@@ -164,7 +166,7 @@ def cluster() -> Iterator[ValkeyCluster]:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["kill", "freeze", "failover", "move"])
 async def test_worker_of_a_cluster_runs_every_job_through_a_fault(cluster: ValkeyCluster, fault: str) -> None:
-    environ = {"WAYBILL_REDIS_URL": cluster.url, "WAYBILL_STORE_TIMEOUT_SECONDS": "1"}
+    environ = {"WAYBILL_REDIS_URL": cluster.url, "WAYBILL_SHARDS": "16", "WAYBILL_STORE_TIMEOUT_SECONDS": "1"}
     environ["WAYBILL_KEY_PREFIX"] = f"{fault}:"
     shards = await open_shards(load_settings(environ), check_installation=True)
     ran: Ran = []

@@ -39,7 +39,7 @@ async def shards(cluster: ValkeyCluster) -> AsyncIterator[Shards]:
 def settings_of(cluster: ValkeyCluster, **values: object) -> Settings:
     environ = {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
     own = {"WAYBILL_REDIS_URL": cluster.url, "WAYBILL_KEY_PREFIX": f"t{next(_numbers)}:"}
-    return load_settings({"WAYBILL_INGEST_TIMEOUT_SECONDS": "60", **own, **environ})
+    return load_settings({"WAYBILL_INGEST_TIMEOUT_SECONDS": "60", "WAYBILL_SHARDS": "16", **own, **environ})
 
 
 class Load:

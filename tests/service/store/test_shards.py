@@ -23,6 +23,11 @@ def make_arrival(record_id: str, dedupe_key: str | None = None) -> IngestRequest
 
 
 @pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings(shards=16)
+
+
+@pytest.fixture
 async def shards(settings: Settings) -> AsyncIterator[Shards]:
     opened = await open_shards(settings, check_installation=True)
     yield opened
