@@ -303,6 +303,13 @@ async def test_active_rulebook_survives_damage(store: Store) -> None:
     assert await store.rulebook.current() == ("r2", b"{}")
 
 
+async def test_active_rulebook_is_listed_without_its_history(store: Store) -> None:
+    await publish(store, "r2")
+    (newest, *_) = await store.rulebook.history()
+    await store.client.command("DEL", "wb:rulebook:history")
+    assert await store.rulebook.history() == [newest]
+
+
 async def test_damaged_installation_record_is_a_lost_store(store: Store) -> None:
     for commands in ([TYPES["string"]], [("DEL", "KEY"), TYPES["list"]]):
         await damage(store, "wb:install", commands)
