@@ -61,6 +61,7 @@ class Server:
         self.name = name
         self._durability: Durability = settings.durability
         self._idle: list[Link] = []
+        self._is_closed = False
         # Each new connection is checked, so the first repeated check is due later.
         self._check_due = time.monotonic() + DURABILITY_CHECK_SECONDS
         self._connection_slots = asyncio.Semaphore(settings.store_connections_max)
@@ -88,7 +89,8 @@ class Server:
             return await send(link)
 
     async def close(self) -> None:
-        """Close all idle connections, including those of arq."""
+        """Close all idle connections, including those of arq. Calls that still run close theirs at their end."""
+        self._is_closed = True
         await self.close_idle()
         await close_pool(self.pool)
 
@@ -110,7 +112,7 @@ class Server:
         except (RedisError, OSError, TimeoutError) as error:
             redirected = _redirection(error)
             if redirected is not None and link is not None:
-                self._idle.append(link)  # its reply is read completely
+                await self._keep(link)  # its reply is read completely
                 raise redirected from error
             await self._drop(link, error)
             raise self._classify(error) from error
@@ -124,7 +126,13 @@ class Server:
             # Cancelled: a late reply would be read as the reply to the next call.
             await self._drop(link, None)
             raise
-        self._idle.append(link)
+        await self._keep(link)
+
+    async def _keep(self, link: Link) -> None:
+        if self._is_closed:
+            await link.connection.disconnect()
+        else:
+            self._idle.append(link)
 
     async def _repeat_durability_check(self, connection: AbstractConnection) -> None:
         now = time.monotonic()
