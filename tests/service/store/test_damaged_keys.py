@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from service.errors import StoreLost, StoreScriptFailed
+from service.errors import StoreLost
 from service.events import new_event_id
 from service.settings import Settings
 from service.store import IngestRequest, Store, open_store
@@ -292,7 +292,7 @@ async def test_damaged_key_is_kept_and_reported(store: Store) -> None:
 async def test_copies_are_limited(store: Store) -> None:
     for _ in range(COPIES_MAX + 5):
         await store.client.command("SET", "wb:wake", "x")
-        await store.client.wait_for("wb:wake", 0.001)
+        await store.client.wait_for(["wb:wake"], 0.001)
     assert len(await store.client.command("KEYS", "wb:wake:damaged*")) <= COPIES_MAX + 1
     await run_event(store)
 
@@ -315,23 +315,9 @@ async def test_damaged_installation_record_is_a_lost_store(store: Store) -> None
         await damage(store, "wb:install", commands)
         with pytest.raises(StoreLost):
             await run_event(store)
-        known = store.client._installation._known
+        known = store.client.installation.known
         assert known is not None
         operator = Store(store.settings)
         await operator.installation.accept(known.id)
         await operator.close()
         await run_event(store)
-
-
-async def test_queue_of_another_application_is_left_alone(make_settings: Callable[..., Settings]) -> None:
-    store = await open_store(make_settings(queue="arq:queue"))
-    await store.client.command("SET", "arq:queue", "theirs")
-    with pytest.raises(StoreScriptFailed, match="redis-cli RENAME arq:queue"):
-        await store.check()
-    with pytest.raises(StoreScriptFailed, match="the key arq:queue is a string, not a zset"):
-        await run_event(store)
-    assert await store.client.command("GET", "arq:queue") == b"theirs"
-    await store.client.command("RENAME", "arq:queue", "theirs")
-    await store.check()
-    await run_event(store)
-    await store.close()
