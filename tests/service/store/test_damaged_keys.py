@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from service.errors import StoreLost
 from service.events import new_event_id
+from service.management.event_view import view_event
 from service.settings import Settings
 from service.store import IngestRequest, Store, open_store
 from service.store.management.events import Index
@@ -287,6 +288,21 @@ async def test_damaged_key_is_kept_and_reported(store: Store) -> None:
     await store.client.command("UNLINK", line["moved_to"])
     await sweep(store)
     assert ((await store.sample()).damaged_keys, await store.damaged_keys()) == (0, [])
+
+
+@pytest.mark.parametrize("text", ["x", "\u00b2", "9" * 5000, "-1", ""])
+async def test_damaged_numbers_of_an_event_do_not_hide_the_list(store: Store, text: str) -> None:
+    event = make_event("damaged")
+    await store.ingest(event, event.id, WINDOW_MS)
+    names = ("attempts", "worker_crashes", "generation", "next_ms")
+    for name in names:
+        await store.client.command("HSET", store.keys.event(event.id), name, text)
+    (row,) = [each for each in await store.events.page("open", 10) if each.id == event.id]
+    assert row.attempts == 0
+    shown = await store.events.get(event.id)
+    assert shown is not None
+    view = view_event("", shown, 0, "redacted")
+    assert (view.attempts, view.worker_crashes, view.generation) == (0, 0, 0)
 
 
 async def test_copies_are_limited(store: Store) -> None:
