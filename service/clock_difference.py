@@ -10,7 +10,7 @@ from collections.abc import Callable
 from service.background import TaskFailures
 from service.log import get_logger
 from service.metrics.families import CLOCK_DIFFERENCE_SECONDS
-from service.store import Shards, Store
+from service.store import Shards
 
 CLOCK_DIFFERENCE_SECONDS_MAX = 1.0
 INTERVAL_SECONDS = 15.0
@@ -23,7 +23,7 @@ class ClockCheck:
     def __init__(self) -> None:
         self._exceeds = False
 
-    async def measure(self, store: Store | Shards) -> float:
+    async def measure(self, store: Shards) -> float:
         """Measure the difference and return it: store's clock minus clock of this process, in seconds.
 
         Raises:
@@ -38,7 +38,7 @@ class ClockCheck:
         return seconds
 
 
-async def watch_clock(opened: Callable[[], Store | Shards]) -> None:
+async def watch_clock(opened: Callable[[], Shards]) -> None:
     """Measure periodically, until cancelled. `opened` returns the store, or raises as a call to it does."""
     check, failures = ClockCheck(), TaskFailures("clock")
     while True:

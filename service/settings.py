@@ -42,12 +42,6 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     ] = "redis://127.0.0.1:6379/0"
     redis_username: Annotated[str, Meta(description="user of the store, if the URL has none; empty: none")] = ""
     redis_password: Annotated[str, Meta(description="password of the store, if the URL has none; empty: none")] = ""
-    shard_urls: Annotated[
-        str,
-        Meta(
-            description="URLs of all stores, separated by commas, if there are several; must include WAYBILL_REDIS_URL"
-        ),
-    ] = ""
     redis_sentinel: Annotated[
         str, Meta(description="host:port of each sentinel, separated by commas; empty: connect to WAYBILL_REDIS_URL")
     ] = ""
@@ -114,11 +108,12 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
         int, Meta(ge=1, le=100, description="percentage of the store's maxmemory from which the service answers 503")
     ] = 80
     key_prefix: Annotated[
-        str, Meta(pattern=r"^[a-z0-9:_-]{1,32}\Z", description="prefix of Waybill's keys in the store")
+        str,
+        Meta(pattern=r"^[a-z0-9:_-]{1,32}\Z", description="prefix of Waybill's keys in the store, inside their braces"),
     ] = "wb:"
-    queue: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9:_-]{0,64}\Z", description="name of the arq queue; empty: key prefix and queue")
-    ] = ""
+    shards: Annotated[
+        int, Meta(ge=1, le=32, description="parts of the stored data; fixed at the first start; limits the primaries")
+    ] = 1
 
     # service
     body_bytes_max: Annotated[
@@ -171,6 +166,10 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
 
     # workers
     concurrency: Annotated[int, Meta(ge=1, le=10_000, description="jobs that one worker runs at once")] = 100
+    worker_shards: Annotated[
+        str,
+        Meta(pattern=r"^([0-7]{2}(,[0-7]{2})*)?\Z", description="shards of this worker, such as 00,01; empty: all"),
+    ] = ""
     lease_seconds: Annotated[
         float,
         Meta(
@@ -244,10 +243,10 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     dedupe_hours: Annotated[float, Meta(gt=0, description="dedupe window of sources without dedupe_hours")] = 72.0
     quarantine_retention_hours: Annotated[float, Meta(gt=0, description="retention of quarantined deliveries")] = 72.0
 
-    def __post_init__(self) -> None:
-        """Derive the name of the queue: other arq applications in the store use arq's default name."""
-        if not self.queue:
-            structs.force_setattr(self, "queue", f"{self.key_prefix}queue")
+    @property
+    def queue(self) -> str:
+        """Key of the arq queue."""
+        return f"{self.key_prefix}queue"
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

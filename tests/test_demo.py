@@ -25,7 +25,7 @@ import redis
 from service.dev.demo_senders import call
 from service.dev.foreign_store import OWN_KEYS
 from service.settings import Settings
-from service.store import open_store
+from service.store import open_shards
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -39,7 +39,7 @@ ResultT = TypeVar("ResultT")
 
 STALE = {
     "WAYBILL_REDIS_URL": "unix:///nowhere/valkey.sock",
-    "WAYBILL_SHARD_URLS": "redis://127.0.0.1:1,redis://127.0.0.1:2",
+    "WAYBILL_SHARDS": "3",
     "WAYBILL_REDIS_SENTINEL": "127.0.0.1:1",
     "WAYBILL_CONFIG": "/nowhere/waybill.yaml",
     "WAYBILL_PORT": "1",
@@ -377,8 +377,8 @@ def run(environ: dict[str, str], *words: str) -> "subprocess.CompletedProcess[st
 
 
 async def publish(settings: Settings) -> None:
-    store = await open_store(settings)
-    assert await store.rulebook.publish("v1", b"{}", "somebody", "", None)
+    store = await open_shards(settings)
+    assert await store.home.rulebook.publish("v1", b"{}", "somebody", "", None)
     await store.close()
 
 

@@ -13,7 +13,7 @@ from service.dev.stack import Stack, open_stack
 from service.dev.workspace import make_workspace
 from service.rules import document_version
 from service.settings import load_settings
-from service.store import open_store
+from service.store import open_shards
 from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.crash
@@ -40,9 +40,9 @@ def test_default_refresh_interval_is_under_two_seconds() -> None:
 
 
 async def publish(stack: Stack, document: bytes) -> None:
-    store = await open_store(load_settings({"WAYBILL_REDIS_URL": stack.environ["WAYBILL_REDIS_URL"]}))
-    before = await store.rulebook.version()
-    assert await store.rulebook.publish(document_version(document), document, "somebody", "", before)
+    store = await open_shards(load_settings({"WAYBILL_REDIS_URL": stack.environ["WAYBILL_REDIS_URL"]}))
+    before = await store.home.rulebook.version()
+    assert await store.home.rulebook.publish(document_version(document), document, "somebody", "", before)
     await store.close()
 
 

@@ -32,9 +32,9 @@ class ArqJobs:
         self._settings = settings
         self._log = structlog.get_logger()
 
-    async def run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
+    async def run(self, job: Job, shared: Mapping[Any, Any], queue: str) -> JobEnd:
         """Run one job, count it as arq does, and return its end. `shared` is added to the context of the function."""
-        end = await self._run(job, shared)
+        end = await self._run(job, shared, queue)
         worker = self._worker
         if end.step == "bury":
             worker.jobs_failed += 1
@@ -46,7 +46,7 @@ class ArqJobs:
             worker.jobs_complete += 1
         return end
 
-    async def _run(self, job: Job, shared: Mapping[Any, Any]) -> JobEnd:
+    async def _run(self, job: Job, shared: Mapping[Any, Any], queue: str) -> JobEnd:
         if job.foreign_id:
             return JobEnd(job.foreign_id, job.token, "bury", "the job id is not UTF-8")
         if job.payload is None:
@@ -58,9 +58,11 @@ class ArqJobs:
         function = self._worker.functions.get(payload.function)
         if not isinstance(function, Function):
             return _dead_letter(job, f"this worker has no function {payload.function!r}")
-        return await self._call(job, payload, function, {**shared, **_context(job, payload)})
+        return await self._call(job, payload, function, {**shared, **_context(job, payload)}, queue)
 
-    async def _call(self, job: Job, payload: Payload, function: Function, context: dict[Any, Any]) -> JobEnd:
+    async def _call(
+        self, job: Job, payload: Payload, function: Function, context: dict[Any, Any], queue: str
+    ) -> JobEnd:
         worker, started_ms = self._worker, int(time.time() * 1000)
         try:
             async with asyncio.timeout(worker.job_timeout_s if function.timeout_s is None else function.timeout_s):
@@ -70,7 +72,7 @@ class ArqJobs:
         except Exception as error:  # noqa: BLE001 - a job may raise any exception and must not be lost
             return self._failed(job, error, worker.max_tries if function.max_tries is None else function.max_tries)
         keep_seconds = worker.keep_result_s if function.keep_result_s is None else function.keep_result_s
-        ended = (result, started_ms, worker.queue_name)
+        ended = (result, started_ms, queue)
         return JobEnd(job.id, job.token, "done", _result(job, payload, ended), int((keep_seconds or 0) * 1000))
 
     def _failed(self, job: Job, error: Exception, tries_max: int) -> JobEnd:

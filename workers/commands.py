@@ -33,15 +33,14 @@ from service.platforms.registry import build_platforms
 from service.redaction import log_ids_as_digests
 from service.rules.limits import LOOKUP_BYTES_MAX
 from service.settings import Settings, load_settings
-from service.store import Shards, Store
-from service.store.shards import shards_with
+from service.store import Shards, build_shards
 from service.throttles.throttles import SharedThrottles
 from service.tracing.startup import send_traces
 from workers.functions import load_functions
 from workers.health import health_server
 from workers.housekeeping import run_sweeps, send_heartbeats
 from workers.polling.changes import polls_of
-from workers.polling.poller import poll_all, shared_store
+from workers.polling.poller import poll_all
 from workers.processing.action_calls import EffectDependencies
 from workers.processing.dependencies import WorkerDependencies
 from workers.processing.effect_policy import EffectPolicy, operations_of
@@ -95,13 +94,13 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
     settings = extend_retention_to_dedupe_windows(settings, config)
     with send_traces("workers", environ, enabled=settings.traces):
         async with open_resources(settings, config) as resources:
-            worker = LeaseWorker(load_functions(), resources.store, name, burst=burst)
+            worker = LeaseWorker(load_functions(), resources.shards, name, burst=burst)
             configuration = build_configuration(resources, config, environ, worker.ctx)
             async with configuration.open():
                 await run_jobs(worker, resources, configuration)
                 await worker.close()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-                await resources.store.queue_stats.remove_worker(name)
+                await asyncio.gather(*(queue.store.queue_stats.remove_worker(name) for queue in worker.queues))
             jobs = worker.jobs_complete + worker.jobs_retried + worker.jobs_failed
             log.info("process.stopped", worker=name, jobs=jobs, leases_lost=worker.leases_lost)
 
@@ -133,21 +132,20 @@ async def run_jobs(
     worker: LeaseWorker, resources: "WorkerResources", configuration: ReloadableConfiguration[WorkerDependencies]
 ) -> None:
     """Run jobs, polls and background tasks until SIGTERM; with `burst`, until the queue is empty."""
-    settings, store, rules = resources.settings, resources.store, resources.rules
-    shared = shared_store(resources.intake)
+    settings, shards, rules = resources.settings, resources.shards, resources.rules
 
     def rates() -> Mapping[str, float]:
         return configuration.active.throttles.rates()
 
     async with (
-        health_server(settings, store, lambda: worker.stopping) as admin_port,
+        health_server(settings, shards, lambda: worker.stopping) as admin_port,
         background_task(run_forever("event_loop_lag", measure_event_loop_lag)),
         background_task(run_forever("garbage", collect_old_objects)),
         background_task(run_forever("open_files", watch_open_files)),
         background_task(run_forever("rulebook", rules.run)),
         background_task(run_forever("heartbeat", partial(send_heartbeats, worker, settings.sample_interval_seconds))),
         background_task(run_forever("sweep", partial(run_sweeps, worker, settings.sweep_interval_seconds))),
-        background_task(run_forever("recovery", partial(run_recovery, store, shared, rates))),
+        background_task(run_forever("recovery", partial(run_recovery, shards, rates))),
         # A burst ends when the queue is empty; polls never end.
         contextlib.nullcontext() if worker.burst else background_task(run_polls(settings, configuration)),
     ):
@@ -182,8 +180,7 @@ class WorkerResources(Struct, frozen=True):
     """Resources of a worker that a reload of waybill.yaml keeps."""
 
     settings: Settings
-    store: Store
-    intake: Store | Shards
+    shards: Shards
     actions: Sequence[type[Action]]
     rules: RulebookWatcher
 
@@ -192,13 +189,12 @@ class WorkerResources(Struct, frozen=True):
 async def open_resources(settings: Settings, config: Config) -> AsyncGenerator[WorkerResources]:
     """Open the store, and load the actions and the rulebook. `settings` hold the extended retention."""
     actions = load_actions()
-    store = Store(settings, check_installation=True)
-    intake = shards_with(store)
-    rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
+    shards = build_shards(settings, check_installation=True)
+    rules = RulebookWatcher(shards.home.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
     try:
-        yield WorkerResources(settings, store, intake, actions, rules)
+        yield WorkerResources(settings, shards, actions, rules)
     finally:
-        await intake.close()
+        await shards.close()
 
 
 @contextlib.asynccontextmanager
@@ -210,11 +206,10 @@ async def open_dependencies(
     Raises:
         ConfigError: the configuration is invalid.
     """
-    settings, store, intake = resources.settings, resources.store, resources.intake
+    settings, shards, home = resources.settings, resources.shards, resources.shards.home
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
-        shared = shared_store(intake)
         call_seconds_max = max(settings.fetch_timeout_seconds, settings.action_timeout_seconds)
-        throttles = SharedThrottles(shared.limits, shared.tokens, call_seconds_max)
+        throttles = SharedThrottles(home.limits, home.tokens, call_seconds_max)
         setup = DestinationSetup(
             http_client=outbound,
             environ=environ,
@@ -234,22 +229,22 @@ async def open_dependencies(
             "platforms": platforms,
         }
         effects = EffectDependencies(
-            store,
+            home,
             {str(action.__struct_config__.tag): action for action in resources.actions},
             for_actions,
             settings.action_timeout_seconds,
             exchange_limits(settings),
-            intake,
+            shards,
         )
         fetch_delays = {name: account.fetch_delay_seconds for name, account in config.platforms.items()}
-        stale_reads = StaleReadPolicy(settings, fetch_delays, store.futile_waits)
+        stale_reads = StaleReadPolicy(settings, fetch_delays, home.futile_waits)
         yield WorkerDependencies(
             settings,
-            store,
+            home,
             platforms,
             resources.rules,
             effects,
-            intake,
+            shards,
             stale_reads,
             throttles,
             UndecidedEvents(settings.fetch_bytes_max + LOOKUP_BYTES_MAX),

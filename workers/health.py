@@ -5,7 +5,7 @@ A worker without a rulebook is ready. In a cluster, `waybill rules apply` may wa
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
 import msgspec
 
@@ -13,15 +13,14 @@ from service.errors import WaybillError
 from service.listening_socket import bind
 from service.metrics.page import MetricsPage
 from service.settings import Settings
-from service.store import Store
-from service.store.shards import shard_urls
+from service.store import Shards
 from workers.health_connections import HealthConnections, HealthPage
 
 CHECK_TIMEOUT_SECONDS = 2.0
 
 
 @contextlib.asynccontextmanager
-async def health_server(settings: Settings, store: Store, stopping: Callable[[], bool]) -> AsyncGenerator[int]:
+async def health_server(settings: Settings, store: Shards, stopping: Callable[[], bool]) -> AsyncGenerator[int]:
     """Serve /healthz, /readyz and /metrics during the block, and yield the bound port. Port 0 binds a free port.
 
     Raises:
@@ -32,11 +31,12 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         return _json(200, {"status": "up"})
 
     async def readyz(_: str) -> HealthPage:
-        reason = "stopping" if stopping() else await not_ready_reason(store)
-        return _json(503, {"status": "unready", "reason": reason}) if reason else _json(200, {"status": "ready"})
+        reason, unavailable = ("stopping", ()) if stopping() else await check_readiness(store)
+        if reason:
+            return _json(503, {"status": "unready", "reason": reason})
+        return _json(200, {"status": "ready"} | ({"unavailable_shards": sorted(unavailable)} if unavailable else {}))
 
-    shard = shard_urls(settings).index(settings.redis_url)
-    page = MetricsPage("workers", store.samples, settings.backlog_events_max, [shard])
+    page = MetricsPage("workers", store.samples, settings.backlog_events_max, range(len(store.stores)))
 
     async def metrics(accept: str) -> HealthPage:
         body, content_type = await page.render(accept)
@@ -49,17 +49,16 @@ async def health_server(settings: Settings, store: Store, stopping: Callable[[],
         yield port
 
 
-def _json(status: int, content: Mapping[str, str]) -> HealthPage:
+def _json(status: int, content: Mapping[str, object]) -> HealthPage:
     return HealthPage(status, "application/json; charset=utf-8", msgspec.json.encode(content))
 
 
-async def not_ready_reason(store: Store) -> str | None:
-    """Return the error code of the store, such as `store_full`, or None if the store is ready."""
+async def check_readiness(store: Shards) -> tuple[str | None, Collection[str]]:
+    """Return the error code of the store, such as `store_full`, or None and the shards that accept no writes."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-            await store.check(is_worker=True)
+            return None, await store.check(is_worker=True)
     except WaybillError as error:
-        return error.kind
+        return error.kind, ()
     except TimeoutError:
-        return "store_unavailable"
-    return None
+        return "store_unavailable", ()

@@ -29,7 +29,7 @@ class LateResult(Struct, frozen=True):
 
 
 class LateWrites:
-    """Late writes of one worker: at most one result and one release per run that lost its lease."""
+    """Late writes of one shard of a worker: at most one result and one release per run that lost its lease."""
 
     def __init__(self, store: Store, leases: Leases, clock: Callable[[], float] = time.monotonic) -> None:
         self._lanes, self._leases = store.lanes, leases

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from service.background import TaskFailures
 from service.config.throttles import UNLIMITED
-from service.store import Store
+from service.store import Shards, Store
 
 CHECK_SECONDS = 1.0
 
 
-async def run_recovery(store: Store, shared: Store, rates: Callable[[], Mapping[str, float]]) -> None:
-    """Free parked jobs of `store` every second, until cancelled. `shared` has the state of accounts and destinations.
+async def run_recovery(shards: Shards, rates: Callable[[], Mapping[str, float]]) -> None:
+    """Free parked jobs every second, until cancelled.
 
     `rates` returns the calls per second that the limits of each of them admit. The number of parked jobs does not
     matter: nothing reads a job before it is freed.
@@ -20,20 +21,33 @@ async def run_recovery(store: Store, shared: Store, rates: Callable[[], Mapping[
     while True:
         await asyncio.sleep(CHECK_SECONDS)
         with failures.handled():
-            await free_parked_jobs(store, shared, rates())
+            await free_parked_jobs(shards, rates())
 
 
-async def free_parked_jobs(store: Store, shared: Store, rates: Mapping[str, float]) -> None:
-    """Free the parked jobs that the circuits admit now.
+async def free_parked_jobs(shards: Shards, rates: Mapping[str, float]) -> None:
+    """Free the parked jobs that the circuits admit now. The first shard has the circuits.
 
     Raises:
         StoreUnavailable, StoreNotDurable: a store cannot be used.
     """
-    parked = await store.parking.accounts()
-    circuits = await shared.limits.open_circuits() if parked else {}
-    for account in parked:
+    parked = await asyncio.gather(*(store.parking.accounts() for store in shards.stores))
+    waiting: dict[str, list[tuple[float, Store]]] = {}
+    for store, accounts in zip(shards.stores, parked, strict=True):
+        for account, jobs in accounts.items():
+            waiting.setdefault(account, []).append((jobs.age_seconds, store))
+    circuits = await shards.home.limits.open_circuits() if waiting else {}
+    for account, found in waiting.items():
         seconds = circuits.get(account)
         if seconds is None or seconds <= 0:
             # Present without time: the open time is over, or calls failed recently. One job shows the state.
-            circuit = "closed" if seconds is None else "probe"
-            await store.parking.unpark(account, circuit, rates.get(account, UNLIMITED))
+            await _free(account, found, "closed" if seconds is None else "probe", rates.get(account, UNLIMITED))
+
+
+async def _free(
+    account: str, found: list[tuple[float, Store]], circuit: Literal["probe", "closed"], per_second_max: float
+) -> None:
+    """Free jobs of an account in the shards that wait for longest: as many shards as jobs are admitted per second."""
+    stores = [store for _, store in sorted(found, key=lambda each: each[0], reverse=True)]
+    chosen = stores[: 1 if circuit == "probe" else max(int(min(per_second_max, len(stores))), 1)]
+    for store in chosen:
+        await store.parking.unpark(account, circuit, per_second_max / len(chosen))

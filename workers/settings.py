@@ -16,6 +16,7 @@ from service.log import configure
 from service.settings import Settings, load_settings
 from service.store.connection.address import credentials_of
 from service.store.connection.connection import parse_sentinels
+from service.store.shards import shard_settings
 from workers.commands import prepare, run_worker
 from workers.functions import load_functions
 
@@ -58,6 +59,6 @@ class WorkerSettings:
     """Arguments of `arq.worker.Worker`."""
 
     functions = load_functions()
-    queue_name = _settings.queue
+    queue_name = shard_settings(_settings, 0).queue
     redis_settings = build_redis_settings(_settings)
     on_startup = run_until_stopped

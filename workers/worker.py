@@ -12,8 +12,8 @@ queue; see `service.store.queue.arq_jobs`. Differences:
 
 import asyncio
 import contextlib
-import random
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from signal import Signals
 from typing import Any, cast
 
@@ -22,26 +22,13 @@ from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
 from service.background import TaskFailures, run_forever
-from service.errors import LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
+from service.errors import ConfigError, LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import LEASES_LOST
-from service.outage_log import OutageLog
-from service.store import Job, JobEnd, Store
-from service.store.connection.batching import Batcher
+from service.store import Job, JobEnd, Shards, Store
 from service.store.queue.arq_jobs import decode_payload, encode
 from workers.arq_jobs import ArqJobs
-from workers.late_writes import LateWrites
+from workers.claims import Claims, ShardQueue
 
-OUTAGE_PAUSE_SECONDS_MAX = 1.0
-"""Longest delay between two claims during an outage of the store."""
-BURST_WAIT_SECONDS_MAX = 0.05
-"""Longest delay between two claims with `burst`: jobs of other processes are found within this time."""
-CLAIM_MAX = 200
-"""Jobs per claim."""
-CLAIM_PARTS = 4
-"""A claim takes at most one part in `CLAIM_PARTS` of the concurrency. Jobs of one claim write at the same time; with
-four groups, one group computes while another waits for the store."""
-NO_CLAIMS = "the worker claims no job"
-"""Effect of an outage, for the log."""
 LOST_LEASE_GRACE_SECONDS = 0.5
 """Time for a run to end after its lease was not found: a run that has just ended has no lease either. The store rejects
 writes of lost leases."""
@@ -62,16 +49,16 @@ class LeaseWorker(Worker):
     def __init__(
         self,
         functions: Sequence[Function],
-        store: Store,
+        shards: Shards,
         name: str,
         *,
         ctx: Mapping[str, Any] | None = None,
         burst: bool = False,
         handle_signals: bool = True,
     ) -> None:
-        settings = store.settings
+        settings = shards.settings
         redis = ArqRedis(
-            connection_pool=store.client.pool,
+            connection_pool=shards.home.client.pool,
             job_serializer=encode,
             job_deserializer=decode_payload,
             default_queue_name=settings.queue,
@@ -93,22 +80,14 @@ class LeaseWorker(Worker):
             handle_signals=handle_signals,
         )
         self.name = name
-        self.store = store
-        self.leases = store.leases(name)
-        self._claim_max = min(max(settings.concurrency // CLAIM_PARTS, 1), CLAIM_MAX)
+        self.shards = shards
+        self.queues = [ShardQueue(store, name) for store in _own_shards(shards)]
+        self.claims = Claims(self.queues, lambda: len(self.tasks), self._start)
         self.jobs_held: dict[str, Job] = {}
         self.leases_lost = 0
-        self._outage = OutageLog(NO_CLAIMS)
-        self._suspect = ""
-        self._isolated = ""
-        self.late_writes = LateWrites(store, self.leases)
         self._log = structlog.get_logger()
         self._stopping = asyncio.Event()
-        self._slot_freed = asyncio.Event()
         self._arq_jobs = ArqJobs(self, settings)
-        self._job_ends: Batcher[JobEnd, bool] = Batcher(
-            self.leases.finish, settings.store_batch_max, settings.store_batches_in_flight_max
-        )
 
     @property
     def stopping(self) -> bool:
@@ -118,132 +97,93 @@ class LeaseWorker(Worker):
     @property
     def draining_or_isolating(self) -> bool:
         """Whether runs end after their current event: for a drain, or for an event that must run alone."""
-        return self.stopping or bool(self._suspect or self._isolated)
+        return self.stopping or self.claims.isolating
 
     def handle_sig_wait_for_completion(self, signum: Signals) -> None:
         """Start the drain: claim no further jobs. `main` returns when all runs have ended or the timeout passes."""
         self._log.info("process.stopping", reason=Signals(signum).name, running=len(self.tasks))
-        self.allow_pick_jobs = False
-        self._stopping.set()
+        self._stop()
 
     async def main(self) -> None:
         """Claim and run jobs until a drain. With `burst`, until the queue is empty and no job is running."""
         self.ctx["redis"], self.ctx["worker"] = self.pool, self
-        renewal = asyncio.create_task(run_forever("leases", self._renew_leases))
+        renewals = [
+            asyncio.create_task(run_forever("leases", partial(self._renew_leases, queue))) for queue in self.queues
+        ]
         try:
-            while self.allow_pick_jobs and await self._claim():
-                pass
+            await self.claims.run(burst=self.burst)
             await self._drain()
         finally:
-            renewal.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewal
+            for renewal in renewals:
+                renewal.cancel()
+            await asyncio.gather(*renewals, return_exceptions=True)
 
     async def close(self) -> None:
         """Wait for running jobs and write their ends. The store closes the connections."""
-        self.allow_pick_jobs = False
-        self._stopping.set()
+        self._stop()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-        await self._job_ends.drain()
-        with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-            await self.late_writes.write()
+        for queue in self.queues:
+            await queue.job_ends.drain()
+            with contextlib.suppress(StoreUnavailable, StoreNotDurable):
+                await queue.late_writes.write()
         self._pool = None
 
-    async def _claim(self) -> bool:
-        free_slots = self.max_jobs - len(self.tasks)
-        # A suspect event starts when no job is running, so no other job is claimed until then.
-        if free_slots <= 0 or (self.tasks and self.draining_or_isolating):
-            self._slot_freed.clear()
-            await self._wait_or_drain(self._slot_freed.wait())
-            return True
-        try:
-            await self.late_writes.write()
-            claimed = await self.leases.claim(min(free_slots, self._claim_max), len(self.tasks), self._suspect)
-            self._suspect = claimed.suspect
-            self._outage.end()
-            for job in claimed.jobs:
-                self._start(job)
-            if claimed.jobs or claimed.suspect:
-                return True
-            if self.burst:
-                return await self._wait_in_burst(claimed.seconds_until_due(BURST_WAIT_SECONDS_MAX))
-            seconds = claimed.seconds_until_due(self.store.settings.wake_timeout_seconds)
-            await self._wait_or_drain(self.leases.wait(seconds))
-        except (StoreUnavailable, StoreNotDurable) as error:
-            await self._pause_in_outage(error)
-        return True
+    def running_in(self, queue: ShardQueue) -> int:
+        """Return the number of jobs of a shard that this worker runs."""
+        return sum(key.startswith(_key_of(queue)) for key in self.jobs_held)
 
-    def _start(self, job: Job) -> None:
-        earlier = self.jobs_held.get(job.id)
+    def _stop(self) -> None:
+        self.allow_pick_jobs = False
+        self._stopping.set()
+        self.claims.stop()
+
+    def _start(self, queue: ShardQueue, job: Job) -> None:
+        earlier = self.jobs_held.get(_key_of(queue, job))
         if earlier is not None:  # this worker lost the lease unnoticed and claimed the job again
-            self._lose(earlier)
-        self.jobs_held[job.id] = job
-        self._isolated = job.id if self.leases.is_suspect(job) else self._isolated
-        task = self.loop.create_task(self._run(job))
-        self.tasks[_lease_of(job)] = task
-        task.add_done_callback(lambda _: self._on_run_end(job))
+            self._lose(queue, earlier)
+        self.jobs_held[_key_of(queue, job)] = job
+        task = self.loop.create_task(self._run(queue, job))
+        self.tasks[_lease_of(queue, job)] = task
+        task.add_done_callback(lambda _: self._on_run_end(queue, job))
 
-    def _on_run_end(self, job: Job) -> None:
-        del self.tasks[_lease_of(job)]
-        self._stop_holding(job)
-        self._slot_freed.set()
+    def _on_run_end(self, queue: ShardQueue, job: Job) -> None:
+        del self.tasks[_lease_of(queue, job)]
+        self._stop_holding(queue, job)
+        self.claims.free_slot()
 
-    async def _wait_in_burst(self, seconds: float) -> bool:
-        """Return False if the queue is empty and no job is running. Otherwise wait for a free slot or `seconds`."""
-        if not self.tasks and not await self.pool.zcard(self.queue_name):
-            return False
-        self._slot_freed.clear()
-        await self._wait_or_drain(self._slot_freed.wait(), seconds)
-        return True
-
-    async def _wait_or_drain(self, waiting: Coroutine[Any, Any, object], seconds_max: float | None = None) -> None:
-        """Wait for `waiting`, a drain or `seconds_max`, whichever is first. Raises the error of `waiting`."""
-        task, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait((task, stop), timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.cancel()
-            task.cancel()
-            outcome = (await asyncio.gather(task, stop, return_exceptions=True))[0]
-        if isinstance(outcome, Exception):
-            raise outcome
-
-    async def _pause_in_outage(self, error: StoreUnavailable | StoreNotDurable) -> None:
-        self._outage.begin(error)
-        await self._wait_or_drain(asyncio.sleep(random.uniform(0.05, OUTAGE_PAUSE_SECONDS_MAX)))  # noqa: S311 - jitter
-
-    async def _renew_leases(self) -> None:
+    async def _renew_leases(self, queue: ShardQueue) -> None:
         # A third: two renewals may fail before a lease ends.
-        seconds, failures = self.store.settings.lease_seconds / 3, TaskFailures("leases")
+        seconds, failures = self.shards.settings.lease_seconds / 3, TaskFailures("leases")
         while True:
             await asyncio.sleep(seconds)
-            held = list(self.jobs_held.values())
+            held = [job for key, job in self.jobs_held.items() if key.startswith(_key_of(queue))]
             if not held:
                 continue
             lost: Sequence[Job] = ()
             with failures.handled():  # writes of runs wait, too; the store rejects them if the lease ends meanwhile
-                lost = await self.leases.renew(held)
+                lost = await queue.leases.renew(held)
             if lost:
                 # A run that has just ended has no lease either, and its response has not arrived yet.
                 await asyncio.sleep(LOST_LEASE_GRACE_SECONDS)
             for job in lost:
-                self._lose(job)
+                self._lose(queue, job)
 
-    def _lose(self, job: Job) -> None:
+    def _lose(self, queue: ShardQueue, job: Job) -> None:
         # The job may have ended, or have a later, valid lease.
-        if self._stop_holding(job):
+        if self._stop_holding(queue, job):
             self._count_lost()
             self._log.warning("lease.lost", job=job.id, event_id=job.head.id if job.head else None)
             # The run of an event ends its current calls, because a late result is of use. Its next write is rejected.
             if job.head is None:
-                self.tasks[_lease_of(job)].cancel()
+                self.tasks[_lease_of(queue, job)].cancel()
 
-    def _stop_holding(self, job: Job) -> bool:
+    def _stop_holding(self, queue: ShardQueue, job: Job) -> bool:
         """Return False if the lease of the job was lost before."""
-        if self.jobs_held.get(job.id) is not job:
+        if self.jobs_held.get(_key_of(queue, job)) is not job:
             return False
-        del self.jobs_held[job.id]
-        self._isolated = "" if self._isolated == job.id else self._isolated
+        del self.jobs_held[_key_of(queue, job)]
+        if self.claims.isolated is job:
+            self.claims.isolated = None
         return True
 
     def _count_lost(self) -> None:
@@ -252,45 +192,68 @@ class LeaseWorker(Worker):
 
     async def _drain(self) -> None:
         if self.tasks:
-            await asyncio.wait(list(self.tasks.values()), timeout=self.store.settings.drain_timeout_seconds)
+            await asyncio.wait(list(self.tasks.values()), timeout=self.shards.settings.drain_timeout_seconds)
         tasks = [task for task in self.tasks.values() if not task.done()]
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=self.store.settings.lease_seconds)
-        await self._job_ends.drain()
+            await asyncio.wait(tasks, timeout=self.shards.settings.lease_seconds)
+        for queue in self.queues:
+            await queue.job_ends.drain()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, queue: ShardQueue, job: Job) -> None:
         try:
-            end = await self._call(job)
-            if end is not None and not await self._job_ends.submit(end):
+            end = await self._call(queue, job)
+            if end is not None and not await queue.job_ends.submit(end):
                 self._count_lost()
         except asyncio.CancelledError:
             # Jobs with an event release the event themselves; plain jobs are released here.
             if job.head is None:
                 with contextlib.suppress(StoreUnavailable, StoreNotDurable):
-                    await self._job_ends.submit(JobEnd(job.id, job.token, "release"))
+                    await queue.job_ends.submit(JobEnd(job.id, job.token, "release"))
         except LeaseLost as error:
-            if self._stop_holding(job):
+            if self._stop_holding(queue, job):
                 self._count_lost()
                 self._log.warning("lease.lost", job=job.id, event_id=str(error))
-            self.late_writes.add_release(job.id, job.token)  # of a lease that the store still has
+            queue.late_writes.add_release(job.id, job.token)  # of a lease that the store still has
         except (StoreUnavailable, StoreNotDurable) as error:
             # The store accepts no writes. The lease expires, and the job runs again from its stored state.
             self._log.error("store.unavailable", job=job.id, error_kind=error.kind, reason=str(error))
             if isinstance(error, StoreScriptFailed):  # the next attempt would fail at once
-                await self._wait_or_drain(asyncio.sleep(self.store.settings.lease_seconds))
-            self.late_writes.add_release(job.id, job.token)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.shards.settings.lease_seconds):
+                        await self._stopping.wait()
+            queue.late_writes.add_release(job.id, job.token)
 
-    async def _call(self, job: Job) -> JobEnd | None:
-        if job.head is not None:
-            # The job id names the lane or event: a damaged payload must not block the event.
-            await cast("Function", self.functions[job.function]).coroutine({**self.ctx, "job": job}, job.name)
-            self.jobs_complete += 1
-            return None
-        return await self._arq_jobs.run(job, self.ctx)
+    async def _call(self, queue: ShardQueue, job: Job) -> JobEnd | None:
+        if job.head is None:
+            return await self._arq_jobs.run(job, self.ctx, queue.store.keys.queue)
+        # The job id names the lane or event: a damaged payload must not block the event.
+        function = cast("Function", self.functions[job.function])
+        await function.coroutine({**self.ctx, "job": job, "queue": queue}, job.name)
+        self.jobs_complete += 1
+        return None
 
 
-def _lease_of(job: Job) -> str:
+def _own_shards(shards: Shards) -> Sequence[Store]:
+    """Return the shards of WAYBILL_WORKER_SHARDS, or all.
+
+    Raises:
+        ConfigError: The setting names a shard that does not exist.
+    """
+    chosen = [name for name in shards.settings.worker_shards.split(",") if name]
+    unknown = sorted(set(chosen) - {store.name for store in shards.stores})
+    if unknown:
+        fix = f"name shards from {shards.stores[0].name} to {shards.stores[-1].name}"
+        raise ConfigError("WAYBILL_WORKER_SHARDS", f"there is no shard {', '.join(unknown)}", fix)
+    return [store for store in shards.stores if not chosen or store.name in chosen]
+
+
+def _key_of(queue: ShardQueue, job: Job | None = None) -> str:
+    """Return the key of a held job, or without one the prefix of all keys. Plain jobs of two shards can have one id."""
+    return f"{queue.store.name} {job.id if job else ''}"
+
+
+def _lease_of(queue: ShardQueue, job: Job) -> str:
     """Return the name of the task of a run. One job can run twice: under a lost lease and under a new one."""
-    return f"{job.token} {job.id}"
+    return f"{job.token} {_key_of(queue, job)}"

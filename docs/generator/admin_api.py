@@ -14,7 +14,7 @@ from service.ingress.app import build_admin_app
 from service.management.installation import Installation
 from service.records import RECORDS
 from service.settings import Settings
-from service.store import Store
+from service.store import build_shards
 
 INTRODUCTION = """\
 # Admin API
@@ -53,16 +53,16 @@ def _document() -> dict[str, Any]:
         outbound=OutboundConfig(), admin=AdminConfig(), warnings=(),
     )  # fmt: skip
     settings = Settings()
-    store = Store(settings)
+    shards = build_shards(settings)
     installation = Installation(
-        open_store=lambda: store,
+        open_store=lambda: shards,
         config=lambda: config,
         platforms=dict,
         sources=dict,
         actions=list,
         records=lambda: config.record_types,
     )
-    app = build_admin_app(settings, store, admin=admin_router(installation, {}))
+    app = build_admin_app(settings, shards, admin=admin_router(installation, {}))
     return with_error_codes(msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema())))
 
 

@@ -7,8 +7,8 @@ INTRODUCTION = """\
 # Metrics
 
 Generated from the code by `make pages`. Both pods serve `/metrics` on port 8081 in the text format of Prometheus. Every
-pod reads the figures of the store, so each of them has the same values of these gauges; `shard` is the position of the
-store in `WAYBILL_SHARD_URLS`, and 0 for a single store. Labels have few values:
+pod reads the figures of the store, so each of them has the same values of these gauges; `shard` is the number of the
+shard, from 0. Labels have few values:
 configured names, stable codes and ids of rules. The dashboards and alerts of the chart use these names only.
 
 | metric | type | labels | meaning |

@@ -17,7 +17,7 @@ from typing import Any
 
 from service.configuration import load_config
 from service.settings import Settings, load_settings
-from service.store import Shards, open_shards
+from service.store import open_shards
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 POLL_INTERVAL_SECONDS = 0.5
@@ -60,12 +60,11 @@ def deliver(settings: Settings, options: argparse.Namespace) -> str:
 async def await_end(settings: Settings, event_id: str, seconds_max: float) -> None:
     """Poll the event until it has ended; exit with 1 for a dead letter."""
     opened = await open_shards(settings)
-    stores = opened.stores if isinstance(opened, Shards) else [opened]
     deadline = time.monotonic() + seconds_max
     state_of_event: dict[str, Any] = {}
     while time.monotonic() < deadline and state_of_event.get("state") not in {"ended", "dead"}:
         await asyncio.sleep(POLL_INTERVAL_SECONDS)
-        for store in stores:
+        for store in opened.stores:
             state_of_event = await store.events.get(event_id) or state_of_event
     await opened.close()
     if state_of_event.get("state") != "ended":

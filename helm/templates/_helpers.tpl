@@ -79,13 +79,6 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* The worker pools as JSON: one, or one a shard; suffix of their names, shard's index. */}}
-{{- define "waybill.pools" -}}
-{{- $pools := list -}}
-{{- range $index, $shard := .Values.redis.shards }}{{ $pools = append $pools (dict "suffix" (printf "workers-%s" $shard.name) "shard" $shard.name "index" $index) }}{{ end -}}
-{{- toJson (default (list (dict "suffix" "workers" "index" 0)) $pools) -}}
-{{- end -}}
-
 {{/* Reject numbers that Helm cannot represent, such as an id without quotes: dict path, value. */}}
 {{- define "waybill.checkNumbers" -}}
 {{- $path := .path -}}
@@ -107,10 +100,6 @@ annotations:
 {{- if .Values.redis.existingSecret.name }}{{ $ways = append $ways "redis.existingSecret" }}{{ end -}}
 {{- if .Values.redis.url }}{{ $ways = append $ways "redis.url" }}{{ end -}}
 {{- if .Values.redis.embedded.enabled }}{{ $ways = append $ways "redis.embedded.enabled" }}{{ end -}}
-{{- if .Values.redis.shards }}{{ $ways = append $ways "redis.shards" }}{{ end -}}
-{{- if eq (len .Values.redis.shards) 1 }}{{ fail "\nredis.shards has one store. Move it to redis.existingSecret, or add the other stores." }}{{ end -}}
-{{- if and .Values.redis.shards .Values.redis.sentinel.hosts }}{{ fail "\nredis.shards and redis.sentinel are both set, but sentinels are supported for one store only. Remove one of them." }}{{ end -}}
-{{- if and .Values.redis.shards (eq .Values.workers.autoscaling.kind "keda") (eq .Values.workers.autoscaling.keda.trigger "queue") }}{{ fail "\nworkers.autoscaling.keda.trigger=queue counts the jobs of one store only. With redis.shards, set trigger=due or kind=hpa." }}{{ end -}}
 {{- if and (empty $ways) (empty .Values.redis.sentinel.hosts) -}}
 {{- fail "\nNo store is configured. Set redis.existingSecret.name, redis.url, redis.sentinel.hosts or, for a trial, redis.embedded.enabled=true." -}}
 {{- end -}}

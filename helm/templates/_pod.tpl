@@ -1,25 +1,12 @@
 {{/* The parts of every pod of ours. */}}
 
 
-{{/* Where the store is, the secrets, and the settings: dict root, settings, index (of the shard). */}}
+{{/* Where the store is, the secrets, and the settings: dict root, settings. */}}
 {{- define "waybill.env" -}}
 {{- $root := .root -}}
-{{- $place := .index | default 0 -}}
 {{- $name := include "waybill.fullname" $root -}}
 {{- with $root.Values.redis -}}
-{{- if .shards }}
-{{- range $index, $shard := .shards }}
-- name: SHARD_{{ $index }}_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ $shard.secret.name }}
-      key: {{ $shard.secret.key }}
-{{- end }}
-- name: WAYBILL_SHARD_URLS
-  value: "{{ range $index, $_ := .shards }}{{ if $index }},{{ end }}$(SHARD_{{ $index }}_URL){{ end }}"
-- name: WAYBILL_REDIS_URL
-  value: $(SHARD_{{ $place }}_URL)
-{{- else if and .existingSecret.name .existingSecret.hostKey }}
+{{- if and .existingSecret.name .existingSecret.hostKey }}
 - name: REDIS_HOST
   valueFrom:
     secretKeyRef:
@@ -257,7 +244,7 @@ checksum/redis: {{ sha256sum .Values.redis.url }}
 
 {{/*
 The pod template of a component. dict: root, component, command, settings (which the chart derives), stopSeconds
-(from SIGTERM to the process's end), webhooks (whether it has the senders' port), and shard and index of a pool.
+(from SIGTERM to the process's end), and webhooks (whether it has the senders' port).
 */}}
 {{- define "waybill.podTemplate" -}}
 {{- $root := .root -}}
@@ -270,9 +257,6 @@ metadata:
   labels:
     {{- include "waybill.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .component }}
-    {{- with .shard }}
-    waybill/shard: {{ . }}
-    {{- end }}
     {{- with $values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -299,9 +283,6 @@ spec:
         matchLabels:
           {{- include "waybill.selector" $root | nindent 10 }}
           app.kubernetes.io/component: {{ $.component }}
-          {{- with $.shard }}
-          waybill/shard: {{ . }}
-          {{- end }}
     {{- end }}
   {{- end }}
   {{- with $values.extraInitContainers }}
@@ -316,7 +297,7 @@ spec:
       securityContext:
         {{- toYaml $root.Values.containerSecurityContext | nindent 8 }}
       env:
-        {{- include "waybill.env" (dict "root" $root "index" .index "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings $defaults)) | trim | nindent 8 }}
+        {{- include "waybill.env" (dict "root" $root "settings" (merge (deepCopy .settings) $values.settings $root.Values.settings $defaults)) | trim | nindent 8 }}
         {{- with include "waybill.traces" $root }}
         {{- . | nindent 8 }}
         {{- end }}

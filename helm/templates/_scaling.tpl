@@ -1,4 +1,4 @@
-{{/* An HPA, and a PodDisruptionBudget; dict: root, component, suffix, shard. */}}
+{{/* An HPA, and a PodDisruptionBudget; dict: root, component, suffix. */}}
 {{- define "waybill.hpa" -}}
 {{- $values := index .root.Values .component -}}
 apiVersion: autoscaling/v2
@@ -42,7 +42,4 @@ spec:
     matchLabels:
       {{- include "waybill.selector" .root | nindent 6 }}
       app.kubernetes.io/component: {{ .component }}
-      {{- with .shard }}
-      waybill/shard: {{ . }}
-      {{- end }}
 {{- end -}}

@@ -24,7 +24,7 @@ from service.plurals import count_noun
 from service.rules import RuleFile
 from service.settings import Settings, load_settings
 from service.ssrf_guard import SsrfGuard
-from service.store import Store
+from service.store import build_shards
 from service.trusted_proxies import proxy_warnings
 
 
@@ -83,7 +83,7 @@ def _check_settings(settings: Settings) -> Iterator[ConfigError]:
     except ConfigError as error:
         yield error
     try:
-        asyncio.run(Store(settings).close())
+        asyncio.run(build_shards(settings).close())
     except ConfigError as error:
         yield error
 

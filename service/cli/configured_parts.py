@@ -14,7 +14,7 @@ from service.ingestion.sources import Source, build_sources
 from service.platforms import Platform
 from service.platforms.registry import build_platforms
 from service.settings import Settings
-from service.store import Shards, Store
+from service.store import Shards
 from service.throttles.throttles import SharedThrottles
 
 
@@ -54,10 +54,9 @@ class ConfiguredParts:
         return build_sources(self.config, os.environ, self.platforms, self.settings)
 
 
-def open_configured_parts(settings: Settings, store: Store | Shards, stack: AsyncExitStack) -> ConfiguredParts:
+def open_configured_parts(settings: Settings, store: Shards, stack: AsyncExitStack) -> ConfiguredParts:
     """Return the parts with an HTTP client, which `stack` closes, and with the state that all pods share."""
     http_client = HttpClient(settings)
     stack.push_async_callback(http_client.close)
-    home = store.stores[0] if isinstance(store, Shards) else store
-    shared = SharedThrottles(home.limits, home.tokens, settings.fetch_timeout_seconds)
+    shared = SharedThrottles(store.home.limits, store.home.tokens, settings.fetch_timeout_seconds)
     return ConfiguredParts(settings, http_client, shared)

@@ -1,7 +1,7 @@
 """Connection options of commands, the client of an installation, and exit codes.
 
 With --url (WAYBILL_ADMIN_URL) a command calls the admin API with the token of --token, WAYBILL_ADMIN_TOKEN or a file.
-Without --url it uses the stores of WAYBILL_REDIS_URL and WAYBILL_SHARD_URLS, or of a running `waybill dev`.
+Without --url it uses the store of WAYBILL_REDIS_URL, or of a running `waybill dev`.
 Exit codes: 0 success; 1 rejected, or no response; 2 usage or configuration error, such as an unknown id.
 """
 

@@ -20,8 +20,7 @@ from service.cli.output import print_text
 from service.errors import ConfigError
 
 INSTALLATION_VARIABLES = frozenset(
-    f"WAYBILL_{name}"
-    for name in ("REDIS_URL", "SHARD_URLS", "REDIS_SENTINEL", "KEY_PREFIX", "QUEUE", "CONFIG", "PORT", "ADMIN_URL")
+    f"WAYBILL_{name}" for name in ("REDIS_URL", "SHARDS", "REDIS_SENTINEL", "KEY_PREFIX", "CONFIG", "PORT", "ADMIN_URL")
 )
 """Variables that name an installation. A user who sets one of them gets that installation."""
 

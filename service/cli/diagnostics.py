@@ -10,8 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import structs
-
 from service.cli.store_diagnostics import Check, CheckResult, check_found_records, check_store
 from service.config import Config, PlatformConfig
 from service.config.platforms import secrets
@@ -28,7 +26,6 @@ from service.platforms.base import CallContext
 from service.platforms.registry import build_platforms
 from service.plurals import count_noun
 from service.settings import Settings, load_settings
-from service.store.shards import shard_urls
 from service.trusted_proxies import proxy_warnings
 
 PROBE_ID = "0"
@@ -47,8 +44,6 @@ async def run_diagnostics(environ: Mapping[str, str], records: Sequence[RecordRe
     yield Check("settings", SETTINGS_CHECK, "ok", "")
     for check in _check_proxies(settings):
         yield check
-    for check in _check_shard_urls(settings):
-        yield check
     path = Path(settings.config)
     reading = read_config(path, environ)
     for mistake in reading.mistakes:
@@ -58,7 +53,7 @@ async def run_diagnostics(environ: Mapping[str, str], records: Sequence[RecordRe
             yield Check("configuration", str(path), "warning", warning)
         async for check in _check_configured_parts(settings, reading.config, environ, records):
             yield check
-    async for check in _check_stores(settings, reading.config):
+    async for check in _check_store(settings, reading.config):
         yield check
 
 
@@ -88,13 +83,12 @@ async def _check_configured_parts(
             yield check
 
 
-async def _check_stores(settings: Settings, config: Config | None) -> AsyncIterator[Check]:
-    """Check each store. If all answer and the configuration is valid, combine what they know about records."""
-    urls, found_records = _store_urls(settings), list[Mapping[str, bool]]()
-    for url in urls:
-        async for check in check_store(structs.replace(settings, redis_url=url), found_records):
-            yield check
-    if config is not None and len(found_records) == len(urls):
+async def _check_store(settings: Settings, config: Config | None) -> AsyncIterator[Check]:
+    """Check the store and, if the configuration is valid, what it knows about records."""
+    found_records = list[Mapping[str, bool]]()
+    async for check in check_store(settings, found_records):
+        yield check
+    if config is not None and found_records:
         yield check_found_records(found_records, config.platforms)
 
 
@@ -183,15 +177,3 @@ def _check_proxies(settings: Settings) -> list[Check]:
         return [Check("settings", name, "warning", warning) for warning in proxy_warnings(settings.trusted_proxies)]
     except ConfigError as error:
         return [Check("settings", name, "failed", str(error))]
-
-
-def _check_shard_urls(settings: Settings) -> list[Check]:
-    try:
-        shard_urls(settings)
-    except ConfigError as error:
-        return [Check("store", "WAYBILL_SHARD_URLS", "failed", str(error))]
-    return []
-
-
-def _store_urls(settings: Settings) -> list[str]:
-    return [settings.redis_url] if _check_shard_urls(settings) else shard_urls(settings)

@@ -46,7 +46,7 @@ SUMMARIES = {
     "send": "Send signed test deliveries to a source.",
     "serve": "Run the service: webhooks, health checks, the admin API and the console.",
     "sources": "List the configured sources, or the presets of well-known senders.",
-    "status": "Show the overview: conditions to act on, queue, sources, accounts and rulebook.",
+    "status": "Show the overview: conditions to act on, queue, sources, accounts, destinations and rulebook.",
     "store": "Show the status of each store; accept a lost store.",
     "tail": "Print each event when it ends, until Ctrl-C.",
     "worker": "Run a worker: fetch records, evaluate rules, run actions.",

@@ -30,7 +30,7 @@ from service.management.circuits import CircuitView
 from service.management.platform_operations import PlatformOperations, ReadView, Wrote
 from service.plurals import count_noun
 from service.settings import Settings
-from service.store import Store
+from service.store import Store, build_shards
 from service.throttles.throttles import SharedThrottles
 
 RAW = click.option("--raw", is_flag=True, help="Show personal data. With --url, requires the role admin.")
@@ -236,10 +236,10 @@ async def _open_client(connection: ConnectionOptions) -> AsyncGenerator[Platform
             yield client
         return
     settings = prepare_settings()
-    store = Store(settings)
+    store = build_shards(settings)
     try:
         async with HttpClient(settings) as http_client:
-            parts = ConfiguredParts(settings, http_client, await _shared_throttles(store, settings))
+            parts = ConfiguredParts(settings, http_client, await _shared_throttles(store.home, settings))
             yield PlatformOperations(local_installation(settings, store, lambda: parts), local_actor())
     finally:
         with contextlib.suppress(StoreUnavailable, StoreNotDurable):

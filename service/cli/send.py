@@ -28,7 +28,7 @@ from service.platforms.kind import SampleRequest
 from service.sending.sample_deliveries import SampleDelivery, render
 from service.sending.sender import DeliveryFactory, Sender, first_secret, send_all
 from service.settings import Settings, load_settings
-from service.store import Shards, open_shards
+from service.store import open_shards
 
 EXIT_REJECTED = 1
 
@@ -123,8 +123,7 @@ async def _load_event(settings: Settings, event_id: str) -> Event:
     """
     store = await open_shards(settings)
     try:
-        stores = store.stores if isinstance(store, Shards) else [store]
-        _, shown = await locate_event(name_stores(stores), event_id)
+        _, shown = await locate_event(name_stores(store.stores), event_id)
     except Rejection as rejection:
         raise ConfigError("--like", rejection.detail.removesuffix("."), "run waybill events list for the ids") from None
     finally:

@@ -72,6 +72,7 @@ def _fields(view: StoreView) -> Mapping[str, Any]:
         "store": view.name,
         "server": view.server,
         "installation": _installation(view.installation),
+        "shards": view.shards,
         "durability": view.durability if loss is None else f"{view.durability}, up to {loss:g} s of data may be lost",
         "memory": f"{queue.memory_bytes} bytes" + (f", {queue.memory_percent} %" if queue.memory_percent else ""),
         "events": ", ".join(f"{number} {state}" for state, number in view.events.items()),

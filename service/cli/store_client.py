@@ -19,7 +19,7 @@ from service.management.audit_log import Actor
 from service.management.installation import Installation
 from service.management.operations import AdminOperations
 from service.settings import Settings, load_settings
-from service.store import Shards, Store, open_shards
+from service.store import Shards, open_shards
 
 if TYPE_CHECKING:
     from service.cli.configured_parts import ConfiguredParts
@@ -31,7 +31,7 @@ STDERR = 2
 
 @contextlib.asynccontextmanager
 async def open_store_client() -> AsyncGenerator[AdminOperations]:
-    """Open the store, or all shards, and yield the operations in the name of the local user.
+    """Open all shards, and yield the operations in the name of the local user.
 
     Raises:
         ConfigError: A setting is not valid.
@@ -65,9 +65,7 @@ def prepare_settings() -> Settings:
     return settings
 
 
-def local_installation(
-    settings: Settings, store: Store | Shards, parts: Callable[[], "ConfiguredParts"]
-) -> Installation:
+def local_installation(settings: Settings, store: Shards, parts: Callable[[], "ConfiguredParts"]) -> Installation:
     """Return the installation of a store and the configured parts, which are loaded on first use."""
     return Installation(
         open_store=lambda: store,

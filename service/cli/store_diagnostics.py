@@ -13,7 +13,7 @@ from service.management.stores import store_name
 from service.plurals import count_noun
 from service.settings import Settings
 from service.ssrf_guard import parse_cidrs
-from service.store import Store
+from service.store import Shards, Store, build_shards
 from service.store.management.status import StoreInspector
 from service.trusted_proxies import is_trusted
 
@@ -35,26 +35,30 @@ class Check(Struct, frozen=True):
 
 
 async def check_store(settings: Settings, found_records: list[Mapping[str, bool]]) -> AsyncIterator[Check]:
-    """Run the checks of one store. Append whether it knows records of each account to `found_records`."""
+    """Run the checks of the store. Append whether it knows records of each account to `found_records`."""
     try:
-        store = Store(settings)
+        shards = build_shards(settings)
     except ConfigError as error:
         yield Check("store", "address", "failed", str(error))
         return
     part = f"store {store_name(settings)}"
     try:
-        await store.check()
+        await shards.check()
+        await shards.require_number()
+    except ConfigError as error:
+        yield Check(part, "shards", "failed", str(error))
     except StoreNotDurable as error:
         yield Check(part, f"durability {settings.durability}", "failed", str(error))
     except WaybillError as error:
         yield Check(part, "write", "failed", f"{error.kind}: {error}")
     else:
         yield Check(part, f"write with durability {settings.durability}", "ok", "")
-        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies, _damaged):
-            yield structs.replace(await check(store), part=part)
-        found_records.append(await store.found_records.accounts())
+        for check in (_version, _installation, _memory, _clock, _worker_clocks, _rulebook, _proxies):
+            yield structs.replace(await check(shards.home), part=part)
+        yield structs.replace(await _damaged(shards), part=part)
+        found_records.append(await shards.home.found_records.accounts())
     finally:
-        await store.close()
+        await shards.close()
 
 
 async def _version(store: Store) -> Check:
@@ -111,9 +115,9 @@ async def _rulebook(store: Store) -> Check:
     return Check("", "rulebook", "ok", f"version {version} is active")
 
 
-async def _damaged(store: Store) -> Check:
+async def _damaged(shards: Shards) -> Check:
     """List the keys that were set aside."""
-    keys = await store.damaged_keys()
+    keys = [key for store in shards.stores for key in await store.damaged_keys()]
     if not keys:
         return Check("", "keys", "ok", "no key was damaged by another program")
     found = "; ".join(f"{each.key} was a {each.found_type}, not a {each.expected_type}" for each in keys)

@@ -21,7 +21,7 @@ from service.configuration import read_config
 from service.dev.demo import Demo
 from service.dev.demo_output import DemoReport
 from service.dev.demo_scenario import purchase_order
-from service.dev.env_file import read_env_file
+from service.dev.env_file import leave_out_replaced, read_env_file
 from service.dev.foreign_store import OWN_KEYS, check_foreign_store
 from service.dev.introduction import EXAMPLE_ORDER, format_introduction, program
 from service.dev.keys import open_keys
@@ -222,8 +222,7 @@ def _dev_workspace(data: Path, config: Path | None, variables: dict[str, str], *
                 shutil.rmtree(data / folder, ignore_errors=True)
             (data / "secrets.json").unlink(missing_ok=True)
         workspace = structs.replace(with_admin_token(make_workspace(data, config)), sockets=sockets)
-        unset = {name: value for name, value in variables.items() if name not in os.environ}
-        yield structs.replace(workspace, secrets=workspace.secrets | unset)
+        yield structs.replace(workspace, secrets=workspace.secrets | leave_out_replaced(variables, os.environ))
 
 
 def _check_config(path: Path, environ: dict[str, str]) -> None:

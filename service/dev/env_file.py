@@ -1,6 +1,7 @@
 """File `.env` beside waybill.yaml: values of variables for `waybill dev`, one `NAME=value` a line."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from service.config.config_files import config_folder
@@ -43,6 +44,14 @@ def read_env_file(config: Path) -> dict[str, str]:
             raise ConfigError(f"{path}, line {number}", "is not a variable", "write NAME=value, or # before a comment")
         values[match["name"]] = _unquote(match["value"])
     return {name: value for name, value in values.items() if not name.startswith(PREFIX)}
+
+
+def leave_out_replaced(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without those that `environ` sets to another value.
+
+    A variable that a shell loaded from the same file stays, so that commands in a second terminal receive it.
+    """
+    return {name: value for name, value in values.items() if environ.get(name, value) == value}
 
 
 def _unquote(value: str) -> str:

@@ -5,7 +5,8 @@ import asyncio
 from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
 from service.plurals import count_noun
 from service.settings import Settings, load_settings
-from service.store import Store
+from service.store import build_shards
+from service.store.management.status import StoreInspector
 
 OWN_KEYS = {"key_prefix": "wbdev:"}
 """Setting that separates the data of `dev` and `demo` from an installation in the same store."""
@@ -35,14 +36,14 @@ def check_foreign_store(url: str, *, allow_data: bool) -> None:
 
 
 async def _check_prefix(settings: Settings, *, allow_data: bool) -> None:
-    store = Store(settings)
+    shards = build_shards(settings)
     try:
-        contents = ["a rulebook"] if await store.rulebook.version() else []
-        indexes = ("open", "dead", "ended")
-        counts = [await store.client.command("ZCARD", store.keys.named(index)) for index in indexes]
-        contents += [count_noun(sum(counts), "event")] if sum(counts) else []
+        contents = ["a rulebook"] if await shards.home.rulebook.version() else []
+        counts = [await StoreInspector(store.client, store.keys).counts() for store in shards.stores]
+        events = sum(sum(each.values()) for each in counts)
+        contents += [count_noun(events, "event")] if events else []
     finally:
-        await store.close()
+        await shards.close()
     if contents and not allow_data:
         reason = f"the store contains {' and '.join(contents)} with key prefix {settings.key_prefix}"
         raise ConfigError("--store", reason, "omit --store, give an empty store, or add --yes to use this store")

@@ -13,7 +13,7 @@ from service.cli.output import print_row, print_text
 from service.config.config_files import config_folder, find_config_files
 from service.configuration import read_config
 from service.dev.env_file import NAME as ENV_FILE
-from service.dev.env_file import read_env_file
+from service.dev.env_file import leave_out_replaced, read_env_file
 from service.dev.event_lines import EVENT_LINES, WIDTHS, print_event_line
 from service.dev.keys import KeyReader
 from service.dev.processes import SubprocessFailed
@@ -160,9 +160,11 @@ class DevSession:
         workspace = self._stack.workspace
         if workspace.own_config is None:
             return
-        found = {name: value for name, value in read_env_file(workspace.config).items() if name not in self._outer}
+        found = leave_out_replaced(read_env_file(workspace.config), self._outer)
         for name in workspace.secrets.keys() - found.keys():
             self._stack.environ.pop(name, None)
+            if name in self._outer:
+                self._stack.environ[name] = self._outer[name]
         self._stack.environ |= found
         self._stack.workspace = structs.replace(workspace, secrets=found)
 

@@ -44,7 +44,7 @@ class Stack:
 
     def variables(self) -> dict[str, str]:
         """Return the variables with which commands reach this stack, with the secrets of the example."""
-        names = ("WAYBILL_REDIS_URL", "WAYBILL_CONFIG", "WAYBILL_KEY_PREFIX", "WAYBILL_QUEUE", "WAYBILL_ADMIN_PORT")
+        names = ("WAYBILL_REDIS_URL", "WAYBILL_CONFIG", "WAYBILL_KEY_PREFIX", "WAYBILL_ADMIN_PORT")
         found = {name: self.environ[name] for name in names if name in self.environ}
         return found | {"WAYBILL_PORT": self.port} | self.workspace.secrets
 

@@ -61,6 +61,12 @@ def _lower(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape").lower()
 
 
+def _announces_body(reader: ResponseState) -> bool:
+    """Return whether a 204 wrongly announces a body. Its bytes would be taken for the next response."""
+    headers = reader.headers
+    return reader.status == 204 and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0")
+
+
 class Connection(asyncio.Protocol):
     """Connection to one origin. The callbacks `on_*` are those of httptools."""
 
@@ -257,7 +263,7 @@ class Connection(asyncio.Protocol):
             return
         if reader.is_head_complete:
             reader.is_complete = True
-            reader.is_kept_alive = self._parser.should_keep_alive()
+            reader.is_kept_alive = self._parser.should_keep_alive() and not _announces_body(reader)
             return
         reader.headers.clear()
         reader.interim_count += 1

@@ -14,6 +14,9 @@ ACCEPT_ENCODING = "gzip, deflate, zstd"
 ZSTD_WINDOW_LOG_MAX = 23
 """Largest window of 8 MiB (RFC 9659), so that a small response cannot demand 128 MiB."""
 
+MEMBERS_MAX = 1_000
+"""Largest number of members of a body. Each costs time, also if it is empty."""
+
 UNSUPPORTED = frozenset({"br", "compress", "x-compress"})
 """Encodings that no request of this client accepts. Other unknown names are no encodings: the body is not changed."""
 
@@ -28,12 +31,13 @@ class _Stream(Protocol):
 
 
 class BodyDecompressor:
-    """BodyDecompressor of one body. A body may have several members (RFC 1952, 2.2; RFC 8878, 3.1)."""
+    """Decompressor of one body. A body may have several members (RFC 1952, 2.2; RFC 8878, 3.1)."""
 
-    __slots__ = ("_open", "_stream")
+    __slots__ = ("_members", "_open", "_stream")
 
     def __init__(self, open_stream: Callable[[bytes], _Stream]) -> None:
         self._open = open_stream
+        self._members = 0
         self._stream: _Stream | None = None
 
     @property
@@ -45,11 +49,14 @@ class BodyDecompressor:
         """Return the decompressed piece, or `size_max` bytes of it if it is larger.
 
         Raises:
-            ValueError: The piece is not compressed in this encoding.
+            ValueError: The piece is not compressed in this encoding, or the body has too many members.
         """
         found: list[bytes] = []
         while piece and size_max > 0:
             if self._stream is None or self._stream.eof:
+                self._members += 1
+                if self._members > MEMBERS_MAX:
+                    raise ValueError("the body has too many members")
                 self._stream = self._open(piece)
             try:
                 part = self._stream.decompress(piece, size_max)

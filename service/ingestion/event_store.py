@@ -1,6 +1,6 @@
 """Interface of a store that ingests events."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Protocol
 
 from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats
@@ -13,8 +13,8 @@ class EventStore(Protocol):
         """Store the events of one delivery, all or none."""
         ...
 
-    def check(self) -> Awaitable[None]:
-        """Return if an event can be stored durably now, raise if not."""
+    def check(self) -> Awaitable[Collection[str] | None]:
+        """Raise if no event can be stored durably now. Return the shards that accept none."""
         ...
 
     def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery], /) -> Awaitable[int]:

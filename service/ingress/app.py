@@ -24,7 +24,6 @@ from service.ingress.http.routing import WebhookMount, cache_routing
 from service.ingress.webhooks import WebhookHandler
 from service.metrics.page import MetricsPage
 from service.settings import Settings
-from service.store.shards import shard_urls
 from service.throttles.throttles import name_circuits
 
 WEBHOOKS_PATH = "/webhooks"
@@ -74,7 +73,7 @@ def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
     async def read_circuits() -> dict[tuple[str | None, str | None], float]:
         return name_circuits(await store.open_circuits())
 
-    shards = range(len(shard_urls(settings)))
+    shards = range(settings.shards)
     page = MetricsPage("service", store.samples, settings.backlog_events_max, shards, read_circuits)
 
     @get("/metrics")

@@ -32,8 +32,7 @@ from service.platforms.registry import build_platforms
 from service.redaction import log_ids_as_digests
 from service.sending.source_tester import SourceTester, webhook_url
 from service.settings import Settings, load_settings
-from service.store import Shards, Store, open_shards
-from service.store.shards import shards_with
+from service.store import build_shards, open_shards
 from service.throttles.throttles import SharedThrottles
 from service.tracing.startup import send_traces
 
@@ -68,8 +67,8 @@ class ServiceParts(Struct, frozen=True):
 
 async def _serve(settings: Settings, config: Config) -> None:
     # Connectors parse deliveries here. Only an operator's query calls a platform, within the workers' shared throttle.
-    shared = shards_with(Store(settings, check_installation=True))
-    home = shared.stores[0] if isinstance(shared, Shards) else shared
+    shared = build_shards(settings, check_installation=True)
+    home = shared.home
     sources: dict[str, Source] = {}
     webhook_port = settings.port
 

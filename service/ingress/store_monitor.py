@@ -6,13 +6,13 @@ A store that is not durable is not used: an acknowledged event could be lost. Ne
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from service.errors import ConfigError, StoreNotDurable, StoreScriptFailed, StoreUnavailable, WaybillError
 from service.log import get_logger
 from service.outage_log import OutageLog, log_outage
 from service.settings import Settings
-from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards, Store
+from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Shards
 
 PROBE_INTERVAL_SECONDS = 2.0
 """Interval of checks."""
@@ -23,19 +23,20 @@ REMINDER_SECONDS = 60.0
 class StoreMonitor:
     """EventStore that opens when the store is reachable: call `probe` once, `run` in a task, `close` at the end."""
 
-    def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Store | Shards]]) -> None:
+    def __init__(self, settings: Settings, open_store: Callable[[Settings], Awaitable[Shards]]) -> None:
         self._log = get_logger()
         self._settings = settings
         self._open_store = open_store
-        self._store: Store | Shards | None = None
+        self._store: Shards | None = None
         self._error: WaybillError | None = StoreUnavailable("the store was not reached yet")
         self._logged_kind: str | None = None  # kind of the error that was logged last
+        self._logged_shards: list[str] = []  # shards that were logged as unavailable last
         self._logged_reason: str | None = None  # problem of the store that was logged last
         self._reminder_due = 0.0
         self._uncounted = OutageLog("arrivals are not counted")
 
     @property
-    def opened(self) -> Store | Shards:
+    def opened(self) -> Shards:
         """The open store.
 
         Raises:
@@ -55,8 +56,8 @@ class StoreMonitor:
         """
         return self.opened.ingest_all(requests)
 
-    def check(self) -> Awaitable[None]:
-        """Check that an event can be stored durably now.
+    def check(self) -> Awaitable[Mapping[str, str]]:
+        """Check that an event can be stored durably now; return the shards that accept none, with the reasons.
 
         Raises:
             StoreUnavailable, StoreFull, StoreNotDurable: it cannot be stored.
@@ -103,9 +104,9 @@ class StoreMonitor:
         """
         try:
             if self._store is None:
-                self._store = await self._open_store(self._settings)
+                self._store, unavailable = await self._open_store(self._settings), {}
             else:
-                await self._store.check()
+                unavailable = await self._store.check()
         except ConfigError:
             # Permanent: the process ends, to be restarted with a corrected configuration.
             raise
@@ -115,6 +116,7 @@ class StoreMonitor:
             self._record_state(StoreUnavailable(f"{type(error).__name__}: {error}", self._settings.retry_after_seconds))
         else:
             self._record_state(None)
+            self._record_shards(unavailable)
 
     async def run(self) -> None:
         """Probe periodically, until cancelled."""
@@ -153,6 +155,16 @@ class StoreMonitor:
             self._log.error("store.unavailable", error_kind=error.kind, reason=str(error))
         self._logged_kind = error.kind if error else None
         self._logged_reason = str(error) if isinstance(error, StoreNotDurable) else None
+
+    def _record_shards(self, unavailable: Mapping[str, str]) -> None:
+        if list(unavailable) == self._logged_shards:
+            return
+        if unavailable:
+            reason = f"shards {', '.join(unavailable)}: {next(iter(unavailable.values()))}"
+            self._log.error("store.unavailable", error_kind=StoreUnavailable.kind, reason=reason)
+        else:
+            self._log.info("store.recovered", durability=self._settings.durability)
+        self._logged_shards = list(unavailable)
 
     def _log_unusable(self, error: StoreNotDurable) -> None:
         now = time.monotonic()

@@ -24,7 +24,7 @@ from service.management.stores import NamedStore, NamedStores
 from service.redaction import IS_SECRET_OR_PERSONAL, scrub, to_plain
 from service.rules.delivery_fields import READABLE_HEADERS
 from service.rules.stored_decisions import effects_of_decisions
-from service.store.management.events import EventSummary
+from service.store.management.events import EventSummary, read_number
 
 EFFECT_STATES = {
     "p": "planned", "s": "started", "d": "done", "f": "failed", "u": "outcome_unknown", "w": "deferred",
@@ -152,8 +152,8 @@ def view_event(store: str, shown: Mapping[str, Any], at_ms: int, visibility: Vis
         occurred_at=event.get("occurred_at") or received.get("occurred_at"),
         received_at=format_timestamp(received["at_ms"]) if "at_ms" in received else None,
         attempts=summary.attempts,
-        worker_crashes=int(shown.get("worker_crashes", 0)),
-        generation=int(shown.get("generation", 0)),
+        worker_crashes=read_number(shown.get("worker_crashes", "")),
+        generation=read_number(shown.get("generation", "")),
         running=shown.get("running"),
         waiting_for=waiting_for,
         next_attempt_at=next_attempt_at,
@@ -217,7 +217,7 @@ def summarize(shown: Mapping[str, Any]) -> EventSummary:
         state=shown["state"],
         outcome=shown.get("outcome", ""),
         error_kind=shown.get("error_kind", ""),
-        attempts=int(shown.get("attempts", 0)),
+        attempts=read_number(shown.get("attempts", "")),
         ledger=shown.get("ledger", ""),
         source=subject.get("source", ""),
         type=subject.get("type", ""),
@@ -230,7 +230,7 @@ def _deferral(shown: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the reason and the end of a wait, unless an attempt is running."""
     if "running" in shown:
         return None, None
-    next_at = format_timestamp(int(shown["next_ms"])) if "next_ms" in shown else None
+    next_at = format_timestamp(read_number(shown["next_ms"])) if "next_ms" in shown else None
     return shown.get("waiting_for") or None, next_at
 
 

@@ -45,7 +45,7 @@ class Installation(Struct, frozen=True, kw_only=True):
     waybill.yaml; event search and erasure work without one.
     """
 
-    open_store: Callable[[], Store | Shards]
+    open_store: Callable[[], Shards]
     config: Callable[[], Config]
     platforms: Callable[[], Mapping[str, Platform]]
     sources: Callable[[], Mapping[str, Source]]
@@ -57,13 +57,12 @@ class Installation(Struct, frozen=True, kw_only=True):
 
     @property
     def stores(self) -> Sequence[Store]:
-        """Stores, usually one. The first one holds the rulebook and the shared state of platform accounts.
+        """Shards. The first one holds the rulebook and the shared state of platform accounts.
 
         Raises:
             StoreUnavailable, StoreNotDurable: The store cannot be used.
         """
-        opened = self.open_store()
-        return opened.stores if isinstance(opened, Shards) else (opened,)
+        return self.open_store().stores
 
     @property
     def named_stores(self) -> NamedStores:
@@ -80,8 +79,7 @@ class Installation(Struct, frozen=True, kw_only=True):
         Raises:
             StoreUnavailable, StoreNotDurable: The store cannot be used.
         """
-        opened = self.open_store()
-        return opened.of(lane) if isinstance(opened, Shards) else opened
+        return self.open_store().of(lane)
 
 
 class InstallationOperations:

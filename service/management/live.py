@@ -21,7 +21,7 @@ READ_EVENTS_MAX = 300
 """Events read per index, store and call. Of more events the newest are read."""
 
 PENDING_MS = 2_000
-POSITION_CHARACTERS_MAX = 500
+POSITION_CHARACTERS_MAX = 600
 _POSITION = re.compile(r"[0-9]{1,15}(,[0-9]{1,15})*", re.ASCII)
 
 

@@ -46,7 +46,7 @@ class SourceActivity(Struct, frozen=True, kw_only=True):
 
 
 class InstallationOverview(Struct, frozen=True, kw_only=True):
-    """Overview. `queue` is the sum of all stores; its ages and memory percentage are the highest of a store."""
+    """Overview. `queue` is the sum of all shards; its ages and memory percentage are the highest of them."""
 
     at: str
     queue: QueueStats
@@ -82,7 +82,7 @@ class OverviewOperations(CircuitOperations, DestinationOperations, RulebookOpera
         first_ms = now_ms - now_ms % _HOUR_MS - (HOURS - 1) * _HOUR_MS
         rate_ms = int(now_ms - RATE_SECONDS * 1000)
         queue, hours, last_minute, sample, sources = await asyncio.gather(
-            _queue(stores),
+            self.installation.open_store().sample(),
             _ended(stores, first_ms, _HOUR_MS, HOURS),
             _ended(stores, rate_ms, int(RATE_SECONDS * 1000), 1),
             _sample(stores, rate_ms),
@@ -132,17 +132,6 @@ class OverviewOperations(CircuitOperations, DestinationOperations, RulebookOpera
             at = None if last_ms is None else format_timestamp(last_ms)
             found.append(SourceActivity(source=source, last_at=at, hours=hours))
         return found
-
-
-async def _queue(stores: NamedStores) -> QueueStats:
-    """Return the queue statistics of all stores together."""
-    found = [await named.store.sample() for named in stores]
-    highest = {"memory_percent", "workers"}  # each worker serves all stores
-    fields = {
-        name: (max if name in highest or name.endswith("_ms") else sum)(getattr(stats, name) for stats in found)
-        for name in QueueStats.__struct_fields__
-    }
-    return QueueStats(**fields)
 
 
 async def _ended(stores: NamedStores, first_ms: int, step_ms: int, steps: int) -> tuple[list[int], list[int]]:

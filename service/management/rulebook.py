@@ -94,7 +94,7 @@ class RulebookOperations(InstallationOperations):
             ConfigError: The rules are not valid together with those of the admin API.
             StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
         """
-        rulebooks = [named.store.rulebook for named in self.stores]
+        rulebooks = [self.stores[0].store.rulebook]
         before = await rulebooks[0].version()
         published = await publish_file_rules(
             rulebooks, rules, self._load, author or self.actor.name, note, expected=expected
@@ -112,7 +112,7 @@ class RulebookOperations(InstallationOperations):
             ConfigError: The version is not valid with the installed actions.
             StoreUnavailable: A store does not answer, or concurrent changes prevent the publication.
         """
-        rulebooks = [named.store.rulebook for named in self.stores]
+        rulebooks = [self.stores[0].store.rulebook]
         before = await rulebooks[0].version()
         version = (await self.get_rulebook(version)).version
         published = await rollback(rulebooks, version, self._load, author or self.actor.name, note)

@@ -8,12 +8,12 @@ from service.config import SourceConfig
 from service.ingestion.sources import Source
 from service.management.event_filter import format_timestamp
 from service.management.installation import InstallationOperations
-from service.management.stores import NamedStore, NamedStores
-from service.store import QueueStats
+from service.management.stores import NamedStores, name_stores
+from service.store import QueueStats, Shards
 from service.store.connection.installation import InstallationRecord
 from service.store.management.events import Index
 from service.store.management.memory_usage import KeyUsage
-from service.store.management.status import SweepState
+from service.store.management.status import INDEXES, SweepState
 
 
 class SourceView(Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class StoreView(Struct, frozen=True, kw_only=True):
     """Store with installation, durability, queue statistics, last sweep and, on request, memory usage.
 
     `installation` is None before the first start of a process. `events` counts open, dead and ended events.
-    `loss_window_seconds` is set if durability is `declared`.
+    `loss_window_seconds` is set if durability is `declared`. The numbers are sums of all shards.
     """
 
     name: str
@@ -76,6 +76,7 @@ class StoreView(Struct, frozen=True, kw_only=True):
     installation: InstallationRecord | None
     durability: str
     loss_window_seconds: float | None
+    shards: int
     queue: QueueStats
     events: Mapping[Index, int]
     sweep: SweepState
@@ -132,26 +133,27 @@ class StatusOperations(InstallationOperations):
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        return [
-            WorkerView(
-                name=heartbeat.worker,
-                store=named.name,
-                alive=heartbeat.alive,
-                running=heartbeat.running,
-                clock_difference_seconds=heartbeat.clock_difference_seconds,
-                expires_at=format_timestamp(heartbeat.until * 1000),
-            )
-            for named in self.stores
-            for heartbeat in await named.inspector.heartbeats()
-        ]
+        found: dict[str, WorkerView] = {}
+        for named in self.stores:
+            for heartbeat in await named.inspector.heartbeats():
+                before = found.get(heartbeat.worker)
+                found[heartbeat.worker] = WorkerView(
+                    name=heartbeat.worker,
+                    store=named.name,
+                    alive=heartbeat.alive or (before is not None and before.alive),
+                    running=heartbeat.running + (before.running if before else 0),
+                    clock_difference_seconds=heartbeat.clock_difference_seconds,
+                    expires_at=format_timestamp(heartbeat.until * 1000),
+                )
+        return sorted(found.values(), key=lambda worker: worker.name)
 
     async def list_stores(self, *, memory: bool) -> list[StoreView]:
-        """List the stores. `memory` scans all keys, which is slow on a large store.
+        """List the store, with the sums of its shards. `memory` scans all keys, which is slow on a large store.
 
         Raises:
             StoreUnavailable: A store does not answer.
         """
-        return [await _store(named, memory=memory) for named in self.stores]
+        return [await _store(self.installation.open_store(), memory=memory)]
 
     async def list_polls(self) -> list[PollView]:
         """List the polls that have started at least once.
@@ -195,16 +197,21 @@ async def _source(stores: NamedStores, name: str, config: SourceConfig, source: 
     )
 
 
-async def _store(named: NamedStore, *, memory: bool) -> StoreView:
-    settings = named.store.settings
+async def _store(shards: Shards, *, memory: bool) -> StoreView:
+    settings, named = shards.settings, name_stores(shards.stores)
+    counts = [await each.inspector.counts() for each in named]
+    records = [await each.store.installation.record() for each in named]
     return StoreView(
-        name=named.name,
-        server=await named.inspector.server(),
-        installation=await named.store.installation.record(),
+        name=named[0].name,
+        server=await named[0].inspector.server(),
+        # A lost shard, if there is one: it has to be accepted.
+        installation=next((record for record in records if record is None or record.lost), records[0]),
         durability=settings.durability,
         loss_window_seconds=settings.declared_loss_window_seconds if settings.durability == "declared" else None,
-        queue=await named.store.sample(),
-        events=await named.inspector.counts(),
-        sweep=await named.inspector.sweep(),
-        memory=await named.store.memory_usage.by_kind() if memory else None,
+        shards=len(named),
+        queue=await shards.sample(),
+        events={index: sum(each[index] for each in counts) for index in INDEXES},
+        # The shard that was swept last shows whether a worker sweeps.
+        sweep=max([await each.inspector.sweep() for each in named], key=lambda sweep: sweep.clock_ms),
+        memory=await shards.memory_by_kind() if memory else None,
     )

@@ -1,4 +1,4 @@
-"""Stores of an installation by name. Lists over several stores name the store of each item."""
+"""Shards of an installation, with the name of their store."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -9,18 +9,19 @@ from service.errors import Rejection
 from service.management.audit_log import Actor, log_admin_change
 from service.settings import Settings
 from service.store import Store
+from service.store.connection.installation import InstallationRecord
 from service.store.management.status import StoreInspector
 
 
 class NamedStore(Struct, frozen=True):
-    """Store with its name: host, port and database, or the path of the socket; never a credential."""
+    """Shard with the name of its store: host, port and database, or the path of the socket; never a credential."""
 
     name: str
     store: Store
 
     @property
     def inspector(self) -> StoreInspector:
-        """Inspector of the store."""
+        """Inspector of the shard."""
         return StoreInspector(self.store.client, self.store.keys)
 
 
@@ -28,7 +29,7 @@ NamedStores = Sequence[NamedStore]
 
 
 def name_stores(stores: Sequence[Store]) -> list[NamedStore]:
-    """Return the stores with their names."""
+    """Return the shards with the name of their store."""
     return [NamedStore(store_name(store.settings), store) for store in stores]
 
 
@@ -45,25 +46,31 @@ class AcceptedStore(Struct, frozen=True):
 async def accept_stores(
     stores: NamedStores, actor: Actor, installation_id: str, store: str | None
 ) -> list[AcceptedStore]:
-    """Accept the data of all stores, or of the `store` of that name, as those of an installation.
+    """Accept the data of the store, all shards, as those of an installation.
 
-    `installation_id` is '' for WAYBILL_INSTALLATION_ID or, if that is empty, the id of each store's record.
+    `installation_id` is '' for WAYBILL_INSTALLATION_ID or, if that is empty, the id of the record. `store` is the name
+    of the store, or None.
 
     Raises:
-        Rejection: 422 `invalid_argument`: no such store, an id for several stores, or no record and no id.
-        StoreUnavailable: A store does not answer.
+        Rejection: 422 `invalid_argument`: no such store, or no record and no id.
+        StoreUnavailable: A server does not answer.
     """
-    chosen = [named for named in stores if store in {None, named.name}]
-    if not chosen:
-        names = ", ".join(named.name for named in stores)
-        raise Rejection(422, "invalid_argument", f"No store {store!r}. The stores are: {names}.")
-    if installation_id and len(chosen) > 1:
-        # Each store can have an id of its own.
-        raise Rejection(422, "invalid_argument", "There are several stores. Name the one with that id by --store.")
-    return [await _accept_store(named, actor, installation_id) for named in chosen]
+    first, *rest = stores
+    if store not in {None, first.name}:
+        raise Rejection(422, "invalid_argument", f"No store {store!r}. The store is: {first.name}.")
+    record, is_accepted = await _accept_shard(first, installation_id)
+    # Each shard has the id of the first one.
+    others = [await _accept_shard(named, record.id) for named in rest]
+    is_accepted = is_accepted or any(accepted for _, accepted in others)
+    if is_accepted:
+        fields = {"installation_id": record.id, "generation": record.generation}
+        log_admin_change(actor, "store.accepted", first.name, **fields)
+    rulebook = await first.store.rulebook.version()
+    return [AcceptedStore(first.name, record.id, record.generation, is_accepted, rulebook)]
 
 
-async def _accept_store(named: NamedStore, actor: Actor, installation_id: str) -> AcceptedStore:
+async def _accept_shard(named: NamedStore, installation_id: str) -> tuple[InstallationRecord, bool]:
+    """Return the record of a shard, and whether it was accepted now."""
     installation = named.store.installation
     try:
         accepted = await installation.accept(installation_id or named.store.settings.installation_id)
@@ -73,11 +80,7 @@ async def _accept_store(named: NamedStore, actor: Actor, installation_id: str) -
     record = accepted or await installation.record()
     if record is None:
         raise Rejection(422, "invalid_argument", f"The record of the store {named.name} cannot be read. Give an ID.")
-    if accepted is not None:
-        fields = {"installation_id": record.id, "generation": record.generation}
-        log_admin_change(actor, "store.accepted", named.name, **fields)
-    rulebook = await named.store.rulebook.version()
-    return AcceptedStore(named.name, record.id, record.generation, accepted is not None, rulebook)
+    return record, accepted is not None
 
 
 def store_name(settings: Settings) -> str:

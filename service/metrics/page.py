@@ -86,7 +86,7 @@ class MetricsPage:
             now = asyncio.get_running_loop().time()
             if now >= self._cached_until:
                 statistics = await _answer_of(self._read_statistics) or [None] * len(self._shards)
-                set_queue_gauges(dict(zip(self._shards, statistics, strict=True)))
+                set_queue_gauges(dict(zip(self._shards, statistics, strict=False)))
                 if self._read_circuits:
                     set_circuits(await _answer_of(self._read_circuits) or {})
                 self._cached_until = now + CACHE_SECONDS

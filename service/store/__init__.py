@@ -1,6 +1,6 @@
 """Access to Valkey or Redis. Only this folder contains key names and Lua scripts.
 
-- `store`, `shards`   one store; several stores with records distributed among them
+- `store`, `shards`   one shard; all shards, with the records distributed among them
 - `keys`, `scripts`   key names; Lua scripts
 - `rulebook`          published rulebook versions
 - `connection`        client, connections, durability checks, batching
@@ -15,7 +15,7 @@ from service.store.queue.ingest import IngestRequest, IngestResult
 from service.store.queue.lanes import DecisionWrite, LaneHead, LaneStep, NextEvent, SettlementWrite, encode_order
 from service.store.queue.last_state import LastState
 from service.store.queue.leases import Job, JobEnd
-from service.store.shards import Shards, open_shards
+from service.store.shards import Shards, build_shards, open_shards
 from service.store.store import Store, open_store
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "SettlementWrite",
     "Shards",
     "Store",
+    "build_shards",
     "encode_order",
     "open_shards",
     "open_store",

@@ -1,6 +1,7 @@
 """Names of all keys. The Lua scripts build the same names from the prefix they receive.
 
-With the default prefix `wb:`
+The prefix of a shard is WAYBILL_KEY_PREFIX and its number in braces, `{wb:07:st}:` with the default. Here it is `wb:`.
+What concerns all records is in the first shard.
 
     wb:dedupe:<source>:<digest>  id of the event with this dedupe key, in 16 bytes, and the digest of its content;
                                  expires with the dedupe window of the source
@@ -39,7 +40,7 @@ With the default prefix `wb:`
     wb:quarantine:<source>       sorted set of their ids by time; `:kept` holds the deliveries, `:bytes` their size,
                                  `:unverified` the ids of those without a valid signature
     wb:stream:<name>             stream of a `publish` action: event, rule and data of each entry
-    wb:install                   installation record (`connection.installation`): state, generation, id
+    wb:install                   installation record (`connection.installation`): state, generation, shards, id
     wb:arrivals:<hour>           hash: number of events of deliveries and polls, by source; expires after 26 hours
     wb:arrivals:call:<id>        string; a call that added to the counts, so that it can be repeated for ten minutes
     wb:arrived                   hash: time (ms) of the last of these events, by source
@@ -48,7 +49,7 @@ With the default prefix `wb:`
     wb:untrusted_proxy           address of a proxy that WAYBILL_TRUSTED_PROXIES does not name; expires after a day
     wb:tick                      string; written to check that the store accepts durable writes
     wb:dead_jobs                 stream of plain arq jobs that cannot run, with their original bytes
-    wb:queue                     arq's queue (WAYBILL_QUEUE): sorted set of job ids by time
+    wb:queue                     arq's queue: sorted set of job ids by time
     arq:job:*, arq:in-progress:*, arq:retry:*, arq:result:*   as in arq 0.28
 """
 

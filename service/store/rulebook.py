@@ -65,13 +65,20 @@ class RulebookStore:
     async def history(self) -> list[dict[str, Any]]:
         """Return all publications, newest first: version, author, note, at (ms since the epoch, the store's clock).
 
-        Lines of other programs are left out.
+        Lines of other programs are left out. If the list was damaged, the active version is still its first entry.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
         lines: list[bytes] = await self._client.command("LRANGE", f"{self._key}:history", 0, -1)
-        return [entry for line in lines if (entry := _publication(line)) is not None]
+        found = [entry for line in lines if (entry := _publication(line)) is not None]
+        return found or await self._active_publication()
+
+    async def _active_publication(self) -> list[dict[str, Any]]:
+        names = ("version", "author", "note", "at")
+        values: list[bytes | None] = await self._client.command("HMGET", self._key, *names)
+        version, author, note, at = (value.decode(errors="replace") if value else "" for value in values)
+        return [{"version": version, "author": author, "note": note, "at": int(at or 0)}] if version else []
 
     async def publish(self, version: str, document: bytes, author: str, note: str, expected: str | None) -> bool:
         """Activate a version if `expected` is the active one.

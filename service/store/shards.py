@@ -1,30 +1,41 @@
-"""Shards: several stores. The lane of a record is on one of them, selected by rendezvous hashing of its name.
+"""Shards: the stored data in a fixed number of parts (WAYBILL_SHARDS). The lane of a record is in one of them.
 
-The service and all workers have the same list of stores (WAYBILL_SHARD_URLS). A worker pool runs the jobs of one store
-(its WAYBILL_REDIS_URL) and ingests derived events on the store of their record. A store added at the end of the list
-takes over its share of the records and moves no other record. Empty the lanes before a store is added.
+All keys of a shard have the same text in braces, its hash tag: `{wb:07:st}:open` with the prefix `wb:`. On one server
+all shards are there. A cluster distributes them over its servers, and can move them. The number cannot change after the
+first start. The first shard also holds what concerns all records: rulebook, limits, tokens, polls and quarantine.
 """
 
 import asyncio
-import hashlib
+import zlib
 from collections.abc import Sequence
 
 from msgspec import structs
 
-from service.errors import ConfigError, StoreNotDurable, StoreUnavailable
+from service.errors import StoreNotDurable, StoreUnavailable
 from service.settings import Settings
+from service.store.connection.installation import require_number
+from service.store.connection.server import Server
+from service.store.management.memory_usage import KeyUsage, sum_usage
 from service.store.management.quarantine import QuarantinedDelivery
 from service.store.management.queue_stats import QueueStats
+from service.store.platforms.polls import RecordStatus
 from service.store.queue.ingest import IngestRequest, IngestResult
-from service.store.store import Store, open_store
+from service.store.store import Store
+
+CHECK_SECONDS_MAX = 1.5
+"""Longest check of one shard, so that a server that hangs does not delay the result for the others."""
+
+TAG_END = ":st"
+"""End of each hash tag. With the octal numbers before these three characters, the slots of 2, 4, 8, 16 or 32 shards are
+evenly spaced, whatever the key prefix is: one in each sixteenth of the slots with 16 shards."""
 
 SAMPLE_SECONDS_MAX = 1.5
 """Limit on the statistics of one store, so that the others are still reported."""
 
 
 def shard_of(lane: str, shards: int) -> int:
-    """Return the index of a lane's store in the list."""
-    return max(range(shards), key=lambda index: hashlib.blake2b(f"{index}:{lane}".encode(), digest_size=8).digest())
+    """Return the index of a lane's shard. Stored data depend on it: never change it."""
+    return zlib.crc32(lane.encode()) % shards
 
 
 async def _sample_if_available(store: Store) -> QueueStats | None:
@@ -35,165 +46,238 @@ async def _sample_if_available(store: Store) -> QueueStats | None:
         return None
 
 
-def shard_urls(settings: Settings) -> list[str]:
-    """Return the URLs of all stores, in order: WAYBILL_SHARD_URLS, or only WAYBILL_REDIS_URL.
+def shard_name(index: int) -> str:
+    """Return the name of a shard: its index as two octal digits."""
+    return f"{index:02o}"
 
-    Raises:
-        ConfigError: WAYBILL_SHARD_URLS does not contain WAYBILL_REDIS_URL.
-    """
-    urls = [url.strip() for url in settings.shard_urls.split(",") if url.strip()]
-    if urls and settings.redis_url not in urls:
-        fix = "set WAYBILL_REDIS_URL of each worker pool to one of the URLs in WAYBILL_SHARD_URLS"
-        raise ConfigError("WAYBILL_REDIS_URL", "is not in WAYBILL_SHARD_URLS", fix)
-    return urls or [settings.redis_url]
+
+def shard_settings(settings: Settings, index: int) -> Settings:
+    """Return the settings of one shard: its keys have the key prefix and its name in braces."""
+    return structs.replace(settings, key_prefix=f"{{{settings.key_prefix}{shard_name(index)}{TAG_END}}}:")
 
 
 class Shards:
-    """All stores, with the methods that the ingress uses. A store that fails rejects only its own records."""
+    """All shards. A server that fails rejects only the records of its shards."""
 
     def __init__(self, stores: Sequence[Store]) -> None:
         self.stores = stores
 
+    @property
+    def settings(self) -> Settings:
+        """Settings of the process."""
+        return self.home.settings
+
+    @property
+    def home(self) -> Store:
+        """The first shard. It holds what concerns all records."""
+        return self.stores[0]
+
     def of(self, lane: str) -> Store:
-        """Return the store of a lane."""
+        """Return the shard of a lane."""
         return self.stores[shard_of(lane, len(self.stores))]
 
     async def ingest_all(self, requests: Sequence[IngestRequest]) -> list[IngestResult]:
         """Ingest the events of one delivery.
 
-        Atomic if all records are on one store. Otherwise the failure of one store makes the sender retry the delivery;
+        Atomic if all records are in one shard. Otherwise the failure of one shard makes the sender retry the delivery;
         the events that were ingested before are duplicates then.
 
         Returns:
             The results, in the order of `requests`.
 
         Raises:
-            StoreUnavailable: One of the stores does not answer.
-            StoreFull: The memory or the backlog of one of the stores is at its limit.
+            StoreUnavailable: The server of one of the shards does not answer.
+            StoreFull: The memory of a server, or the backlog, is at its limit.
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
+        if len(requests) == 1:
+            return await self.of(requests[0].event.record.lane).ingest_all(requests)
         results: dict[int, IngestResult] = {}
         by_shard: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             by_shard.setdefault(shard_of(request.event.record.lane, len(self.stores)), []).append(index)
-        # One after the other: after a failure no further store is called, because the sender retries the delivery.
+        # One after the other: after a failure no further shard is called, because the sender retries the delivery.
         for shard, indexes in by_shard.items():
             ingested = await self.stores[shard].ingest_all([requests[index] for index in indexes])
             results.update(zip(indexes, ingested, strict=True))
         return [results[index] for index in range(len(requests))]
 
     async def flush_arrivals(self) -> None:
-        """Add the counts of arrivals to their stores.
+        """Add the counts of arrivals to their shards.
 
         Raises:
-            StoreUnavailable: One of the stores does not answer. Its counts are added by the next call.
+            StoreUnavailable: One of the servers does not answer. Its counts are added by the next call.
         """
         results = await asyncio.gather(*(store.flush_arrivals() for store in self.stores), return_exceptions=True)
         for error in filter(None, results):
             raise error
 
-    async def check(self, *, is_worker: bool = False) -> None:
-        """Check that at least one store accepts durable writes, and that every server that answers is durable.
+    async def check(self, *, is_worker: bool = False) -> dict[str, str]:
+        """Check that at least one shard accepts durable writes, and that every server that answers is durable.
 
         The check covers the commands of ingest, and with `is_worker` those of a worker.
 
+        Returns:
+            The names of the shards that accept no durable writes now, with the reasons.
+
         Raises:
-            StoreUnavailable: No store answers; the error of the first one.
-            StoreFull: No store accepts writes; the error of the first one.
+            StoreUnavailable: No server answers; the error of the first shard.
+            StoreFull: No server accepts writes; the error of the first shard.
+            StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
+            ConfigError: The store has another number of shards.
+        """
+
+        async def check(store: Store) -> None:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS_MAX):
+                    await store.check(is_worker=is_worker)
+            except TimeoutError:
+                raise StoreUnavailable(f"the store did not answer a check within {CHECK_SECONDS_MAX:g} s") from None
+
+        results = await asyncio.gather(*map(check, self.stores), return_exceptions=True)
+        failed = {store: error for store, error in zip(self.stores, results, strict=True) if error is not None}
+        # An unavailable server rejects only its own records. A server that is not durable could lose events.
+        serious = [error for error in failed.values() if not isinstance(error, StoreUnavailable)]
+        if serious or len(failed) == len(self.stores):
+            raise (serious or list(failed.values()))[0]
+        return {store.name: str(error) for store, error in failed.items()}
+
+    async def sample(self) -> QueueStats:
+        """Return the queue statistics of all shards: sums, but the maximum of ages, percentages and workers.
+
+        Raises:
+            StoreUnavailable: The server of one of the shards does not answer.
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
-        checks = (store.check(is_worker=is_worker) for store in self.stores)
-        results = await asyncio.gather(*checks, return_exceptions=True)
-        errors = [result for result in results if result is not None]
-        not_durable = [error for error in errors if isinstance(error, StoreNotDurable)]
-        # An unavailable store rejects only its own records. A server that is not durable could lose events.
-        if not_durable or len(errors) == len(self.stores):
-            raise (not_durable or errors)[0]
+        stats = await asyncio.gather(*(store.sample() for store in self.stores))
+        maxima = {"oldest_age_ms", "oldest_due_ms", "parked_age_ms", "memory_percent", "workers"}
+        names = QueueStats.__struct_fields__
+        combined = {name: (max if name in maxima else sum)(getattr(each, name) for each in stats) for name in names}
+        # The shards of one server have the same memory.
+        by_server = {store.client.server: each.memory_bytes for store, each in zip(self.stores, stats, strict=True)}
+        return QueueStats(**combined | {"memory_bytes": sum(by_server.values())})
 
     async def samples(self) -> Sequence[QueueStats | None]:
-        """Return the queue statistics of each store, None for a store that did not answer or is not durable."""
+        """Return the queue statistics of each shard, None for one that did not answer or is not durable."""
         return await asyncio.gather(*(_sample_if_available(store) for store in self.stores))
 
     async def open_circuits(self) -> dict[str, float]:
-        """Return the seconds until the next probe of each circuit. The first store has the state of all shards.
+        """Return the seconds until the next probe of each circuit.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        return await self.stores[0].open_circuits()
+        return await self.home.open_circuits()
 
     async def clock_difference_seconds(self) -> float:
-        """Return the largest difference between the clock of a store and the clock of this process, in seconds.
+        """Return the largest difference between the clock of a server and the clock of this process, in seconds.
 
         Raises:
-            StoreUnavailable: One of the stores does not answer.
+            StoreUnavailable: One of the servers does not answer.
         """
-        return max(await asyncio.gather(*(store.clock_difference_seconds() for store in self.stores)), key=abs)
+        differences = (store.clock_difference_seconds() for store in self._one_per_server())
+        return max(await asyncio.gather(*differences), key=abs)
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
-        """Store rejected deliveries on the first store that accepts them.
+        """Store rejected deliveries.
 
         Returns:
             The number of older deliveries that were removed.
 
         Raises:
-            StoreUnavailable: No store accepts them; the error of the last one.
-            StoreFull: No store accepts them; the error of the last one.
-            StoreNotDurable: No store accepts them; the error of the last one.
+            StoreUnavailable: The deliveries may not be stored.
+            StoreFull: The memory is within 10 percentage points of its limit; events take precedence.
         """
-        for store in self.stores[:-1]:
-            try:
-                return await store.quarantine_deliveries(deliveries)
-            except (StoreUnavailable, StoreNotDurable):
-                continue
-        return await self.stores[-1].quarantine_deliveries(deliveries)
+        return await self.home.quarantine_deliveries(deliveries)
 
     async def record_untrusted_proxy(self, peer: str) -> None:
-        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name, on the first store.
+        """Store the address of a proxy that WAYBILL_TRUSTED_PROXIES does not name.
 
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        await self.stores[0].record_untrusted_proxy(peer)
+        await self.home.record_untrusted_proxy(peer)
+
+    async def memory_by_kind(self) -> list[KeyUsage]:
+        """Return the memory of all kinds of keys, largest first.
+
+        Raises:
+            StoreUnavailable: The server of one of the shards does not answer.
+        """
+        # Without a cluster, one scan finds the keys of all shards.
+        stores = self.stores if self.home.client.servers.is_cluster else self.stores[:1]
+        return sum_usage([usage for store in stores for usage in await store.memory_usage.by_kind()])
+
+    async def record_statuses(self, lanes: Sequence[str]) -> list[RecordStatus]:
+        """Return the status of records, by the names of their lanes.
+
+        Raises:
+            StoreUnavailable: The server of one of the shards does not answer.
+        """
+        by_shard: dict[int, list[str]] = {}
+        for lane in lanes:
+            by_shard.setdefault(shard_of(lane, len(self.stores)), []).append(lane)
+        calls = (self.stores[shard].polls.record_statuses(part) for shard, part in by_shard.items())
+        found: dict[str, RecordStatus] = {}
+        for part, statuses in zip(by_shard.values(), await asyncio.gather(*calls), strict=True):
+            found.update(zip(part, statuses, strict=True))
+        return [found[lane] for lane in lanes]
+
+    async def require_number(self) -> None:
+        """Check that the store has as many shards. Commands of operators do not compare the record otherwise.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+            ConfigError: The store has another number of shards.
+        """
+        record = await self.home.installation.record()
+        if record is not None:
+            require_number(record, self.settings.shards)
 
     async def close(self) -> None:
-        """Close every store."""
+        """Wait for calls in progress, then close the connections."""
+        await asyncio.gather(*(store.lanes.drain() for store in self.stores))
+        await self.home.close()
+
+    def _one_per_server(self) -> Sequence[Store]:
+        found: dict[Server, Store] = {}
         for store in self.stores:
-            await store.close()
+            found.setdefault(store.client.server, store)
+        return list(found.values())
 
 
-async def open_shards(settings: Settings, *, check_installation: bool = False) -> Shards | Store:
-    """Open the configured store or stores; with `check_installation`, verify their installation records.
+def build_shards(settings: Settings, *, check_installation: bool = False) -> Shards:
+    """Return the shards of the store. Opens no connection.
+
+    Raises:
+        ConfigError: WAYBILL_REDIS_URL is not valid.
+    """
+
+    def build(index: int, first: Store | None) -> Store:
+        own = shard_settings(settings, index)
+        return Store(own, check_installation=check_installation, name=shard_name(index), first=first)
+
+    first = build(0, None)
+    return Shards([first, *(build(index, first) for index in range(1, settings.shards))])
+
+
+async def open_shards(settings: Settings, *, check_installation: bool = False) -> Shards:
+    """Connect, verify the durability of all servers and, with `check_installation`, the installation records.
 
     Returns:
-        The store, or the shards if WAYBILL_SHARD_URLS has several URLs.
+        The shards.
 
     Raises:
-        ConfigError: A URL is not valid.
-        StoreUnavailable: No store answers.
-        StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
+        ConfigError: WAYBILL_REDIS_URL is not valid, or the store has another number of shards.
+        StoreUnavailable: The store does not answer.
+        StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY, or the store was lost.
     """
-    urls = shard_urls(settings)
-    if len(urls) == 1:
-        return await open_store(settings, check_installation=check_installation)
-    shards = shards_with(Store(settings, check_installation=check_installation))
-    await shards.check()
+    shards = build_shards(settings, check_installation=check_installation)
+    try:
+        await shards.check()
+        if not check_installation:
+            await shards.require_number()
+    except BaseException:
+        await shards.close()
+        raise
     return shards
-
-
-def shards_with(store: Store) -> Store | Shards:
-    """Return the shards of the store's settings, or the store itself if it is the only one. Opens no connection.
-
-    Raises:
-        ConfigError: A URL is not valid, or WAYBILL_SHARD_URLS does not contain WAYBILL_REDIS_URL.
-    """
-    urls = shard_urls(store.settings)
-    if len(urls) == 1:
-        return store
-
-    def build(url: str) -> Store:
-        settings = structs.replace(store.settings, redis_url=url)
-        return Store(settings, check_installation=store.checks_installation)
-
-    own = store.settings.redis_url
-    return Shards([store if url == own else build(url) for url in urls])

@@ -1,4 +1,4 @@
-"""One store: the object through which the service and the workers access Valkey or Redis."""
+"""One shard: the object through which the service and the workers access its keys in Valkey or Redis."""
 
 import contextlib
 import time
@@ -37,29 +37,37 @@ MEMORY_CHECK_SECONDS = 1.0
 
 
 class Store:
-    """One store. Every method may raise StoreUnavailable or StoreNotDurable.
+    """One shard. Every method may raise StoreUnavailable or StoreNotDurable.
 
-    With `check_installation`, also StoreLost; see `connection.installation`.
+    With `check_installation`, also StoreLost; see `connection.installation`. The other shards share the connections of
+    the `first` one, which also holds what concerns all of them: the parts from `rulebook` to `untrusted_proxy`.
     """
 
-    def __init__(self, settings: Settings, *, check_installation: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, check_installation: bool = False, name: str = "", first: "Store | None" = None
+    ) -> None:
         self.settings = settings
-        self.checks_installation = check_installation
-        self.client = Client(settings, check_installation=check_installation)
+        self.name = name
+        self.client = Client(
+            settings,
+            check_installation=check_installation,
+            servers=first.client.servers if first else None,
+            first=first.client if first else None,
+        )
         self.keys = Keys(settings.key_prefix, settings.queue)
-        self.rulebook = RulebookStore(self.client, self.keys, settings)
         self.events = EventReader(self.client, self.keys)
-        self.memory_usage = MemoryUsage(self.client, self.events)
+        self.memory_usage = MemoryUsage(self.client, self.keys, self.events)
         self.lanes = Lanes(self.client, settings)
         self.replays = Replays(self.client, settings)
         self.sweeper = Sweeper(self.client, settings)
-        self.quarantine = QuarantineStore(self.client, self.keys, settings)
         self.queue_stats = QueueStatsReader(self.client, self.keys)
+        self.parking = Parking(self.client, self.keys)
+        self.installation = InstallationStore(self.client, self.keys, settings)
+        self.rulebook = RulebookStore(self.client, self.keys, settings)
+        self.quarantine = QuarantineStore(self.client, self.keys, settings)
         self.limits = ThrottleStore(self.client, self.keys)
         self.tokens = SharedTokenCache(self.client, settings.fetch_timeout_seconds)
         self.polls = Polls(self.client)
-        self.parking = Parking(self.client, self.keys)
-        self.installation = InstallationStore(self.client, self.keys)
         self.audit = AuditStore(self.client, self.keys)
         self.session_key = SessionKey(self.client, self.keys)
         self.futile_waits = FutileWaits(self.client, self.keys)
@@ -196,7 +204,7 @@ class Store:
         return Leases(self.client, self.keys, self.settings, worker)
 
     async def close(self) -> None:
-        """Wait for calls in progress, then close the connections."""
+        """Wait for calls in progress, then close the connections of all shards."""
         await self.lanes.drain()
         await self.client.close()
 
@@ -215,7 +223,7 @@ class Store:
 
 
 async def open_store(settings: Settings, *, check_installation: bool = False) -> Store:
-    """Connect and verify durability and, with `check_installation`, the installation record.
+    """Connect to the shard with the prefix of the settings, and verify durability and its installation record.
 
     Returns:
         The open store.

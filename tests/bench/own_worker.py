@@ -94,7 +94,7 @@ async def run(what: str) -> dict[str, Any]:
         await tools.rules.wait_for_first()
         lane = timed if what == "idle" else process_lane
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
-        worker = LeaseWorker(functions, tools.store, "bench", burst=what != "idle", ctx={"dependencies": tools})
+        worker = LeaseWorker(functions, tools.intake, "bench", burst=what != "idle", ctx={"dependencies": tools})
         tune_garbage_collector()
         if what == "idle":
             sys.stdout.write("begun\n")

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import uvloop
 
-from service.store import open_store
+from service.store import open_shards
 from tests.bench.clock import percentile
 from tests.bench.row_backlog import EVENTS, QUICK_EVENTS, fill
 from tests.bench.stage import MEASURED, OTHERS, Child, Stage
@@ -60,7 +60,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 async def _fill(stage: Stage, events: int) -> None:
-    store = await open_store(stage.settings(backlog_events_max=2 * events))
+    store = await open_shards(stage.settings(backlog_events_max=2 * events))
     await fill(store, 0, events)
     await store.close()
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import uvloop
 
 from service.settings import Settings
-from service.store import IngestRequest, Job, SettlementWrite, Store, open_store
+from service.store import IngestRequest, Job, SettlementWrite, Shards, Store, open_store
 from tests.bench.clock import percentile
 from tests.bench.material import stored_event
 from tests.bench.stage import MEASURED, Stage, pin
@@ -69,7 +69,7 @@ async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
     ]
 
 
-async def fill(store: Store, first: int, count: int) -> None:
+async def fill(store: Store | Shards, first: int, count: int) -> None:
     """Ingest `count` events, each with a lane of its own, numbered from `first`."""
     semaphore = asyncio.Semaphore(CALLS_IN_FLIGHT)
 

@@ -8,6 +8,7 @@ from tests.bench.seeding import seed_own
 from tests.bench.stage import MEASURED, OTHERS, START_SECONDS_MAX, Child, Stage
 from tests.bench.table import Line, within
 
+HEARTBEATS = "{wb:00:st}:workers"
 EVENTS = 100_000
 """Parked events; `--parked 1000000` takes minutes to fill."""
 
@@ -58,7 +59,7 @@ def _cpu_ms_per_second(stage: Stage, worker: Child, seconds: float) -> tuple[flo
 def _wait_until_started(stage: Stage) -> None:
     """Wait for the first heartbeat, so that no CPU time of the start is measured."""
     deadline = time.monotonic() + START_SECONDS_MAX
-    while not stage.redis.hlen("wb:workers"):
+    while not stage.redis.hlen(HEARTBEATS):
         if time.monotonic() > deadline:
             raise RuntimeError("the worker sent no heartbeat")
         time.sleep(0.1)

@@ -13,7 +13,7 @@ from service.actions import load_actions
 from service.events import Event
 from service.rules import document_version, read_rule_files, write_document
 from service.settings import Settings
-from service.store import IngestRequest, Store, open_store
+from service.store import IngestRequest, Shards, open_shards
 from tests.bench.material import delivery_body, stored_event
 from tests.bench.stage import Stage
 
@@ -39,9 +39,9 @@ def seed_own(stage: Stage, rules: str, events: int, body_of: Callable[[int], byt
 
 
 async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callable[[int], bytes] | None) -> int:
-    store = await open_store(structs.replace(settings, store_timeout_seconds=SECONDS_MAX))
+    store = await open_shards(structs.replace(settings, store_timeout_seconds=SECONDS_MAX))
     document = rule_document(rules)
-    await store.rulebook.publish(document_version(document), document, "bench", "", None)
+    await store.home.rulebook.publish(document_version(document), document, "bench", "", None)
     body_bytes = 0
     for first in range(0, events, EVENTS_PER_CALL):
         numbers = range(first, min(first + EVENTS_PER_CALL, events))
@@ -52,7 +52,7 @@ async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callab
     return body_bytes
 
 
-async def _take_in(store: Store, events: Sequence[Event]) -> None:
+async def _take_in(store: Shards, events: Sequence[Event]) -> None:
     # A claim of the real length: the digest is 24 characters.
     await store.ingest_all([IngestRequest(event, event.id[-24:], WINDOW_MS, b"digest") for event in events])
 

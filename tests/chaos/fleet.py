@@ -14,7 +14,7 @@ from typing import TypeVar
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.dev.processes import ChildProcess, start_child
 from service.settings import Settings, load_settings
-from service.store import Store, open_store
+from service.store import Shards, open_shards
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.tally import FALSE, KEYED, RULE, UNSAFE, Tally
 from tests.chaos.target import PUT_TIMEOUT_SECONDS, FakeTarget
@@ -148,9 +148,9 @@ class Fleet:
             os.truncate(path, synced)
         return lost_bytes
 
-    async def open_store(self) -> Store:
+    async def open_store(self) -> Shards:
         """Open the store without the proxy."""
-        return await open_store(self.settings())
+        return await open_shards(self.settings())
 
     async def stop(self) -> None:
         """Stop all processes."""

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Generic
 
 from service.errors import StoreNotDurable, StoreUnavailable
-from service.store import Store
+from service.store import Shards
 from service.store.management.events import EventSummary
 from tests.chaos.fleet import TIMEOUT_SECONDS, AnyFleet, running
 from tests.chaos.sender import Sender
@@ -95,9 +95,12 @@ async def rounds_on(
             await rounds.close()
 
 
-async def _dead_letters(store: Store) -> set[str]:
+async def _dead_letters(shards: Shards) -> set[str]:
     """Return the ids of dead letters with unknown effects. No fault of a run justifies another dead letter."""
-    found: list[EventSummary] = []
-    while page := await store.events.page("dead", DEAD_LETTERS_PER_PAGE, offset=len(found)):
-        found += page
-    return {summary.id for summary in found if summary.error_kind == "outcome_unknown"}
+    ids: set[str] = set()
+    for store in shards.stores:
+        found: list[EventSummary] = []
+        while page := await store.events.page("dead", DEAD_LETTERS_PER_PAGE, offset=len(found)):
+            found += page
+        ids |= {summary.id for summary in found if summary.error_kind == "outcome_unknown"}
+    return ids

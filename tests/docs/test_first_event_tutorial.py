@@ -46,7 +46,7 @@ def test_the_tutorial_runs_and_changes_of_files_are_reloaded(tmp_path: Path, fre
     assert done.returncode == 0, done.stdout + done.stderr
     shop = tmp_path / "shop"
     ids: dict[str, str] = {}
-    dev = f"{ACTIVATE}\nexec waybill dev --port 0 --admin-port 0 --sandbox-port {free_port}"
+    dev = f"{ACTIVATE}\n{VARIABLES}\nexec waybill dev --port 0 --admin-port 0 --sandbox-port {free_port}"
     with first_terminal(dev, shop, environ):
         for command, shown in listed[position + 1 :]:
             actual = run_until_same(f"{ACTIVATE}\n{with_ids(command, ids)}", shown, shop, environ)

@@ -17,7 +17,7 @@ from tests.helm.rendering import template
 from tests.helm.schema import CHART
 
 FROZEN = Path(__file__).with_name("frozen")
-CASES = ("trial", "full", "sentinel", "shards")
+CASES = ("trial", "full", "sentinel")
 """Together, these cases render every kind of object of the chart."""
 
 

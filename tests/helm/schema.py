@@ -31,7 +31,7 @@ from service.settings import Settings
 CHART = Path(__file__).parents[2] / "helm"
 
 DERIVED = frozenset(
-    {"redis_url", "redis_username", "redis_password", "shard_urls", "redis_sentinel", "redis_sentinel_primary",
+    {"redis_url", "redis_username", "redis_password", "redis_sentinel", "redis_sentinel_primary",
      "redis_sentinel_password", "redis_tls_ca_file", "config", "host", "port", "admin_port", "attempt_timeout_seconds",
      "drain_timeout_seconds", "shutdown_timeout_seconds", "traces"}
 )  # fmt: skip
@@ -121,15 +121,6 @@ EXACT: dict[str, Schema] = {
     },
     "redis.url": {"type": "string", "pattern": "^((redis|rediss|unix)://.+)?$"},
     "redis.sentinel.hosts": {"type": "array", "items": {"type": "string", "pattern": "^[^:,/ ]+:[0-9]{1,5}$"}},
-    "redis.shards": {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": {"name": {"type": "string", "pattern": "^[a-z0-9]{1,12}$"}, "secret": KEY_OF_SECRET},
-            "required": ["name", "secret"],
-            "additionalProperties": False,
-        },
-    },
     "hostUsers": {"type": ["boolean", "null"]},
     "rules.podAnnotations": LABELS,
     "rules.podLabels": LABELS,

@@ -14,6 +14,7 @@ from service.actions import load_actions
 from service.configuration import read_config
 from service.rules import read_rule_files
 from service.settings import Settings, load_settings
+from service.store.shards import shard_settings
 from tests.helm.rendering import CASES, Objects, container, environment, helm, pods, render, template
 from tests.helm.schema import CHART
 from tests.helm.tools import HELMS
@@ -100,7 +101,7 @@ def settings_of(objects: Objects, component: str) -> Settings:
     return load_settings({name: value for name, value in rendered.items() if isinstance(value, str)})
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "shards"])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("component", ["service", "workers"])
 def test_rendered_settings_are_valid(case: str, component: str) -> None:
     assert settings_of(render(case), component).config == "/etc/waybill/config/waybill.yaml"
@@ -329,17 +330,19 @@ def test_replicas_are_not_set_with_autoscaling() -> None:
 
 
 def test_keda_counts_jobs_of_the_embedded_store() -> None:
-    (trigger,) = render("trial")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
-    assert trigger["type"] == "redis"
-    assert trigger["metadata"]["listName"] == Settings().queue
-    assert trigger["metadata"]["address"] == "rel-waybill-valkey.shop.svc:6379"
+    triggers = render("trial", {"settings": {"shards": 16}})["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    assert {trigger["type"] for trigger in triggers} == {"redis"}
+    queues = [shard_settings(Settings(), index).queue for index in range(16)]
+    assert [trigger["metadata"]["listName"] for trigger in triggers] == queues
+    assert {trigger["metadata"]["address"] for trigger in triggers} == {"rel-waybill-valkey.shop.svc:6379"}
+    assert {trigger["metadata"]["listLength"] for trigger in triggers} == {"3"}  # 50 jobs per pod in 16 shards
 
 
 def test_keda_uses_sentinels_with_both_passwords() -> None:
-    objects = render("sentinel", {"settings": {"queue": "orders:queue"}})
+    objects = render("sentinel", {"settings": {"key_prefix": "orders:", "shards": 1}})
     (trigger,) = objects["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
     assert (trigger["type"], trigger["metadata"]["sentinelMaster"]) == ("redis-sentinel", "orders")
-    assert trigger["metadata"]["listName"] == "orders:queue"
+    assert trigger["metadata"]["listName"] == "{orders:00:st}:queue"
     refs = objects["TriggerAuthentication/rel-waybill-workers"]["spec"]["secretTargetRef"]
     assert {ref["parameter"]: ref["key"] for ref in refs} == {
         "password": "password",
@@ -352,23 +355,6 @@ def test_keda_can_use_the_metric_of_due_jobs() -> None:
     assert trigger["type"] == "prometheus"
     expected = trigger["metadata"]["query"]
     assert expected == 'max(waybill_queue_jobs{namespace="shop",state="due",pod=~"rel-waybill-workers-.*"})'
-
-
-def test_each_shard_has_its_own_workers() -> None:
-    objects = render("shards")
-    urls: set[str] = set()
-    for shard in ("a", "b"):
-        deployment = objects[f"Deployment/rel-waybill-workers-{shard}"]
-        assert deployment["spec"]["selector"]["matchLabels"]["waybill/shard"] == shard
-        assert deployment["spec"]["template"]["metadata"]["labels"]["waybill/shard"] == shard
-        assert objects[f"PodDisruptionBudget/rel-waybill-workers-{shard}"]
-        scaled = objects[f"ScaledObject/rel-waybill-workers-{shard}"]["spec"]
-        assert scaled["scaleTargetRef"]["name"] == f"rel-waybill-workers-{shard}"
-        rendered = environment(objects, f"workers-{shard}")
-        assert rendered["WAYBILL_SHARD_URLS"] == "$(SHARD_0_URL),$(SHARD_1_URL)"
-        urls.add(rendered["WAYBILL_REDIS_URL"])
-    assert urls == {"$(SHARD_0_URL)", "$(SHARD_1_URL)"}
-    assert environment(objects, "service")["WAYBILL_REDIS_URL"] == "$(SHARD_0_URL)"
 
 
 def test_disruption_budget_allows_one_pod_and_evicts_unhealthy_pods() -> None:

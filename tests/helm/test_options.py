@@ -197,14 +197,14 @@ def test_keda_can_use_an_existing_authentication() -> None:
 
 
 def test_keda_can_use_a_store_user() -> None:
-    (trigger,) = render("sentinel")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    trigger, *_ = render("sentinel")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
     assert trigger["metadata"]["username"] == "scaler"
 
 
 def test_keda_trusts_the_ca_of_the_store() -> None:
     keda = {"address": "redis.example.com:6380", "tls": True, "passwordSecret": {"name": "waybill-redis"}}
     objects = render("full", {"workers": {"autoscaling": {"kind": "keda", "keda": keda}}})
-    (trigger,) = objects["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
+    trigger, *_ = objects["ScaledObject/rel-waybill-workers"]["spec"]["triggers"]
     assert (trigger["type"], trigger["metadata"]["enableTLS"]) == ("redis", "true")
     refs = objects["TriggerAuthentication/rel-waybill-workers"]["spec"]["secretTargetRef"]
     assert {ref["parameter"]: ref["name"] for ref in refs} == {"password": "waybill-redis", "ca": "redis-ca"}

@@ -116,13 +116,6 @@ TEMPLATE_CASES: dict[str, tuple[str, Values, str]] = {
     "no store": ("minimal", {"redis": {"existingSecret": {"name": ""}}}, "No store is configured"),
     "two stores": ("minimal", {"redis": {"url": "redis://r"}}, "More than one store is configured"),
     "sentinels of the trial store": ("trial", {"redis": {"sentinel": {"hosts": ["s:1"]}}}, "has no sentinels"),
-    "one shard": ("shards", {"redis": {"shards": [{"name": "a", "secret": KEY}]}}, "redis.shards has one store"),
-    "shards behind sentinels": ("shards", {"redis": {"sentinel": {"hosts": ["s:1"]}}}, "supported for one store only"),
-    "shards with the queue trigger": (
-        "shards",
-        {"workers": {"autoscaling": {"keda": QUEUE}}},
-        "counts the jobs of one store",
-    ),
     "a rule with an unknown type": ("minimal", rule(type="order"), "type order of rule r is no record kind"),
     "a rule with an unknown destination": (
         "minimal",

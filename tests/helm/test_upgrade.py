@@ -67,7 +67,6 @@ def test_immutable_fields_do_not_change(version: str, case: str) -> None:
 
 BREAKS: dict[str, tuple[str, str, str]] = {
     "a label of every selector": ("_helpers.tpl", "app.kubernetes.io/instance: ", "app.kubernetes.io/part-of: "),
-    "the label of the shards": ("workers/deployment.yaml", "waybill/shard: ", "waybill.dev/shard: "),
     "the name of the volume": ("embedded/valkey.yaml", "        name: data\n", "        name: store\n"),
     "how the volume is mounted": ("embedded/valkey.yaml", "[ReadWriteOnce]", "[ReadWriteMany]"),
     "the Service of the StatefulSet": (

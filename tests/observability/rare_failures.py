@@ -46,7 +46,16 @@ from service.records import RECORDS
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.signatures import Verified
-from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Store, open_store
+from service.store import (
+    IngestRequest,
+    IngestResult,
+    QuarantinedDelivery,
+    QueueStats,
+    Shards,
+    Store,
+    open_shards,
+    open_store,
+)
 from service.throttles.throttles import SharedThrottles
 from tests.observability.material import PERSONAL
 from tests.open_file_limit import no_free_files
@@ -188,7 +197,7 @@ async def cause_denied_admin_calls(settings: Settings) -> None:
         sources={}, rules=(), outbound=OutboundConfig(),
         admin=AdminConfig(tokens=(viewer_token,)), warnings=(),
     )  # fmt: skip
-    monitor = StoreMonitor(settings, open_store)
+    monitor = StoreMonitor(settings, open_shards)
     installation = Installation(
         open_store=lambda: monitor.opened, config=lambda: config, platforms=dict, sources=dict, actions=tuple,
         records=dict,
@@ -255,7 +264,6 @@ async def main(url: str) -> None:
     environ = {
         "WAYBILL_REDIS_URL": url,
         "WAYBILL_KEY_PREFIX": "odd:",
-        "WAYBILL_QUEUE": "odd",
         "WAYBILL_HOST": "127.0.0.1",
     }
     settings = load_settings(environ | {"WAYBILL_BACKOFF_BASE_SECONDS": "0.02", "WAYBILL_ATTEMPTS_MAX": "2"})
@@ -264,7 +272,7 @@ async def main(url: str) -> None:
     await cause_denied_admin_calls(settings)
     log_admin_changes()
     await exhaust_files()
-    await ClockCheck().measure(AheadStore(settings))
+    await ClockCheck().measure(Shards([AheadStore(settings)]))
     await cause_library_lines()
     drop_log_line()
 

@@ -35,10 +35,13 @@ from service.dev.sandbox_client import FaultRequest, SandboxClient, Seed
 from service.dev.stack import Stack, open_stack
 from service.dev.workspace import FLOW_PASSWORD, FLOW_TENANT, FLOW_USER, PACK_ORGANIZATION, PACK_SECRET, make_workspace
 from service.settings import Settings, load_settings
-from service.store import Store
+from service.store import build_shards
+from service.store.shards import shard_settings
 from tests.observability.material import PERSONAL, Line, read_lines
 
 SECONDS_MAX = 60.0
+HOME = shard_settings(Settings(), 0).key_prefix
+"""Prefix of the keys of the first shard."""
 TIMES_AHEAD_EVENTS_MAX = 20
 SETTINGS = {
     "port": "0",
@@ -234,7 +237,7 @@ class Scenarios:
     def read_stale_states(self) -> None:
         """Send events whose times are ahead of their record, and one whose record is older than the last state."""
         with self._client() as client:
-            self._execute(client, "SET", "wb:futile:pack-orders", "2")
+            self._execute(client, "SET", f"{HOME}futile:pack-orders", "2")
         number = 0
         # A fetch after the longest wait shows nothing.
         while not self.logged(self.worker, "source.times_ahead") and number < TIMES_AHEAD_EVENTS_MAX:
@@ -269,7 +272,7 @@ class Scenarios:
 
     def start_misconfigured_processes(self) -> None:
         """Start a worker without a rulebook, enqueue an unknown job, and start a process that fails."""
-        alone = self.stack.start("worker-alone", "worker", admin_port="0", key_prefix="alone:", queue="alone")
+        alone = self.stack.start("worker-alone", "worker", admin_port="0", key_prefix="alone:")
         alone.wait_for(lambda line: line["message"] == "rulebook.missing", SECONDS_MAX)
         alone.stop()
         asyncio.run(self._enqueue_unknown_job())
@@ -308,16 +311,16 @@ class Scenarios:
         self._fault({"match": f"/flow_retail/v2/tenants/{FLOW_TENANT}/customers", "delay_ms": 500})
         wait_until(lambda: self.switches.pending_fault_count() == 0, SECONDS_MAX, "the list")
         with self._client() as client:
-            self._execute(client, "DEL", "wb:poll:flow-poll:lock")
+            self._execute(client, "DEL", f"{HOME}poll:flow-poll:lock")
         worker.wait_for(lambda line: line["message"] == "poll.lease_lost", SECONDS_MAX)
         worker.stop(SECONDS_MAX)
 
     def make_store_inconsistent(self) -> None:
         """Create inconsistent and expired keys, and wait for the sweep."""
         with self._client() as client:
-            for number, key in enumerate(("wb:open", "wb:ended", "wb:dead")):
-                score = int(time.time() * 1000) if key == "wb:open" else 0
-                self._execute(client, "ZADD", key, str(score), str(number) * 32)
+            for number, key in enumerate(("open", "ended", "dead")):
+                score = int(time.time() * 1000) if key == "open" else 0
+                self._execute(client, "ZADD", HOME + key, str(score), str(number) * 32)
         for name in ("open_without_bytes", "ended_expired", "dead_letters_expired"):
             wait_until(lambda: any(name in line for line in self.logged(self.worker, "store.swept")), SECONDS_MAX, name)  # noqa: B023 - called at once
 
@@ -368,13 +371,13 @@ class Scenarios:
         """Empty the store of its installation record, and accept the loss."""
         with self._repeated("store.recovered"):
             with self._client() as client, self._repeated("store.lost"):
-                self._execute(client, "DEL", "wb:install")
+                self._execute(client, "DEL", f"{HOME}install")
             self._run_command("store-accept", "store", "accept")
 
     def damage_keys(self) -> None:
         """Change the type of a key that the worker uses, and of one that only the ingress uses."""
         with self._client() as client:
-            for key in ("wb:ended", "wb:quarantine:flow-till:unverified"):
+            for key in (f"{HOME}ended", f"{HOME}quarantine:flow-till:unverified"):
                 self._execute(client, "SET", key, "rubbish")
         self._send(DeliveryRequest("flow-till", {"Authorization": "Basic eDp5"}, b"{}"))
         for process in (self.stack.ingress, self.worker):
@@ -477,16 +480,16 @@ class Scenarios:
 
     async def _enqueue_unknown_job(self) -> None:
         path = self.stack.environ["WAYBILL_REDIS_URL"].removeprefix("unix://")
-        pool = await create_pool(RedisSettings(unix_socket_path=path), default_queue_name=Settings().queue)
+        pool = await create_pool(RedisSettings(unix_socket_path=path), default_queue_name=f"{HOME}queue")
         await pool.enqueue_job("nobody_knows_it", PERSONAL["email"])
         await pool.aclose()
 
     async def _publish_invalid_document(self) -> None:
         ours = {name: value for name, value in self.stack.environ.items() if name.startswith("WAYBILL_")}
-        store = Store(load_settings(ours))
-        before = await store.rulebook.version()
-        assert await store.rulebook.publish("0123456789abcdef", b'{"format": 99}', "test", "", before)
-        await store.close()
+        shards = build_shards(load_settings(ours))
+        rulebook = shards.home.rulebook
+        assert await rulebook.publish("0123456789abcdef", b'{"format": 99}', "test", "", await rulebook.version())
+        await shards.close()
 
 
 def _attempt(line: Line, event_id: str, outcome: str) -> bool:

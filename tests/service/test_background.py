@@ -15,7 +15,7 @@ from service.metrics.families import TASK_FAILURES
 from service.platforms import CallContext, Platform
 from service.platforms.base import RecordPage
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import Shards, Store, open_store
 from tests.waiting import until
 from tests.workers.test_worker import make_functions, make_redis
 from workers.polling.changes import PollSource
@@ -62,7 +62,7 @@ async def test_exception_in_one_poll_is_logged_and_all_polls_continue(
     broken, healthy = FakeListPlatform(1), FakeListPlatform(0)
     platforms = cast("Mapping[str, Platform]", {"a": broken, "b": healthy})
     polls = {name: PollSource(f"poll-{name}", name, "customer", 0.05, 60_000) for name in platforms}
-    async with running(poll_all(settings, store, platforms, polls)) as lines:
+    async with running(poll_all(settings, Shards([store]), platforms, polls)) as lines:
         await until(lambda: finished_polls(lines) == {"poll-a", "poll-b"})
     (crash,) = [line for line in lines if line["event"] == "background_task.crashed"]
     assert (crash["task"], crash["log_level"], crash["exc_info"]) == ("poll poll-a", "error", True)
@@ -74,9 +74,9 @@ async def test_lease_renewal_continues_after_an_exception(
 ) -> None:
     monkeypatch.setattr("service.background.RESTART_SECONDS", 0.01)
     store = await open_store(make_settings(lease_seconds=1.5, drain_timeout_seconds=0.1))
-    worker = LeaseWorker(make_functions([]), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions([]), Shards([store]), "w1", handle_signals=False)
     await make_redis(store).enqueue_job("slow")
-    calls, renew = list[int](), worker.leases.renew
+    calls, renew = list[int](), worker.queues[0].leases.renew
 
     async def fail_once(leases: Any) -> Any:
         calls.append(len(leases))
@@ -84,7 +84,7 @@ async def test_lease_renewal_continues_after_an_exception(
             raise ZeroDivisionError
         return await renew(leases)
 
-    monkeypatch.setattr(worker.leases, "renew", fail_once)
+    monkeypatch.setattr(worker.queues[0].leases, "renew", fail_once)
     async with running(worker.async_run()) as lines:
         await until(lambda: len(calls) > 4)
         assert (len(worker.tasks), worker.leases_lost) == (1, 0)

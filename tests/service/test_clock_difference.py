@@ -39,7 +39,7 @@ async def test_clocks_that_differ_are_logged_once_until_they_agree(
 ) -> None:
     check = ClockCheck()
     set_clock(-CLOCK_DIFFERENCE_SECONDS_MAX / 2)
-    assert 0 <= await check.measure(store) <= CLOCK_DIFFERENCE_SECONDS_MAX / 2
+    assert 0 <= await check.measure(Shards([store])) <= CLOCK_DIFFERENCE_SECONDS_MAX / 2
     assert lines() == []
     set_clock(-3_600)
     for _ in range(2):
@@ -49,14 +49,14 @@ async def test_clocks_that_differ_are_logged_once_until_they_agree(
     assert line["difference_ms"] == pytest.approx(3_600_000, abs=60_000)
     assert CLOCK_DIFFERENCE_SECONDS.values[()] == pytest.approx(3_600, abs=60)
     set_clock(0)
-    assert await check.measure(store) == pytest.approx(0, abs=0.5)
+    assert await check.measure(Shards([store])) == pytest.approx(0, abs=0.5)
     set_clock(3_600)
-    assert await check.measure(store) == pytest.approx(-3_600, abs=60)
+    assert await check.measure(Shards([store])) == pytest.approx(-3_600, abs=60)
     assert [line["message"] for line in lines()] == ["clock.skewed"]
 
 
 async def test_heartbeats_follow_the_clock_of_the_store(store: Store, set_clock: SetClock) -> None:
-    worker = LeaseWorker(make_functions([]), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions([]), Shards([store]), "w1", handle_signals=False)
     inspector = StoreInspector(store.client, store.keys)
     set_clock(-5 * 3_600)
     beating = asyncio.create_task(send_heartbeats(worker, 600))

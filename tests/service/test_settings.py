@@ -14,8 +14,6 @@ from service.settings import FILE_SETTINGS, Settings, file_variable, load_settin
     [
         ({}, "wb:queue"),
         ({"WAYBILL_KEY_PREFIX": "shop:"}, "shop:queue"),
-        ({"WAYBILL_KEY_PREFIX": "shop:", "WAYBILL_QUEUE": ""}, "shop:queue"),
-        ({"WAYBILL_KEY_PREFIX": "shop:", "WAYBILL_QUEUE": "arq:queue"}, "arq:queue"),
     ],
 )
 def test_queue_has_the_key_prefix_unless_it_is_set(environ: dict[str, str], queue: str) -> None:

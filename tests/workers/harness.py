@@ -28,9 +28,8 @@ from service.rules import document_version, read_rule_files, write_document
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.secrets import SecretRef
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import Shards, Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
-from service.store.queue.leases import ClaimResult
 from service.throttles import shared_throttle, throttles
 from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
@@ -115,13 +114,18 @@ class WorkerHarness:
     def worker(self, name: str = "w1", **options: Any) -> LeaseWorker:
         functions = [func(process_lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]
         return LeaseWorker(
-            functions, self.store, name, handle_signals=False, ctx={"dependencies": self.dependencies}, **options
+            functions,
+            Shards([self.store]),
+            name,
+            handle_signals=False,
+            ctx={"dependencies": self.dependencies},
+            **options,
         )
 
     async def run_worker(self) -> None:
         """Run a worker until the queue is empty, and collect its log lines."""
         worker = self.worker(burst=True)
-        recovery = asyncio.create_task(run_recovery(self.store, self.store, dict))
+        recovery = asyncio.create_task(run_recovery(Shards([self.store]), dict))
         with capture_logs(processors=[merge_contextvars]) as lines:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()
@@ -130,22 +134,12 @@ class WorkerHarness:
 
     async def run_until_idle(self, worker: LeaseWorker) -> None:
         """Run a worker until no job is due and none is running. Jobs that are due later stay in the queue."""
-        claim, claiming = worker.leases.claim, False
-
-        async def watched_claim(*arguments: Any) -> ClaimResult:
-            nonlocal claiming
-            claiming = True
-            try:
-                return await claim(*arguments)
-            finally:
-                claiming = False
 
         async def is_idle() -> bool:
             stats = await self.store.sample()
             # A claimed job is not due, and is no task of the worker before the response of the store arrives.
-            return not (stats.due or claiming or worker.tasks)
+            return not (stats.due or worker.claims.claiming or worker.tasks)
 
-        worker.leases.claim = watched_claim  # type: ignore[method-assign]
         running = asyncio.create_task(worker.async_run())
 
         await until(is_idle)
@@ -209,7 +203,8 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
         }
         by_tag = {str(action.__struct_config__.tag): action for action in actions}
         limits = exchange_limits(settings)
-        effects = EffectDependencies(store, by_tag, resources, settings.action_timeout_seconds, limits)
+        shards, seconds = Shards([store]), settings.action_timeout_seconds
+        effects = EffectDependencies(store, by_tag, resources, seconds, limits, shards)
         stale_reads = StaleReadPolicy(settings, {}, store.futile_waits)
         rules = RulebookWatcher(store.rulebook, actions, settings.rulebook_refresh_seconds)
         yield WorkerHarness(
@@ -217,7 +212,15 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             store,
             sandbox,
             WorkerDependencies(
-                settings, store, {"pack": pack}, rules, effects, store, stale_reads, throttles, UndecidedEvents(100_000)
+                settings,
+                store,
+                {"pack": pack},
+                rules,
+                effects,
+                Shards([store]),
+                stale_reads,
+                throttles,
+                UndecidedEvents(100_000),
             ),
             setup,
         )

@@ -20,6 +20,7 @@ from service.platforms.registry import build_platforms
 from service.rules import Rulebook, read_rule_files
 from service.rules.publishing import publish_file_rules
 from service.settings import Settings
+from service.store import Shards
 from service.throttles.throttles import SharedThrottles
 from tests.workers.harness import WorkerHarness, open_harness
 from workers.rulebook_watcher import RulebookWatcher
@@ -159,7 +160,8 @@ async def open_lookups(
         rules = RulebookWatcher(harness.store.rulebook, actions, 60.0, config.record_types)
         harness.dependencies = structs.replace(harness.dependencies, platforms=platforms, rules=rules)
         installation = Installation(
-            open_store=lambda: harness.store, config=lambda: config, platforms=lambda: platforms, sources=dict,
+            open_store=lambda: Shards([harness.store]),
+            config=lambda: config, platforms=lambda: platforms, sources=dict,
             actions=lambda: actions, records=lambda: config.record_types,
         )  # fmt: skip
         opened = LookupHarness(harness, systems, installation)

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from arq.connections import RedisSettings, create_pool
 from arq.jobs import Job
 
 from service.errors import ConfigError
-from service.settings import Settings
 from service.store.queue.arq_jobs import decode_payload, encode
+from tests.one_shard import ONE_SHARD, one_shard_settings
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
 from workers.functions import load_functions
@@ -55,7 +55,7 @@ class ArqCommandLine:
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
-        self.environ = os.environ | {
+        self.environ = os.environ | ONE_SHARD | {
             "WAYBILL_REDIS_URL": redis_url, "WAYBILL_CONFIG": str(folder / "waybill.yaml"), "WAYBILL_HOST": "127.0.0.1",
             "WAYBILL_ADMIN_PORT": "0", "PYTHONPATH": str(folder),
         }  # fmt: skip
@@ -87,8 +87,8 @@ class ArqCommandLine:
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    async with open_harness(make_settings()) as opened:
+async def harness(valkey_url: str) -> AsyncIterator[WorkerHarness]:
+    async with open_harness(one_shard_settings({"WAYBILL_REDIS_URL": valkey_url})) as opened:
         await opened.publish(SINK_RULE)
         yield opened
 

@@ -10,6 +10,7 @@ import pytest
 
 from service.dev.processes import ChildProcess
 from service.settings import Settings
+from tests.one_shard import one_shard_settings
 from tests.service.http_responses import head, server_of
 from tests.waiting import PATIENCE_SECONDS
 from tests.workers.harness import SINK_RULE, open_harness
@@ -41,6 +42,11 @@ admin: {tokens: [{name: ops, role: viewer, sha256: {env: TOKEN}}]}
 
 def config(name: str, url: str, token: str) -> str:
     return CONFIG.replace("NAME", name).replace("URL", url).replace("{env: TOKEN}", f"{{env: {token}}}")
+
+
+@pytest.fixture
+def settings(valkey_url: str) -> Settings:
+    return one_shard_settings({"WAYBILL_REDIS_URL": valkey_url})
 
 
 @pytest.fixture

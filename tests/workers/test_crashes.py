@@ -14,16 +14,17 @@ from aiohttp import web
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.dev.processes import ChildProcess, start_child
 from service.sandbox.faults import Fault
-from service.settings import load_settings
 from service.store import Job, SettlementWrite
+from tests.one_shard import ONE_SHARD, PREFIX, one_shard_settings
 from tests.service.store.builders import retry_until_stored
 from tests.waiting import PATIENCE_SECONDS, until
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, sent_key
+from workers.claims import ShardQueue
 
 pytestmark = [pytest.mark.crash, pytest.mark.store]
 
 LEASE_SECONDS = 2.0
-LOCK = "arq:in-progress:wb:lane:pack:purchase_order:po-1"
+LOCK = f"arq:in-progress:{PREFIX}lane:pack:purchase_order:po-1"
 CONFIG = """
 platforms:
   pack: {{kind: pack_cloud, base_url: "{url}", organization_id: org_1, token: {{env: PACK_TOKEN}}}}
@@ -49,7 +50,7 @@ class Fleet:
         values = {"lease_seconds": LEASE_SECONDS, "backoff_base_seconds": 0.05, "config": self._config} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
         environ |= {"WAYBILL_HOST": "127.0.0.1", "WAYBILL_ADMIN_PORT": "0"}
-        environ |= {"WAYBILL_REDIS_URL": self._url, "PACK_TOKEN": self.harness.sandbox.token}
+        environ |= ONE_SHARD | {"WAYBILL_REDIS_URL": self._url, "PACK_TOKEN": self.harness.sandbox.token}
         names = [f"w{len(self.children) + number}" for number in range(count)]
         started = [start_child(name, ["worker"], environ, self._directory) for name in names]
         self.children += started
@@ -104,7 +105,7 @@ async def serving_app(*routes: web.RouteDef) -> AsyncGenerator[str]:
 @pytest.fixture
 async def fleet(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[Fleet]:
     server = own_valkey()
-    settings = load_settings({"WAYBILL_REDIS_URL": server.url, "WAYBILL_LEASE_SECONDS": str(LEASE_SECONDS)})
+    settings = one_shard_settings({"WAYBILL_REDIS_URL": server.url, "WAYBILL_LEASE_SECONDS": str(LEASE_SECONDS)})
     async with open_harness(settings) as harness:
         await harness.publish(SINK_RULE)
         fleet = Fleet(harness, server.url, tmp_path)
@@ -351,12 +352,12 @@ async def test_worker_runs_a_suspect_event_alone_and_then_resumes_concurrency(fl
     running_with_suspect: list[int] = []
     start = worker._start
 
-    def start_and_count(job: Job) -> None:
-        start(job)
-        if worker.leases.is_suspect(job):
+    def start_and_count(queue: ShardQueue, job: Job) -> None:
+        start(queue, job)
+        if worker.queues[0].leases.is_suspect(job):
             running_with_suspect.append(len(worker.tasks))
 
-    worker._start = start_and_count
+    worker.claims._start = start_and_count
     await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
     await worker.close()
     assert running_with_suspect == [1]

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from service.dev.embedded_valkey import EmbeddedValkey
-from service.settings import load_settings
+from tests.one_shard import PREFIX, one_shard_settings
 from tests.service.platforms.custom.test_woocommerce import EXAMPLE, SECRETS, Shop, order
 from tests.waiting import until
 from tests.workers.harness import WorkerHarness, open_harness
@@ -69,7 +69,7 @@ class ShopHarness:
             return response.status, await response.json(content_type=None)
 
     async def published(self, stream: str) -> list[Any]:
-        entries = await self.harness.store.client.command("XRANGE", f"wb:stream:{stream}", "-", "+")
+        entries = await self.harness.store.client.command("XRANGE", f"{PREFIX}stream:{stream}", "-", "+")
         entries_fields = [dict(zip(fields[::2], fields[1::2], strict=True)) for _, fields in entries]
         return [json.loads(fields[b"data"]) for fields in entries_fields]
 
@@ -92,7 +92,7 @@ async def shop_harness(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path
     config = committed.replace(HOST, f"http://127.0.0.1:{runner.addresses[0][1]}")
     processes = WorkerProcesses(tmp_path, server.url, config, SECRETS)
     async with (
-        open_harness(load_settings({"WAYBILL_REDIS_URL": server.url})) as harness,
+        open_harness(one_shard_settings({"WAYBILL_REDIS_URL": server.url})) as harness,
         aiohttp.ClientSession() as client,
     ):
         shop_harness = ShopHarness(shop, harness, processes, client)

@@ -33,6 +33,7 @@ from service.rules.enums import account_values, check_enums
 from service.rules.publishing import publish_file_rules
 from service.rules.rule_tests import read_tests, run_tests
 from service.settings import Settings
+from service.store import Shards
 from tests.service.rules.rule_samples import rules_of
 from tests.workers.harness import WorkerHarness, open_harness
 from workers.rulebook_watcher import RulebookWatcher
@@ -137,7 +138,7 @@ async def senders(make_settings: Callable[..., Settings], tmp_path: Path) -> Asy
         rules = RulebookWatcher(harness.store.rulebook, actions, 60.0, config.record_types)
         harness.dependencies = structs.replace(harness.dependencies, platforms=platforms, rules=rules)
         installation = Installation(
-            open_store=lambda: harness.store, config=lambda: config, platforms=lambda: platforms,
+            open_store=lambda: Shards([harness.store]), config=lambda: config, platforms=lambda: platforms,
             sources=lambda: sources, actions=lambda: actions, records=lambda: config.record_types,
         )  # fmt: skip
         written = [rule for file in read_configured_rules(config) for rule in file.rules]

@@ -14,8 +14,9 @@ import pytest
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.dev.processes import ChildProcess, LogLine
 from service.ingress.store_monitor import PROBE_INTERVAL_SECONDS
-from service.settings import Settings, load_settings
-from service.store.connection.client import DURABILITY_CHECK_SECONDS
+from service.settings import Settings
+from service.store.connection.server import DURABILITY_CHECK_SECONDS
+from tests.one_shard import ONE_SHARD, one_shard_settings
 from tests.service.store.builders import run_on_server
 from tests.waiting import until
 from tests.workers.harness import SINK_RULE, open_harness
@@ -47,7 +48,7 @@ def server(own_valkey: Callable[..., EmbeddedValkey]) -> EmbeddedValkey:
 
 @pytest.fixture
 async def processes(server: EmbeddedValkey, tmp_path: Path) -> AsyncIterator[WorkerProcesses]:
-    async with open_harness(load_settings({"WAYBILL_REDIS_URL": server.url})) as harness:
+    async with open_harness(one_shard_settings({"WAYBILL_REDIS_URL": server.url})) as harness:
         await harness.publish(SINK_RULE)
     processes = WorkerProcesses(tmp_path, server.url, CONFIG, {"ERP_TOKEN": TOKEN})
     yield processes
@@ -84,7 +85,7 @@ async def until_ready(child: ChildProcess) -> None:
 async def run_command(server: EmbeddedValkey, *arguments: str) -> tuple[str, str]:
     """Run a command of an operator with access to the store. Return its output and its log."""
     command = (sys.executable, "-m", "service", *arguments)
-    environ = os.environ | {"WAYBILL_REDIS_URL": server.url}
+    environ = os.environ | ONE_SHARD | {"WAYBILL_REDIS_URL": server.url}
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environ)
     output, errors = await process.communicate()
     assert process.returncode == 0, errors

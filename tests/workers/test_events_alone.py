@@ -29,6 +29,7 @@ from service.rules.header_checks import check_headers
 from service.rules.rule_tests import read_tests, run_tests
 from service.settings import Settings
 from service.signatures import Verified
+from service.store import Shards
 from tests.service.rules.rule_samples import rules_of
 from tests.workers.harness import WorkerHarness, open_harness
 
@@ -216,7 +217,7 @@ async def test_dry_run_of_a_stored_event_reads_its_delivery(harness: WorkerHarne
     await harness.publish(BLOCKS[1].replace("https://erp.example.com", "SINK"))
     (event_id,) = await deliver(harness, source_of(config, harness.settings), WARM)
     installation = Installation(
-        open_store=lambda: harness.store, config=lambda: config, platforms=dict, sources=dict,
+        open_store=lambda: Shards([harness.store]), config=lambda: config, platforms=dict, sources=dict,
         actions=load_actions, records=lambda: config.record_types,
     )  # fmt: skip
     operations = DryRunOperations(installation, Actor("test", "operator"))

@@ -14,7 +14,7 @@ import pytest
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import ConfigError
 from service.settings import Settings
-from service.store import Store
+from service.store import Shards, Store
 from workers.health import health_server
 
 CONFIG = """\
@@ -32,10 +32,10 @@ async def get_json(port: int, path: str) -> tuple[int, dict[str, str]]:
 
 async def test_start_fails_if_the_port_is_in_use(make_settings: Callable[..., Settings], store: Store) -> None:
     settings = make_settings(admin_port=0)
-    async with health_server(settings, store, lambda: False) as port:
+    async with health_server(settings, Shards([store]), lambda: False) as port:
         taken = make_settings(admin_port=port)
         with pytest.raises(ConfigError, match=r"WAYBILL_ADMIN_PORT: cannot listen on .* need different ports"):
-            await health_server(taken, store, lambda: False).__aenter__()
+            await health_server(taken, Shards([store]), lambda: False).__aenter__()
 
 
 async def test_worker_is_unready_but_healthy_without_a_store(
@@ -44,7 +44,7 @@ async def test_worker_is_unready_but_healthy_without_a_store(
     server = own_valkey()
     settings = msgspec.structs.replace(Settings(), redis_url=server.url, host="127.0.0.1", admin_port=0)
     store = Store(settings)
-    async with health_server(settings, store, lambda: False) as port:
+    async with health_server(settings, Shards([store]), lambda: False) as port:
         assert await get_json(port, "/readyz") == (200, {"status": "ready"})
         server.kill()
         assert await get_json(port, "/readyz") == (503, {"status": "unready", "reason": "store_unavailable"})
@@ -59,7 +59,7 @@ async def test_worker_is_unready_if_the_store_hangs(own_valkey: Callable[..., Em
     await store.check()
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
-        async with health_server(settings, store, lambda: False) as port:
+        async with health_server(settings, Shards([store]), lambda: False) as port:
             assert (await get_json(port, "/readyz"))[0] == 503
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
@@ -67,7 +67,7 @@ async def test_worker_is_unready_if_the_store_hangs(own_valkey: Callable[..., Em
 
 
 async def test_draining_worker_is_not_ready(make_settings: Callable[..., Settings], store: Store) -> None:
-    async with health_server(make_settings(admin_port=0), store, lambda: True) as port:
+    async with health_server(make_settings(admin_port=0), Shards([store]), lambda: True) as port:
         assert await get_json(port, "/readyz") == (503, {"status": "unready", "reason": "stopping"})
 
 

@@ -9,7 +9,7 @@ import pytest
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.sandbox.faults import Fault
-from service.settings import load_settings
+from tests.one_shard import PREFIX, one_shard_settings
 from tests.platform_accounts import pexip_token_url
 from tests.service.store.proxy import Wire, wire_to
 from tests.waiting import PATIENCE_SECONDS, until
@@ -66,14 +66,14 @@ class HintHarness:
     async def effects(self) -> list[tuple[str, str]]:
         """Return the effects by customer and change, repeated effects once. Asserts that there are no other events."""
         effects = dict(zip(self.harness.idempotency_keys(), self.harness.sink_bodies(), strict=True))
-        assert len(await self.harness.store.client.command("KEYS", "wb:delivery:*")) == 1 + len(effects)
+        assert len(await self.harness.store.client.command("KEYS", f"{PREFIX}delivery:*")) == 1 + len(effects)
         return sorted((item["customer"], item["change"]) for item in effects.values())
 
 
 @pytest.fixture
 async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[tuple[HintHarness, Wire]]:
     server = own_valkey()
-    settings = load_settings({"WAYBILL_REDIS_URL": server.url})
+    settings = one_shard_settings({"WAYBILL_REDIS_URL": server.url})
     directory = Path(server.url.removeprefix("unix://")).parent
     async with open_harness(settings) as harness, wire_to(server.url, directory) as wire:
         box = harness.sandbox

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.dev.embedded_valkey import EmbeddedValkey
-from service.settings import load_settings
+from tests.one_shard import one_shard_settings
 from tests.waiting import until
 from tests.workers.lookup_systems import FOLDER, SECRETS, config_text, decision_of, open_lookups, running_systems
 from tests.workers.worker_processes import WorkerProcesses
@@ -22,7 +22,7 @@ async def test_a_kill_during_the_lookups_repeats_them_and_no_effect(
     own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path
 ) -> None:
     server = own_valkey()
-    settings = load_settings({"WAYBILL_REDIS_URL": server.url})
+    settings = one_shard_settings({"WAYBILL_REDIS_URL": server.url})
     folder = tmp_path / "workers"
     folder.mkdir()
     async with running_systems() as (systems, url), open_lookups(settings, tmp_path) as opened:

@@ -15,6 +15,7 @@ from service.platforms.pack_cloud.connector import PackCloud
 from service.sandbox.faults import Fault
 from service.secrets import SecretRef
 from service.settings import Settings
+from service.store import Shards
 from service.throttles.retry_after import RETRY_AFTER_SECONDS_MAX
 from service.throttles.throttles import SharedThrottles
 from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
@@ -54,7 +55,7 @@ async def close_circuit(harness: WorkerHarness) -> None:
 
 
 async def free(harness: WorkerHarness) -> None:
-    await free_parked_jobs(harness.store, harness.store, {})
+    await free_parked_jobs(Shards([harness.store]), {})
 
 
 async def due(harness: WorkerHarness) -> int:
@@ -161,7 +162,7 @@ async def test_limit_of_the_account_bounds_the_freed_jobs(harness: WorkerHarness
     config = PackCloudConfig(organization_id="o", token=SecretRef(env="T"), requests_per_minute_max=120)
     throttles = SharedThrottles(harness.store.limits, harness.store.tokens, 1)
     throttles.account("pack", config)
-    await free_parked_jobs(harness.store, harness.store, throttles.rates())
+    await free_parked_jobs(Shards([harness.store]), throttles.rates())
     assert await due(harness) == 2
 
 

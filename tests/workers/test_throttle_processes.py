@@ -16,7 +16,7 @@ from aiohttp import web
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.settings import load_settings
+from tests.one_shard import one_shard_settings
 from tests.waiting import until
 from tests.workers.harness import WorkerHarness, open_harness
 from tests.workers.worker_processes import WorkerProcesses
@@ -118,7 +118,7 @@ async def throttle(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) ->
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with open_harness(load_settings({"WAYBILL_REDIS_URL": server.url})) as harness:
+    async with open_harness(one_shard_settings({"WAYBILL_REDIS_URL": server.url})) as harness:
         await harness.publish(RULE)
         processes = WorkerProcesses(
             tmp_path, server.url, CONFIG.format(url=url), {"ENGAGE_SECRET": "engage-secret-0123456789"}

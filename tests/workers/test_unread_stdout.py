@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from service.dev.embedded_valkey import EmbeddedValkey
-from service.settings import load_settings
+from tests.one_shard import ONE_SHARD, one_shard_settings
 from tests.unread_stdout import run_unread
 from tests.waiting import until
 from tests.workers.harness import open_harness
@@ -29,11 +29,15 @@ async def test_worker_with_blocked_stdout_works_and_stops(
     own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path
 ) -> None:
     server = own_valkey()
-    async with open_harness(load_settings({"WAYBILL_REDIS_URL": server.url})) as harness:
+    async with open_harness(one_shard_settings({"WAYBILL_REDIS_URL": server.url})) as harness:
         await harness.publish(RULE)
         config = tmp_path / "waybill.yaml"
         config.write_text(CONFIG.format(url=harness.sandbox.base_url("pack_cloud")))
-        settings = {"WAYBILL_CONFIG": config, "WAYBILL_REDIS_URL": server.url, "PACK_TOKEN": harness.sandbox.token}
+        settings = ONE_SHARD | {
+            "WAYBILL_CONFIG": config,
+            "WAYBILL_REDIS_URL": server.url,
+            "PACK_TOKEN": harness.sandbox.token,
+        }
 
         async def has_ended() -> bool:
             return (await harness.store.sample()).pending == 0

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from service.lease import MARGIN_RATIO
 from service.settings import Settings
-from service.store import JobEnd, Store, open_store
+from service.store import JobEnd, Shards, Store, open_store
 from service.store.queue.arq_jobs import decode_payload, encode
 from tests.service.store.builders import run_on_server
 from tests.waiting import until
@@ -66,7 +66,7 @@ def make_redis(store: Store) -> ArqRedis:
 
 
 async def run_burst(store: Store, ran: Ran) -> LeaseWorker:
-    worker = LeaseWorker(make_functions(ran), store, "w1", burst=True, handle_signals=False)
+    worker = LeaseWorker(make_functions(ran), Shards([store]), "w1", burst=True, handle_signals=False)
     await worker.async_run()
     await worker.close()
     return worker
@@ -129,7 +129,7 @@ async def test_plain_arq_worker_skips_a_leased_job_and_arq_reports_it_in_progres
     theirs: Ran = []
     redis = make_redis(store)
     await redis.enqueue_job("slow", _job_id="s1")
-    worker = LeaseWorker(make_functions(ours), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions(ours), Shards([store]), "w1", handle_signals=False)
     running = asyncio.create_task(worker.async_run())
     await until(lambda: bool(ours))
     plain = Worker(
@@ -156,7 +156,7 @@ async def test_claim_takes_at_most_a_quarter_of_the_concurrency(
     redis = make_redis(store)
     for number in range(9):
         await redis.enqueue_job("slow", _job_id=f"s{number}")
-    worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions(ran), Shards([store]), "w1", handle_signals=False)
     running = asyncio.create_task(worker.async_run())
     await until(lambda: len(ran) == 8)
     claims = Counter([await store.client.command("GET", f"arq:in-progress:s{number}") for number in range(9)])
@@ -171,7 +171,7 @@ async def test_drain_does_not_count_the_try(make_settings: Callable[..., Setting
     ran: Ran = []
     store = await open_store(make_settings(drain_timeout_seconds=0))
     await make_redis(store).enqueue_job("slow", _job_id="s1")
-    worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions(ran), Shards([store]), "w1", handle_signals=False)
     running = asyncio.create_task(worker.async_run())
     await until(lambda: bool(ran))
     worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ async def test_failed_renewal_of_a_lease_is_logged(make_settings: Callable[..., 
     ran: Ran = []
     store = await open_store(make_settings(lease_seconds=1.2))
     await make_redis(store).enqueue_job("slow", _job_id="s1")
-    worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions(ran), Shards([store]), "w1", handle_signals=False)
     url = store.settings.redis_url
     with capture_logs() as lines:
 
@@ -216,7 +216,7 @@ async def test_lease_is_renewed_while_the_job_runs_and_expires_without_its_worke
     ran: Ran = []
     store = await open_store(make_settings(lease_seconds=1.2))
     await make_redis(store).enqueue_job("slow", _job_id="s1")
-    worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions(ran), Shards([store]), "w1", handle_signals=False)
     running = asyncio.create_task(worker.async_run())
     await until(lambda: bool(ran))
     await asyncio.sleep(2)
@@ -279,7 +279,7 @@ async def test_time_limit_of_a_lease_begins_before_its_claim_and_before_each_ren
 async def test_job_claimed_again_after_a_lost_lease_runs_under_the_new_lease_only(store: Store) -> None:
     ran: Ran = []
     await make_redis(store).enqueue_job("slow", _job_id="s1")
-    worker = LeaseWorker(make_functions(ran), store, "w1", handle_signals=False)
+    worker = LeaseWorker(make_functions(ran), Shards([store]), "w1", handle_signals=False)
     running = asyncio.create_task(worker.async_run())
     await until(lambda: len(ran) == 1)
     await store.client.command("DEL", "arq:in-progress:s1")

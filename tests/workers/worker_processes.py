@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from service.dev.processes import ChildProcess, LogLine, start_child
+from tests.one_shard import ONE_SHARD
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -24,7 +25,7 @@ class WorkerProcesses:
         """Start a process and wait for `process.started`. `redis_url` replaces the URL of the store."""
         values = {"config": self._config, "host": "127.0.0.1", "port": 0, "admin_port": 0} | settings
         environ = dict(os.environ) | {f"WAYBILL_{name.upper()}": str(value) for name, value in values.items()}
-        environ |= {"WAYBILL_REDIS_URL": redis_url or self._redis_url} | self._secrets
+        environ |= ONE_SHARD | {"WAYBILL_REDIS_URL": redis_url or self._redis_url} | self._secrets
         child = start_child(f"{command}{len(self.children)}", [command], environ, self._directory)
         self.children.append(child)
         await self.wait_for_line(child, "process.started")

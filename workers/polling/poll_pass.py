@@ -25,7 +25,7 @@ from service.metrics.families import POLL_CHANGES, POLL_MISSES, POLLS
 from service.platforms.api.coercion import record_version
 from service.platforms.base import CallContext, FetchedRecord, ListedRecord, Platform, RecordPage
 from service.settings import Settings
-from service.store import Shards, Store
+from service.store import Shards
 from service.store.platforms.polls import PollLease, Polls, RecordFingerprint, RecordStatus
 from service.tracing.spans import start_span
 from workers.polling.changes import (
@@ -57,11 +57,10 @@ RECENT_SECONDS = 3_600.0
 
 
 class PollDependencies(Struct, frozen=True):
-    """Dependencies of polling. `shared` stores the state of polls, `intake` receives events."""
+    """Dependencies of polling. `intake` receives events; its first shard has the state of polls."""
 
     settings: Settings
-    shared: Store
-    intake: Store | Shards
+    intake: Shards
     platform: Platform
 
 
@@ -121,7 +120,7 @@ class PollPass:
 
     @property
     def _polls(self) -> Polls:
-        return self._dependencies.shared.polls
+        return self._dependencies.intake.home.polls
 
     async def _poll_page(self) -> bool:
         """Process one page. Return False after the last page."""
@@ -192,10 +191,7 @@ class PollPass:
 
     async def _statuses(self, ids: Sequence[str]) -> list[RecordStatus]:
         lanes = [RecordRef(self._poll.account, self._poll.kind, record_id).lane for record_id in ids]
-        intake = self._dependencies.intake
-        if not isinstance(intake, Shards):
-            return await intake.polls.record_statuses(lanes)
-        return [(await intake.of(lane).polls.record_statuses([lane]))[0] for lane in lanes]
+        return await self._dependencies.intake.record_statuses(lanes)
 
     async def _fetch_missing(self) -> None:
         """Fetch the records that this pass should have listed: finished, deleted or moved between pages."""

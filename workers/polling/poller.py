@@ -17,7 +17,7 @@ from service.errors import LeaseLost
 from service.metrics.families import POLLS
 from service.platforms.base import Platform
 from service.settings import Settings
-from service.store import Shards, Store
+from service.store import Shards
 from service.store.platforms.polls import PollLease
 from workers.polling.changes import PollSource
 from workers.polling.poll_pass import PollDependencies, PollPass
@@ -27,18 +27,13 @@ IDLE_SECONDS_MAX = 5.0
 
 
 async def poll_all(
-    settings: Settings, intake: Store | Shards, platforms: Mapping[str, Platform], polls: Mapping[str, PollSource]
+    settings: Settings, intake: Shards, platforms: Mapping[str, Platform], polls: Mapping[str, PollSource]
 ) -> None:
     """Run all configured polls until cancelled."""
     async with asyncio.TaskGroup() as group:
         for poll in polls.values():
-            dependencies = PollDependencies(settings, shared_store(intake), intake, platforms[poll.account])
+            dependencies = PollDependencies(settings, intake, platforms[poll.account])
             group.create_task(run_forever(f"poll {poll.source}", partial(poll_source, dependencies, poll)))
-
-
-def shared_store(intake: Store | Shards) -> Store:
-    """Return the store of the state that all workers share, such as polls and throttles. Shards use the first store."""
-    return intake.stores[0] if isinstance(intake, Shards) else intake
 
 
 async def poll_source(dependencies: PollDependencies, poll: PollSource) -> None:
@@ -50,7 +45,8 @@ async def poll_source(dependencies: PollDependencies, poll: PollSource) -> None:
         seconds = IDLE_SECONDS_MAX
         try:
             with failures.handled():
-                lease = await dependencies.shared.polls.claim(poll.source, token, dependencies.settings.lease_seconds)
+                polls, lease_seconds = dependencies.intake.home.polls, dependencies.settings.lease_seconds
+                lease = await polls.claim(poll.source, token, lease_seconds)
                 if isinstance(lease, PollLease):
                     await PollPass(dependencies, poll, token, lease).run()
                     await dependencies.intake.flush_arrivals()

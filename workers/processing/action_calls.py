@@ -19,15 +19,14 @@ from workers.processing.history import StoredEffect
 
 
 class EffectDependencies(Struct, frozen=True):
-    """Dependencies of effects, built once per worker."""
+    """Dependencies of effects. `store` is the shard of the job, and `intake` receives derived events of others."""
 
     store: Store
     actions: Mapping[str, type[Action]]
     resources: Mapping[str, Any]
     action_timeout_seconds: float
     exchange_limits: ExchangeLimits
-    intake: Store | Shards | None = None
-    """Receives derived events if there are several shards."""
+    intake: Shards
 
 
 def destination_name(effect: StoredEffect, resources: Mapping[str, Any]) -> str | None:
@@ -87,8 +86,6 @@ async def _ingest_into_other_shards(dependencies: EffectDependencies, outputs: S
     Event ids derive from the idempotency key of the effect, so a repeated event is a duplicate.
     """
     intake = dependencies.intake
-    if not isinstance(intake, Shards):
-        return outputs
     for_other_shards: list[IngestRequest] = [
         output.request
         for output in outputs

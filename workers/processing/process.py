@@ -54,8 +54,9 @@ async def process_lane(ctx: Mapping[str, Any], _record: str) -> None:
     Raises:
         LeaseLost, StoreUnavailable, StoreNotDurable: nothing more can be written; another run continues.
     """
-    job, dependencies = ctx["job"], ctx["dependencies"]
-    run = LaneRun(dependencies, job, ctx["worker"].late_writes)
+    job, queue = ctx["job"], ctx["queue"]
+    dependencies = ctx["dependencies"].on(queue.store)
+    run = LaneRun(dependencies, job, queue.late_writes)
     head, last, now_ms = job.head, job.last, job.claimed_ms
     events_max = dependencies.settings.lane_events_max
     for number in range(1, events_max + 1):
@@ -73,8 +74,8 @@ async def finish_effects(ctx: Mapping[str, Any], _event_id: str) -> None:
     Raises:
         LeaseLost, StoreUnavailable, StoreNotDurable: as `process_lane`.
     """
-    job = ctx["job"]
-    run = LaneRun(ctx["dependencies"], job, ctx["worker"].late_writes)
+    job, queue = ctx["job"], ctx["queue"]
+    run = LaneRun(ctx["dependencies"].on(queue.store), job, queue.late_writes)
     await run.attempt(job.head, None, job.claimed_ms, more=False)
 
 
@@ -161,7 +162,8 @@ class LaneRun:
         async with asyncio.timeout(self._settings.attempt_timeout_seconds):
             fetched = kept.fetched if kept else await self._fetch(event, attempt, fetch_delay_seconds)
         if fetched.record is not None or event.change in EXISTING:  # a deleted record is missing as expected
-            await self._dependencies.store.found_records.add(event.record.platform, found=fetched.record is not None)
+            found_records = self._dependencies.intake.home.found_records
+            await found_records.add(event.record.platform, found=fetched.record is not None)
         stale = await stale_reads.check(event, fetched, last, attempt.head.stale_version, attempt.age_seconds)
         if stale and stale.wait_seconds:
             return await attempt.wait("stale_read", stale.wait_seconds, stale_version=stale.version)

@@ -241,7 +241,7 @@ def _check_role(actor: Actor, rule: Rule, actions: Mapping[str, type[Action]]) -
 
 async def _publish(edit: RuleEdit, audit_action: str, change: Callable[[Document], Document]) -> str:
     actor = edit.operations.actor
-    rulebooks = [store.rulebook for store in edit.operations.installation.stores]
+    rulebooks = [edit.operations.stores[0].store.rulebook]
     published = await change_rules(rulebooks, change, actor.name, edit.note or f"{audit_action} {edit.rule_id}")
     if published.changed:
         store = edit.operations.stores[0].store

@@ -46,8 +46,12 @@ class FoundLines(Struct, frozen=True):
 
 
 def read_event_lines(folder: Path, event_id: str) -> FoundLines:
-    """Read the lines of an event from the ends of the files `*.jsonl`. Files that cannot be read are skipped."""
-    files = sorted(((_changed_at(path), path) for path in folder.glob("*.jsonl")), reverse=True)
+    """Read the lines of an event from the ends of the files `*.jsonl`.
+
+    Files that cannot be read are skipped, and so are devices and pipes, which would never end.
+    """
+    paths = (path for path in folder.glob("*.jsonl") if not path.exists() or path.is_file())
+    files = sorted(((_changed_at(path), path) for path in paths), reverse=True)
     found: list[LogLine] = []
     complete = len(files) <= FILES_MAX
     for _, path in files[:FILES_MAX]:
@@ -90,7 +94,7 @@ def _lines_of(path: Path, event_id: str) -> Iterator[LogLine]:
 def _parse(process: str, text: bytes) -> LogLine | None:
     try:
         fields = msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     named = {name: str(fields.get(name, "")) for name in ("timestamp", "level", "message")}
     # The trace of most events has their id.

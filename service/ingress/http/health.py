@@ -1,6 +1,7 @@
 """Health endpoints on both ports: /healthz for liveness, /readyz for the ability to store an event durably."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ class Readiness:
         self._store = store
         self._check_lock = asyncio.Lock()
         self._reason: str | None = None
+        self._unavailable_shards: Collection[str] = ()
         self._known_until = 0.0
         self.stopping = False
         """True once the process begins to stop."""
@@ -50,6 +52,8 @@ class Readiness:
     def describe(self, reason: str | None) -> dict[str, Any]:
         """Build the response of /readyz. It holds no detail of an error, since senders can read it."""
         content: dict[str, Any] = {"status": "unready", "reason": reason} if reason else {"status": "ready"}
+        if self._unavailable_shards and not reason:
+            content["unavailable_shards"] = sorted(self._unavailable_shards)
         content["durability"] = self._settings.durability
         if self._settings.durability == "declared":
             content["loss_window_seconds"] = self._settings.declared_loss_window_seconds
@@ -58,7 +62,7 @@ class Readiness:
     async def _check(self) -> str | None:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-                await self._store.check()
+                self._unavailable_shards = await self._store.check() or ()
         except WaybillError as error:
             return error.kind
         except TimeoutError:

@@ -3,11 +3,11 @@
 redis-py connects, implements RESP and follows Sentinel. Its retries are off: `client` repeats scripts.
 """
 
-# redis-py 5.3.1 has incomplete types. Only this module and `client` use them.
+# redis-py 5.3.1 has incomplete types. Only this folder uses them.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,22 @@ from service.store.connection.durability import CHECKED_SETTINGS, durability_pro
 StoreReply = Any
 """Reply of a command or a script. The caller knows its types."""
 
-ConnectionCheck = Callable[[AbstractConnection], Awaitable[None]]
-"""Check of a new connection, after its login and the durability check."""
+InfoReader = Callable[[dict[str, str]], None]
+"""Receives the fields of INFO of each new connection."""
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A peer that disappeared is detected after 30 seconds; the kernel's default is two hours."""
 
 
-def build_pool(settings: Settings, further_check: ConnectionCheck | None = None) -> ConnectionPool:
+def build_pool(settings: Settings, read_info: InfoReader | None = None) -> ConnectionPool:
     """Return a connection pool. Opens no connection.
 
-    Each new connection is checked for durability, then by `further_check`.
+    Each new connection is checked for durability. `read_info` receives its fields of INFO.
 
     Raises:
         ConfigError: The URL, its credentials, the list of sentinels or the CA file is not valid.
     """
-    check = DurabilityCheck(settings, further_check)
+    check = DurabilityCheck(settings, read_info)
     options: dict[str, Any] = {
         "socket_timeout": settings.store_timeout_seconds,
         "socket_connect_timeout": settings.store_connect_timeout_seconds,
@@ -71,23 +71,23 @@ async def close_pool(pool: ConnectionPool) -> None:
 class DurabilityCheck:
     """Logs in on each new connection and checks the durability of the server."""
 
-    def __init__(self, settings: Settings, further_check: ConnectionCheck | None) -> None:
+    def __init__(self, settings: Settings, read_info: InfoReader | None) -> None:
         self._durability: Durability = settings.durability
-        self._further_check = further_check
+        self._read_info = read_info
 
     async def on_connect(self, connection: AbstractConnection) -> None:
         """Log in as redis-py does, then check the server.
 
         Raises:
-            StoreNotDurable: The server does not meet WAYBILL_DURABILITY, or the store was lost.
+            StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
             ConnectionError: No replica is connected; this may be temporary.
         """
         await connection.on_connect()
         info = await require_durability(connection, self._durability)
-        if self._durability == "replica" and info.get("connected_slaves") == "0":
+        if self._durability == "replica" and info.get("role") == "master" and info.get("connected_slaves") == "0":
             raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica requires at least one")
-        if self._further_check is not None:
-            await self._further_check(connection)
+        if self._read_info is not None:
+            self._read_info(info)
 
 
 async def require_durability(connection: AbstractConnection, durability: Durability) -> dict[str, str]:

@@ -71,6 +71,6 @@ def foreign_key_problem(error: str) -> str:
         return ""
     key, found, expected, *_ = [*rest.split(" "), "", "", ""]
     return (
-        f"the key {key} is a {found}, not a {expected}: another application uses it. Set WAYBILL_QUEUE to another "
-        f"name, or rename the key: redis-cli RENAME {key} {key}:foreign"
+        f"the key {key} is a {found}, not a {expected}: another application uses it. Give it other names, or "
+        f"rename the key: redis-cli RENAME {key} {key}:foreign"
     )

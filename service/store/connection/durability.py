@@ -43,10 +43,8 @@ def _problems(durability: Durability, info: Mapping[str, str], config: Mapping[s
     oldest = OLDEST_WITH_WAITAOF if durability == "replica" else OLDEST
     if version < oldest:
         yield f"the server is version {info.get('redis_version')}; {oldest[0]}.{oldest[1]} or later is required"
-    # The keys of one script would be on several nodes, and no call could be atomic.
-    if info.get("cluster_enabled") == "1":
-        yield "the server runs in cluster mode; use one primary with replicas, Sentinel, or a managed server without it"
-    if info.get("role", "master") != "master":
+    # In a cluster, a replica redirects each call to its primary.
+    if info.get("role", "master") != "master" and info.get("cluster_enabled") != "1":
         yield "the server is a replica; set WAYBILL_REDIS_URL to the primary, or set WAYBILL_REDIS_SENTINEL"
     if durability == "declared":
         # The server denies CONFIG; the operator declares its loss window instead.

@@ -19,6 +19,7 @@ CALL_SECONDS_MAX = 5.0
 PAGE_EVENTS_MAX = 200
 ID_PAGE_MAX = 10_000
 DAMAGED_BYTES_MAX = 300
+NUMBER_DIGITS_MAX = 15
 RECEIVED_PREFIX = b'{"entry":"received"'
 
 
@@ -140,6 +141,11 @@ class EventReader:
                 return found
 
 
+def read_number(text: str | bytes) -> int:
+    """Return the number in a field; 0 if another program changed it."""
+    return int(text) if len(text) <= NUMBER_DIGITS_MAX and text.isdigit() and text.isascii() else 0
+
+
 def _decode(event_id: str, delivery: bytes) -> dict[str, Any] | None:
     try:
         return msgspec.structs.asdict(decode_event(event_id, delivery))
@@ -151,7 +157,7 @@ def _differing(event_id: str, fields: list[bytes | None]) -> dict[str, Any] | No
     if len(fields) != 3 or None in fields:
         return None
     count, at_ms, encoded = cast("list[bytes]", fields)
-    return {"count": int(count), "at_ms": int(at_ms), "event": _decode(event_id, encoded)}
+    return {"count": read_number(count), "at_ms": read_number(at_ms), "event": _decode(event_id, encoded)}
 
 
 def _entry(line: bytes) -> dict[str, Any]:
@@ -176,7 +182,7 @@ def _summary(row: list[str], history: bytes) -> EventSummary:
         state,
         outcome,
         error_kind,
-        int(attempts),
+        read_number(attempts),
         ledger,
         source,
         event_type,

@@ -1,5 +1,6 @@
 """Reads and accepts the installation record of a store."""
 
+from service.settings import Settings
 from service.store.connection.client import Client
 from service.store.connection.installation import InstallationRecord, parse_installation
 from service.store.keys import Keys
@@ -11,9 +12,10 @@ CALL_SECONDS_MAX = 5.0
 class InstallationStore:
     """Installation record of one store."""
 
-    def __init__(self, client: Client, keys: Keys) -> None:
+    def __init__(self, client: Client, keys: Keys, settings: Settings) -> None:
         self._client = client
         self._keys = keys
+        self._shards = settings.shards
 
     async def record(self) -> InstallationRecord | None:
         """Return the record; None if there is none, or if it cannot be read.
@@ -35,7 +37,8 @@ class InstallationStore:
             LookupError: The store has no record, and no id is given.
         """
         # Not repeated after a lost reply: the generation would rise again. A second call of the operator tells.
-        reply: bytes | None = await self._client.call(ACCEPT_INSTALLATION, (installation_id,), seconds_max=0)
+        arguments = (installation_id, self._shards)
+        reply: bytes | None = await self._client.call(ACCEPT_INSTALLATION, arguments, seconds_max=0)
         if reply is None:
             raise LookupError
         return parse_installation(reply)

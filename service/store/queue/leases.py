@@ -53,8 +53,8 @@ class ClaimResult(Struct, frozen=True):
         """Return the time until the next job, at most `seconds_max`."""
         if self.due_ms is None:
             return seconds_max
-        # The store's clock only: the clock of this machine may be wrong. Not 0, to avoid a busy loop.
-        return min(seconds_max, max((self.due_ms - self.now_ms) / 1000, 0.001))
+        # The store's clock only: the clock of this machine may be wrong. 0 only with jobs, to avoid a busy loop.
+        return min(seconds_max, max((self.due_ms - self.now_ms) / 1000, 0.0 if self.jobs else 0.001))
 
 
 class JobEnd(Struct, frozen=True):
@@ -144,17 +144,6 @@ class Leases:
         # Not longer than the lease: after its end the store rejects the token.
         seconds = self._lease_ms / 1000 if seconds_max is None else seconds_max
         return [bool(done) for done in await self._client.call(FINISH, arguments, seconds_max=seconds)]
-
-    async def wait(self, seconds_max: float) -> bool:
-        """Wait until an event wakes a worker, for at most `seconds_max`.
-
-        Returns:
-            True if an event woke the worker.
-
-        Raises:
-            StoreUnavailable: The connection failed.
-        """
-        return await self._client.wait_for(self._keys.named("wake"), seconds_max)
 
     def _job(self, row: Sequence[object], now_ms: int) -> Job:
         token, lease = f"{self._worker}:{self._call}", Lease(self._called_at, self._lease_ms / 1000)

@@ -1,12 +1,13 @@
 #!lua flags=no-writes
--- Measure the memory of a part of the keys. ARGV: prefix, queue, cursor, number of keys per call. Returns the next
--- cursor and, flat, per kind of key its name, count and bytes.
+-- Measure the memory of a part of the keys. ARGV: prefix, queue, cursor, number of keys per call, pattern. Returns the
+-- next cursor and, flat, per kind of key its name, count and bytes. The keys of all shards count as ours.
+local ours = string.match(prefix, '^({.*)%d%d:st}:$') or prefix
 local kinds = {}
-local part = redis.call('SCAN', ARGV[3], 'COUNT', ARGV[4])
+local part = redis.call('SCAN', ARGV[3], 'MATCH', ARGV[5], 'COUNT', ARGV[4])
 for _, key in ipairs(part[2]) do
   local kind = nil
-  if starts_with(key, prefix) then
-    kind = string.match(string.sub(key, #prefix + 1), '^[^:]+')
+  if starts_with(key, ours) then
+    kind = string.match(key, '^{[^}]*}:([^:]+)') or string.match(string.sub(key, #ours + 1), '^[^:]+')
   elseif starts_with(key, 'arq:') then
     kind = string.match(key, '^arq:[^:]+')
   end

@@ -30,7 +30,7 @@ from service.management.installation import Installation
 from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
-from service.store import QuarantinedDelivery, Store, open_store
+from service.store import QuarantinedDelivery, Shards, Store, open_shards
 from tests.workers.harness import WorkerHarness, open_harness
 
 PRIVATE = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
@@ -109,7 +109,15 @@ def config_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environ(config_path: Path, valkey_url: str) -> dict[str, str]:
-    return {"WAYBILL_REDIS_URL": valkey_url, "WAYBILL_CONFIG": str(config_path), **SECRETS}
+    return {"WAYBILL_REDIS_URL": valkey_url, "WAYBILL_SHARDS": "1", "WAYBILL_CONFIG": str(config_path), **SECRETS}
+
+
+@pytest.fixture
+async def store(make_settings: Callable[..., Settings]) -> AsyncIterator[Store]:
+    """Return the only shard that commands see."""
+    shards = await open_shards(make_settings(shards=1))
+    yield shards.home
+    await shards.close()
 
 
 @pytest.fixture
@@ -136,7 +144,7 @@ async def serve(environ: dict[str, str]) -> AsyncIterator[Callable[..., Awaitabl
             config = load_config(Path(settings.config), merged)
             outbound = await stack.enter_async_context(HttpClient(settings))
             sources = build_sources(config, merged, build_platforms(config.platforms, merged, outbound), settings)
-            store = await open_store(settings)
+            store = await open_shards(settings)
             stack.push_async_callback(store.close)
             listener = Listener(
                 build_app(settings, sources, store), stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_PORT")), settings
@@ -192,7 +200,7 @@ async def url(environ: dict[str, str], store: Store) -> AsyncIterator[str]:
         platforms = build_platforms(config.platforms, environ, http_client)
         sources = build_sources(config, environ, platforms, settings)
         installation = Installation(
-            open_store=lambda: store,
+            open_store=lambda: Shards([store]),
             config=lambda: config,
             platforms=lambda: platforms,
             sources=lambda: sources,

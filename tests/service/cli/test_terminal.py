@@ -50,9 +50,9 @@ async def add_dead_letters(store: Store, number: int) -> list[str]:
         record = RecordRef("pack", "purchase_order", str(place))
         event = Event(EVENT_VERSION, new_event_id(), "shop", "po", "updated", record, None, {}, None, b"{}")
         await store.ingest(event, event.id, 60_000)
-        await store.client.command("ZREM", "wb:open", event.id)
-        await store.client.command("ZADD", "wb:dead", 1_000 + place, event.id)
-        await store.client.command("HSET", f"wb:event:{event.id}", "state", "dead", "outcome", "timeout")
+        await store.client.command("ZREM", store.keys.named("open"), event.id)
+        await store.client.command("ZADD", store.keys.named("dead"), 1_000 + place, event.id)
+        await store.client.command("HSET", store.keys.event(event.id), "state", "dead", "outcome", "timeout")
         ids.append(event.id)
     return ids
 
@@ -93,7 +93,7 @@ async def test_all_events_are_replayed_only_after_confirmation(
     await add_dead_letters(store, 3)
     shown, exit_code = at_terminal(environ, ["dead-letters", "replay", "--all", "--rate", "100"], answer)
     assert "3 events will be replayed. Continue?" in shown
-    assert (exit_code, await store.client.command("ZCARD", "wb:dead")) == (code, remaining)
+    assert (exit_code, await store.client.command("ZCARD", store.keys.named("dead"))) == (code, remaining)
     assert ("3 events replayed" in shown) == (not remaining)
     assert "Traceback" not in shown
 
@@ -197,7 +197,7 @@ async def test_an_interrupted_bulk_change_prints_the_cursor_to_continue(
     known = {**os.environ, **environ, "USER": "ann"}
     command = [sys.executable, "-m", "service", "dead-letters", "replay", "--all", "--yes", "--rate", "10"]
     process = await asyncio.create_subprocess_exec(*command, stderr=subprocess.PIPE, env=known)
-    while await store.client.command("ZCARD", "wb:dead") > 130:  # noqa: ASYNC110 - another process counts it down
+    while await store.client.command("ZCARD", store.keys.named("dead")) > 130:  # noqa: ASYNC110 - another process counts it down
         await asyncio.sleep(0.05)
     process.send_signal(signal.SIGINT)
     output = (await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS))[1].decode()
@@ -206,7 +206,7 @@ async def test_an_interrupted_bulk_change_prints_the_cursor_to_continue(
     place = output.split("--after ")[1].split()[0]
     rest = waybill("dead-letters", "replay", "--all", "--yes", "--rate", "1000", "--after", place)
     assert rest.returncode == 0, rest.stderr
-    assert await store.client.command("ZCARD", "wb:dead") == 0
+    assert await store.client.command("ZCARD", store.keys.named("dead")) == 0
     assert (await store.sample()).pending == 150
 
 

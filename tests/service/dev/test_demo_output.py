@@ -48,8 +48,8 @@ def test_each_step_has_its_own_record_except_for_redeliveries() -> None:
 def test_a_workspace_generates_secrets_and_passes_them_in_the_environment(tmp_path: Path) -> None:
     first, second = make_workspace(tmp_path / "a"), make_workspace(tmp_path / "b")
     assert first.secrets["EXAMPLE_PACK_SECRET"] != second.secrets["EXAMPLE_PACK_SECRET"]
-    environ = first.environ({"PATH": "/bin", "WAYBILL_PORT": "1", "WAYBILL_SHARD_URLS": "x"}, port="0")
+    environ = first.environ({"PATH": "/bin", "WAYBILL_PORT": "1", "WAYBILL_SHARDS": "2"}, port="0")
     assert environ["WAYBILL_PORT"] == "0"
     assert environ["WAYBILL_CONFIG"] == str(tmp_path / "a" / "waybill.yaml")
-    assert "WAYBILL_SHARD_URLS" not in environ
+    assert "WAYBILL_SHARDS" not in environ
     assert environ["EXAMPLE_PACK_SECRET"] == first.secrets["EXAMPLE_PACK_SECRET"]

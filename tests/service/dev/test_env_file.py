@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.dev.env_file import BYTES_MAX, read_env_file
+from service.dev.env_file import BYTES_MAX, leave_out_replaced, read_env_file
 from service.errors import ConfigError
 
 
@@ -20,6 +20,10 @@ def test_without_a_file_there_are_no_variables(tmp_path: Path) -> None:
 def test_values_may_be_quoted_and_settings_of_waybill_are_left_out(tmp_path: Path) -> None:
     text = "# a comment\n\nA=1\nexport B = 'two words'\nC=\"x=y\"\nD=\nE='\nWAYBILL_PORT=1\n"
     assert read(tmp_path, text) == {"A": "1", "B": "two words", "C": "x=y", "D": "", "E": "'"}
+
+
+def test_only_variables_with_another_value_in_the_shell_are_left_out() -> None:
+    assert leave_out_replaced({"A": "1", "B": "2", "C": "3"}, {"A": "1", "B": "other"}) == {"A": "1", "C": "3"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import redis
 from service.dev.foreign_store import OWN_KEYS, check_foreign_store
 from service.errors import ConfigError
 from service.settings import Settings
-from service.store import open_store
+from service.store import IngestRequest, open_shards
 from tests.service.store.builders import make_event
 
 MakeSettings = Callable[..., Settings]
@@ -57,12 +57,12 @@ def test_an_empty_store_is_accepted_and_stays_empty(valkey_url: str) -> None:
 
 
 async def publish(settings: Settings) -> None:
-    store = await open_store(settings)
-    assert await store.rulebook.publish("v1", b"{}", "somebody", "", None)
-    await store.close()
+    shards = await open_shards(settings)
+    assert await shards.home.rulebook.publish("v1", b"{}", "somebody", "", None)
+    await shards.close()
 
 
 async def ingest(settings: Settings) -> None:
-    store = await open_store(settings)
-    await store.ingest(make_event(), "claim", 1_000)
-    await store.close()
+    shards = await open_shards(settings)
+    await shards.ingest_all([IngestRequest(make_event(), "claim", 1_000)])
+    await shards.close()

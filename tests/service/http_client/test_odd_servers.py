@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +15,7 @@ from service.http_client.connection import (
     INTERIM_RESPONSES_MAX,
     UNPARSED_BYTES_MAX,
 )
-from service.http_client.decompression import zstd
+from service.http_client.decompression import MEMBERS_MAX, zstd
 from tests.service.http_client.servers import byte_server, call, read_head
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -70,6 +71,12 @@ async def test_tolerated_forms_are_read_and_leave_the_connection_open(
 )
 async def test_connection_that_must_not_be_reused_is_closed(outbound: HttpClient, first: bytes) -> None:
     assert await responses(outbound, first) == ([b"{}", b"next"], [0, 1])
+
+
+@pytest.mark.parametrize("header", [b"Content-Length: 2", b"Transfer-Encoding: chunked"])
+async def test_connection_is_not_reused_after_204_that_announces_a_body(outbound: HttpClient, header: bytes) -> None:
+    response = b"HTTP/1.1 204 No Content\r\n" + header + b"\r\n\r\n"
+    assert await responses(outbound, response) == ([b"", b"next"], [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -176,6 +183,17 @@ async def test_body_that_cannot_be_decompressed_is_a_protocol_error(
             outbound, OK + b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (encoding, len(body), body)
         )
     assert (raised.value.kind, raised.value.http_status) == ("protocol", 200)
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+async def test_number_of_members_is_limited(
+    outbound: HttpClient, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    head = OK + f"Content-Encoding: {encoding}\r\n".encode()
+    full = compress(b"") * (MEMBERS_MAX - 1) + compress(b"{}")
+    assert (await responses(outbound, head + b"Content-Length: %d\r\n\r\n%b" % (len(full), full)))[0][0] == b"{}"
+    with pytest.raises(TransientError, match="cannot be decompressed"):
+        await responses(outbound, head + b"\r\n" + compress(b"") * (MEMBERS_MAX + 1))
 
 
 RESPONSE = (

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +10,7 @@ from structlog.testing import capture_logs
 from service.ingress import store_monitor
 from service.ingress.store_monitor import StoreMonitor
 from service.settings import Settings
-from service.store import IngestRequest, Store, open_store
+from service.store import IngestRequest, Shards, Store, open_store
 from tests.service.store.builders import WINDOW_MS, make_event, run_on_server
 from tests.waiting import until
 
@@ -27,7 +26,10 @@ async def counted(store: Store) -> int:
 
 
 async def open_monitor(settings: Settings) -> StoreMonitor:
-    monitor = StoreMonitor(settings, partial(open_store, check_installation=False))
+    async def open_shard(settings: Settings) -> Shards:
+        return Shards([await open_store(settings)])
+
+    monitor = StoreMonitor(settings, open_shard)
     await monitor.probe()
     return monitor
 

@@ -18,7 +18,7 @@ from service.events import Delivery, Fact, RecordRef
 from service.ingestion.sources import Source
 from service.ingress.store_monitor import StoreMonitor
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import Store, open_shards, open_store
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -300,7 +300,7 @@ async def test_deliveries_are_answered_503_until_the_store_opens(
 ) -> None:
     missing = make_settings(redis_url=f"unix://{tmp_path}/nobody.sock")
     addresses = [missing, missing, make_settings(redis_url=own_valkey().url)]
-    monitor = StoreMonitor(missing, lambda _: open_store(addresses.pop(0)))
+    monitor = StoreMonitor(missing, lambda _: open_shards(addresses.pop(0)))
     await monitor.probe()
     await monitor.probe()
     (line,) = lines("store.unavailable")  # logged once, at the first probe

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from service.errors import StoreLost, StoreScriptFailed
+from service.errors import StoreLost
 from service.events import new_event_id
+from service.management.event_view import view_event
 from service.settings import Settings
 from service.store import IngestRequest, Store, open_store
 from service.store.management.events import Index
@@ -289,10 +290,25 @@ async def test_damaged_key_is_kept_and_reported(store: Store) -> None:
     assert ((await store.sample()).damaged_keys, await store.damaged_keys()) == (0, [])
 
 
+@pytest.mark.parametrize("text", ["x", "\u00b2", "9" * 5000, "-1", ""])
+async def test_damaged_numbers_of_an_event_do_not_hide_the_list(store: Store, text: str) -> None:
+    event = make_event("damaged")
+    await store.ingest(event, event.id, WINDOW_MS)
+    names = ("attempts", "worker_crashes", "generation", "next_ms")
+    for name in names:
+        await store.client.command("HSET", store.keys.event(event.id), name, text)
+    (row,) = [each for each in await store.events.page("open", 10) if each.id == event.id]
+    assert row.attempts == 0
+    shown = await store.events.get(event.id)
+    assert shown is not None
+    view = view_event("", shown, 0, "redacted")
+    assert (view.attempts, view.worker_crashes, view.generation) == (0, 0, 0)
+
+
 async def test_copies_are_limited(store: Store) -> None:
     for _ in range(COPIES_MAX + 5):
         await store.client.command("SET", "wb:wake", "x")
-        await store.client.wait_for("wb:wake", 0.001)
+        await store.client.wait_for(["wb:wake"], 0.001)
     assert len(await store.client.command("KEYS", "wb:wake:damaged*")) <= COPIES_MAX + 1
     await run_event(store)
 
@@ -303,28 +319,21 @@ async def test_active_rulebook_survives_damage(store: Store) -> None:
     assert await store.rulebook.current() == ("r2", b"{}")
 
 
+async def test_active_rulebook_is_listed_without_its_history(store: Store) -> None:
+    await publish(store, "r2")
+    (newest, *_) = await store.rulebook.history()
+    await store.client.command("DEL", "wb:rulebook:history")
+    assert await store.rulebook.history() == [newest]
+
+
 async def test_damaged_installation_record_is_a_lost_store(store: Store) -> None:
     for commands in ([TYPES["string"]], [("DEL", "KEY"), TYPES["list"]]):
         await damage(store, "wb:install", commands)
         with pytest.raises(StoreLost):
             await run_event(store)
-        known = store.client._installation._known
+        known = store.client.installation.known
         assert known is not None
         operator = Store(store.settings)
         await operator.installation.accept(known.id)
         await operator.close()
         await run_event(store)
-
-
-async def test_queue_of_another_application_is_left_alone(make_settings: Callable[..., Settings]) -> None:
-    store = await open_store(make_settings(queue="arq:queue"))
-    await store.client.command("SET", "arq:queue", "theirs")
-    with pytest.raises(StoreScriptFailed, match="redis-cli RENAME arq:queue"):
-        await store.check()
-    with pytest.raises(StoreScriptFailed, match="the key arq:queue is a string, not a zset"):
-        await run_event(store)
-    assert await store.client.command("GET", "arq:queue") == b"theirs"
-    await store.client.command("RENAME", "arq:queue", "theirs")
-    await store.check()
-    await run_event(store)
-    await store.close()

@@ -1,23 +1,19 @@
-"""Shards: each record is on one store, and an unavailable store affects only its own records."""
+"""Shards on one server: each record is in one shard, all shards count, and their number cannot change."""
 
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
+from itertools import product
 
 import pytest
-from msgspec import structs
 
-from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
-from service.errors import ConfigError, StoreUnavailable
+from service.errors import ConfigError, StoreLost
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
-from service.metrics.page import MetricsPage
 from service.settings import Settings
 from service.store import IngestRequest, Shards, open_shards
-from service.store.shards import shard_of, shard_urls
-from service.throttles.throttles import name_circuits
-from tests.server_folder import server_folder
+from service.store.connection.servers import SLOTS, slot_of
+from service.store.shards import shard_of, shard_settings
+from tests.service.store.builders import run_on_server
 
-pytestmark = [pytest.mark.store, pytest.mark.slow]
+pytestmark = pytest.mark.store
 
 
 def make_arrival(record_id: str, dedupe_key: str | None = None) -> IngestRequest:
@@ -27,104 +23,86 @@ def make_arrival(record_id: str, dedupe_key: str | None = None) -> IngestRequest
 
 
 @pytest.fixture
-def servers(server_binary: str | None) -> Iterator[list[EmbeddedValkey]]:
-    with server_folder() as folder:
-        running = [start_valkey(folder / str(place), server=server_binary) for place in range(3)]
-        yield running
-        for server in running:
-            server.kill()
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings(shards=16)
 
 
 @pytest.fixture
-async def shards(servers: list[EmbeddedValkey], make_settings: Callable[..., Settings]) -> Shards:
-    urls = [server.url for server in servers]
-    settings = structs.replace(make_settings(ingest_timeout_seconds=0.2), redis_url=urls[0], shard_urls=",".join(urls))
-    opened = await open_shards(settings)
-    assert isinstance(opened, Shards)
-    return opened
+async def shards(settings: Settings) -> AsyncIterator[Shards]:
+    opened = await open_shards(settings, check_installation=True)
+    yield opened
+    await opened.close()
 
 
-def test_redis_url_outside_the_shard_urls_is_a_config_error(settings: Settings) -> None:
-    with pytest.raises(ConfigError):
-        shard_urls(structs.replace(settings, shard_urls="redis://a,redis://b"))
+@pytest.mark.parametrize(
+    ("key", "slot"), [("{wb}x", 7_466), ("123456789", 12_739), ("{}x", 10_595), ("a{b}{c}", 3_300), ("{b", 6_215)]
+)
+def test_slot_is_that_of_the_first_text_in_braces(key: str, slot: int) -> None:
+    assert slot_of(key) == slot
 
 
-def test_added_store_moves_only_its_share_of_records() -> None:
-    lanes = [f"pack:purchase_order:{number}" for number in range(3_000)]
-    before, after = ([shard_of(lane, shards) for lane in lanes] for shards in (2, 3))
-    moved = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert set(moved) == {2}
-    assert 800 < len(moved) < 1_200
-    assert 1_300 < before.count(0) < 1_700
+@pytest.mark.parametrize(("prefix", "number"), list(product(("wb:", "shop:", "x"), (2, 4, 8, 16, 32))))
+def test_slots_of_shards_are_evenly_spaced(prefix: str, number: int) -> None:
+    keys = [shard_settings(Settings(key_prefix=prefix), index).key_prefix for index in range(number)]
+    assert {slot_of(key) * number // SLOTS for key in keys} == set(range(number))
 
 
-async def test_records_are_distributed_and_counted_once(shards: Shards) -> None:
-    arrivals = [make_arrival(str(number)) for number in range(60)]
+def test_records_are_spread_over_the_shards() -> None:
+    counts = [0] * 16
+    for number in range(16_000):
+        counts[shard_of(f"pack:purchase_order:{number}", 16)] += 1
+    assert min(counts) > 800
+    assert shard_of("pack:purchase_order:1", 16) == 5  # stored data depend on it
+
+
+async def test_records_are_distributed_and_counted_once(shards: Shards, valkey_url: str) -> None:
+    arrivals = [make_arrival(f"po-{number % 20}") for number in range(60)]
     receipts = await shards.ingest_all(arrivals)
     assert [receipt.event_id for receipt in receipts] == [arrival.event.id for arrival in arrivals]
     for arrival in arrivals:
         holds = [await store.events.get(arrival.event.id) is not None for store in shards.stores]
         assert holds.count(True) == 1
-        assert holds[shard_of(arrival.event.record.lane, 3)]
-    assert sum(each.pending for each in await shards.samples() if each) == 60
-    await shards.close()
+        assert holds[shard_of(arrival.event.record.lane, 16)]
+    assert (await shards.sample()).pending == 60
+    kinds = {usage.name: usage.keys for usage in await shards.memory_by_kind()}
+    assert (kinds["delivery"], kinds["lane"], kinds["arq:job"], "other" in kinds) == (60, 20, 20, False)
+    tags = {key.split(b"{")[1].split(b"}")[0] for key in run_on_server(valkey_url, "KEYS", "*")}
+    assert tags <= {store.keys.prefix[1:-2].encode() for store in shards.stores}
 
 
-async def test_retried_delivery_after_a_store_failure_is_ingested_once(
-    shards: Shards, servers: list[EmbeddedValkey]
-) -> None:
-    arrivals = [make_arrival(str(number)) for number in range(20)]
-    servers[2].kill()
-    with pytest.raises(StoreUnavailable):
-        await shards.ingest_all(arrivals)
-    alive = [arrival for arrival in arrivals if shard_of(arrival.event.record.lane, 3) != 2]
-    assert {receipt.status for receipt in await shards.ingest_all(alive)} == {"queued"}
-    await shards.check()
-    servers[2] = start_valkey(Path(servers[2].url.removeprefix("unix://")).parent)
+async def test_statuses_of_records_are_in_the_order_of_the_lanes(shards: Shards) -> None:
+    arrivals = [make_arrival(f"po-{number}") for number in range(8) for _ in range(number)]
     await shards.ingest_all(arrivals)
-    assert sum(each.pending for each in await shards.samples() if each) == 20
-    servers[2].kill()
-    await shards.close()
+    lanes = [f"pack:purchase_order:po-{number}" for number in (7, 0, 3)]
+    assert [status.queued for status in await shards.record_statuses(lanes)] == [7, 0, 3]
 
 
-async def test_check_fails_if_no_store_answers(shards: Shards, servers: list[EmbeddedValkey]) -> None:
-    for server in servers:
-        server.kill()
-    with pytest.raises(StoreUnavailable):
-        await shards.check()
-    await shards.close()
-
-
-async def test_statistics_of_each_shard_are_reported_also_if_one_store_fails(
-    shards: Shards, servers: list[EmbeddedValkey]
+@pytest.mark.parametrize("check_installation", [True, False])
+@pytest.mark.parametrize("number", [1, 8, 32])
+async def test_another_number_of_shards_is_rejected_and_writes_nothing(
+    shards: Shards, make_settings: Callable[..., Settings], valkey_url: str, number: int, *, check_installation: bool
 ) -> None:
-    await shards.ingest_all([make_arrival(str(number)) for number in range(60)])
-    servers[1].kill()
-    page = MetricsPage("service", shards.samples, 1_000, range(3), no_circuits)
-    text = (await page.render())[0].decode()
-    up = {shard: f'waybill_store_up{{shard="{shard}"}}' for shard in range(3)}
-    assert [f"{name} 1.0" in text for name in up.values()] == [True, False, True]
-    assert f"{up[1]} 0.0" in text
-    pending = dict(re.findall(r'^waybill_events_pending\{shard="(\d)"\} (\d+)', text, re.MULTILINE))
-    assert set(pending) == {"0", "2"}
-    assert all(int(number) > 5 for number in pending.values())
-    await shards.close()
+    await shards.ingest_all([make_arrival("po-1")])
+    before = sorted(run_on_server(valkey_url, "KEYS", "*"))
+    with pytest.raises(ConfigError, match=f"is {number}, but .* has 16 shards. Fix: set WAYBILL_SHARDS=16"):
+        await open_shards(make_settings(shards=number), check_installation=check_installation)
+    written = set(run_on_server(valkey_url, "KEYS", "*")) - set(before)
+    assert all(key.endswith(b":tick") for key in written)
 
 
-async def no_circuits() -> dict[tuple[str | None, str | None], float]:
-    return {}
+async def test_shard_of_another_installation_is_rejected(shards: Shards, settings: Settings, valkey_url: str) -> None:
+    await shards.check()
+    run_on_server(valkey_url, "SET", shards.stores[5].keys.named("install"), "ok 1 16 other")
+    with pytest.raises(StoreLost, match="belongs to the installation other"):
+        await open_shards(settings, check_installation=True)
+    with pytest.raises(StoreLost, match="belongs to the installation other"):
+        await shards.check()
 
 
-async def test_page_names_open_circuits_of_accounts_and_destinations(shards: Shards) -> None:
-    async def read_circuits() -> dict[tuple[str | None, str | None], float]:
-        return name_circuits(await shards.open_circuits())
-
-    for name in ("pack", "destination:erp"):
-        await shards.stores[0].parking.pause(name)
-    await shards.stores[0].parking.resume("destination:erp")
-
-    page = MetricsPage("service", shards.samples, 1_000, range(3), read_circuits)
-    text = (await page.render())[0].decode()
-    assert 'waybill_circuit_open{destination="",platform="pack"} 1.0' in text
-    assert 'waybill_circuit_open{destination="erp",platform=""} 1.0' not in text
-    await shards.close()
+async def test_emptied_shard_is_lost_and_the_others_are_too_until_it_is_accepted(
+    shards: Shards, valkey_url: str
+) -> None:
+    await shards.check()
+    run_on_server(valkey_url, "DEL", shards.stores[3].keys.named("install"))
+    with pytest.raises(StoreLost, match="it was emptied"):
+        await shards.check()

@@ -12,7 +12,7 @@ import pytest
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.sandbox.faults import Fault
-from service.settings import load_settings
+from tests.one_shard import PREFIX, one_shard_settings
 from tests.platform_accounts import pexip_token_url
 from tests.service.store.proxy import Wire, wire_to
 from tests.waiting import PATIENCE_SECONDS, until
@@ -83,13 +83,13 @@ class PollHarness:
 
     async def event_count(self) -> int:
         """Return the number of events, in any state."""
-        return len(await self.harness.store.client.command("KEYS", "wb:delivery:*"))
+        return len(await self.harness.store.client.command("KEYS", f"{PREFIX}delivery:*"))
 
 
 @pytest.fixture
 async def wired(own_valkey: Callable[..., EmbeddedValkey], tmp_path: Path) -> AsyncIterator[tuple[PollHarness, Wire]]:
     server = own_valkey()
-    settings = load_settings({"WAYBILL_REDIS_URL": server.url})
+    settings = one_shard_settings({"WAYBILL_REDIS_URL": server.url})
     directory = Path(server.url.removeprefix("unix://")).parent
     async with open_harness(settings) as harness, wire_to(server.url, directory) as wire:
         box = harness.sandbox

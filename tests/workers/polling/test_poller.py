@@ -23,7 +23,7 @@ from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import Shards, Store, open_store
 from service.store.platforms.polls import PollLease, RecordFingerprint
 from service.throttles.throttles import SharedThrottles
 from tests.platform_accounts import pexip_token_url, platform_configs
@@ -59,7 +59,7 @@ class PollHarness:
         self.lines: list[dict[str, Any]] = []
 
     def dependencies(self, poll: PollSource) -> PollDependencies:
-        return PollDependencies(self.settings, self.store, self.store, self.platforms[poll.account])
+        return PollDependencies(self.settings, Shards([self.store]), self.platforms[poll.account])
 
     async def make_due(self, poll: PollSource) -> None:
         await self.store.client.command("HDEL", f"{self.settings.key_prefix}poll:{poll.source}", "due")
@@ -331,7 +331,7 @@ async def test_crash_between_ingestion_and_saved_page_causes_no_second_event(pol
     assert isinstance(lease, PollLease)
     settings = structs.replace(polls.settings, lease_seconds=1)
     crashed = PollPass(
-        PollDependencies(settings, polls.store, polls.store, polls.platforms["engage"]), ENGAGE, "crashed", lease
+        PollDependencies(settings, Shards([polls.store]), polls.platforms["engage"]), ENGAGE, "crashed", lease
     )
     page = await polls.platforms["engage"].list_records("customer", None, CallContext(""))
     await crashed._ingest_changes(page.items)
@@ -368,7 +368,7 @@ async def test_short_wait_for_the_throttle_happens_within_the_pass(polls: PollHa
     polls.catalog.put("open_food_network", "customer", "1", {"attributes": {}})
     polls.sandbox.sandbox.faults.add(Fault(match="/open_food_network", status=503))
     dependencies = PollDependencies(
-        structs.replace(polls.settings, lease_seconds=10), polls.store, polls.store, polls.platforms["ofn"]
+        structs.replace(polls.settings, lease_seconds=10), Shards([polls.store]), polls.platforms["ofn"]
     )
     lease = await polls.store.polls.claim(OFN.source, "t", 10)
     assert isinstance(lease, PollLease)

@@ -89,17 +89,6 @@ class LateRun:
         self.harness = harness
         self.worker = harness.worker("stalled")
         self.event_id = ""
-        self._claiming = False
-        claim = self.worker._claim
-
-        async def note_claim() -> bool:
-            self._claiming = True
-            try:
-                return await claim()
-            finally:
-                self._claiming = False
-
-        self.worker._claim = note_claim
 
     async def start(self, actions: str) -> None:
         await self.harness.publish(rule("a", actions))
@@ -109,8 +98,8 @@ class LateRun:
 
     async def expire_lease(self) -> None:
         # The worker would claim the job again, also by a claim that has begun.
-        self.worker.allow_pick_jobs = False
-        await until(lambda: not self._claiming)
+        self.worker.claims.stop()
+        await until(lambda: not self.worker.claims.claiming)
         await expire_lease(self.harness)
 
     async def take_over(self) -> None:
@@ -221,16 +210,16 @@ async def test_late_result_of_an_effect_that_a_replay_started_again_is_supersede
 
 async def test_late_result_waits_for_a_running_attempt_and_expires(harness: WorkerHarness) -> None:
     late, now = LateRun(harness), [0.0]
-    late.worker.late_writes._clock = lambda: now[0]
+    late.worker.queues[0].late_writes._clock = lambda: now[0]
     await late.start(TWO)
     await late.expire_lease()
     (job,) = (await harness.store.leases("other").claim(1)).jobs
     await late.finish(None)
     assert (await late.stored())["ledger"] == "sp"
-    assert late.worker.late_writes._results
+    assert late.worker.queues[0].late_writes._results
     now[0] = LATE_RESULT_SECONDS_MAX + 1
-    await late.worker.late_writes.write()
-    assert not late.worker.late_writes._results
+    await late.worker.queues[0].late_writes.write()
+    assert not late.worker.queues[0].late_writes._results
     assert (await late.stored())["running"] == job.token
 
 
@@ -248,7 +237,7 @@ async def test_result_during_an_outage_of_the_store_is_written_after_it(
 
     monkeypatch.setattr(lanes, "settle", fail)
     calls.answers[0].set_result(None)
-    await until(lambda: bool(late.worker.late_writes._releases) or not late.worker.tasks)
+    await until(lambda: bool(late.worker.queues[0].late_writes._releases) or not late.worker.tasks)
     monkeypatch.setattr(lanes, "settle", settle)
     await until(lambda: _has_ended(late))
     late.worker.handle_sig_wait_for_completion(15)  # type: ignore[arg-type]

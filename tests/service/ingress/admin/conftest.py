@@ -98,8 +98,12 @@ def installation_of(
     platforms: Mapping[str, Any] = {},
     sources: Mapping[str, Any] = {},
 ) -> Installation:
+    def open_shards() -> Shards:
+        opened = open_store()
+        return opened if isinstance(opened, Shards) else Shards([opened])
+
     return Installation(
-        open_store=open_store,
+        open_store=open_shards,
         config=lambda: config,
         platforms=lambda: platforms,
         sources=lambda: sources,

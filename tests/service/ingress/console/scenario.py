@@ -25,6 +25,7 @@ from service.platforms.registry import build_platforms
 from service.sandbox.faults import Fault
 from service.sending.source_tester import SourceTester, webhook_url
 from service.settings import Settings
+from service.store import Shards
 from service.store.management.quarantine import QUARANTINED_VERSION, QuarantinedDelivery
 from tests.service.ingress.admin.conftest import ENVIRON as TOKEN_DIGESTS
 from tests.workers.harness import WorkerHarness, open_harness
@@ -122,7 +123,7 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
         )
         tester = SourceTester(config, environ, outbound, lambda: webhook_url("127.0.0.1", webhooks.port))
         installation = Installation(
-            open_store=lambda: worker.store,
+            open_store=lambda: Shards([worker.store]),
             config=lambda: config,
             platforms=lambda: platforms,
             sources=lambda: sources,

@@ -1,5 +1,6 @@
 """Log lines of an event: read from the files of the processes within limits, and the link to the log store."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def test_lines_of_all_processes_are_sorted_by_time(tmp_path: Path) -> None:
 
 def test_a_missing_folder_has_no_lines(tmp_path: Path) -> None:
     assert read_event_lines(tmp_path / "missing", EVENT).lines == []
+
+
+def test_pipes_devices_and_deep_lines_are_skipped(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "device.jsonl").symlink_to("/dev/zero")
+    deep = b'{"event_id":"%b","deep":%b}\n' % (EVENT.encode(), b"[" * 5000 + b"]" * 5000)
+    (tmp_path / "worker-1.jsonl").write_bytes(deep + line(1, number=1))
+    assert numbers(read_event_lines(tmp_path, EVENT)) == [1]
 
 
 @pytest.mark.parametrize(("count", "complete"), [(3, True), (4, False)])

@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from service.settings import Settings
+from service.store.shards import shard_settings
 from tests.free_ports import find_free_ports
 from tests.service.ingress.admin.conftest import TOKENS
 from tests.waiting import PATIENCE_SECONDS, until
 
 from .conftest import Browser
-from .scenario import CONFIG, ENVIRON, Scenario
+from .scenario import CONFIG, ENVIRON, Scenario, open_scenario
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +27,13 @@ PATHS = (
     "/", "/events", "/dead-letters", "/dead-letters/selection?source=shop", "/quarantine", "/rules", "/history",
     "/sources", "/audit", "/settings", "/editor", "/rules/short-receipt", "/events/search?q=po",
 )  # fmt: skip
+
+
+@pytest.fixture
+async def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> AsyncIterator[Scenario]:
+    settings = make_settings(backoff_base_seconds=0.02, lease_seconds=20, attempts_max=1)
+    async with open_scenario(shard_settings(settings, 0), tmp_path) as opened:
+        yield opened
 
 
 @contextlib.asynccontextmanager

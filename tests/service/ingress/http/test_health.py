@@ -1,7 +1,7 @@
 """Health endpoints on both ports, with a store that is unavailable, not durable, full or of declared durability."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import pytest
@@ -14,7 +14,16 @@ from service.ingress.server import Listener
 from service.ingress.store_monitor import StoreMonitor
 from service.listening_socket import bind
 from service.settings import Settings
-from service.store import IngestRequest, IngestResult, QuarantinedDelivery, QueueStats, Store, open_store
+from service.store import (
+    IngestRequest,
+    IngestResult,
+    QuarantinedDelivery,
+    QueueStats,
+    Shards,
+    Store,
+    open_shards,
+    open_store,
+)
 from tests.service.ingress.conftest import Lines, Order, Serve, encode, signed
 from tests.service.store.builders import run_on_server
 from tests.waiting import PATIENCE_SECONDS
@@ -120,7 +129,7 @@ async def test_store_that_lost_durability_is_not_used(
 ) -> None:
     server = own_valkey()
     settings = make_settings(redis_url=server.url, ingest_timeout_seconds=1)
-    monitor = StoreMonitor(settings, open_store)
+    monitor = StoreMonitor(settings, open_shards)
     await monitor.probe()
     url = await serve(settings, monitor)
     server.kill()
@@ -162,9 +171,9 @@ async def test_setting_changed_at_run_time_is_logged_once_with_reminders(
     lines: Lines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.store.connection.client.DURABILITY_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("service.store.connection.server.DURABILITY_CHECK_SECONDS", 0.0)
     server = own_valkey()
-    monitor = StoreMonitor(make_settings(redis_url=server.url), open_store)
+    monitor = StoreMonitor(make_settings(redis_url=server.url), open_shards)
     await monitor.probe()
     admin = await open_store(make_settings(redis_url=server.url, durability="declared"))
     await admin.client.command("CONFIG", "SET", "no-appendfsync-on-rewrite", "yes")
@@ -192,10 +201,11 @@ async def test_store_monitor_survives_errors_of_opening(
     error: Exception, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.ingress.store_monitor.PROBE_INTERVAL_SECONDS", 0.01)
-    outcomes: list[Exception | Store] = [error, error, store]
+    shards = Shards([store])
+    outcomes: list[Exception | Shards] = [error, error, shards]
     opened = asyncio.Event()
 
-    async def open_or_raise(_: Settings) -> Store:
+    async def open_or_raise(_: Settings) -> Shards:
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -209,18 +219,17 @@ async def test_store_monitor_survives_errors_of_opening(
         task = asyncio.create_task(monitor.run())
         await opened.wait()
         await asyncio.sleep(0)
-    assert monitor.opened is store
+    assert monitor.opened is shards
     await monitor.check()
     task.cancel()
 
 
 async def test_close_of_an_unopened_store_does_nothing(settings: Settings) -> None:
-    await StoreMonitor(settings, open_store).close()
+    await StoreMonitor(settings, open_shards).close()
 
 
 async def _checked(store: StoreMonitor) -> None:
-    checks: Awaitable[None] = store.check()
-    await checks
+    await store.check()
 
 
 async def test_head_probe_has_the_headers_of_get_and_no_body(

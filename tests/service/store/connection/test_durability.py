@@ -45,8 +45,8 @@ SOUND_CONFIG = {
         ("fsync", {"redis_version": "6.2.14"}, {}, "7.0 or later is required"),
         ("declared", {"redis_version": "6.2.14"}, {}, "7.0 or later is required"),
         ("replica", {"redis_version": "7.0.15"}, {}, "7.2 or later is required"),
-        ("fsync", {"cluster_enabled": "1"}, {}, "cluster mode"),
-        ("declared", {"cluster_enabled": "1"}, {}, "cluster mode"),
+        ("fsync", {"cluster_enabled": "1"}, {}, None),
+        ("fsync", {"cluster_enabled": "1", "role": "slave"}, {}, None),
         ("fsync", {"role": "slave"}, {}, "is a replica"),
         ("declared", {"role": "slave"}, {}, "is a replica"),
         ("fsync", {}, {"appendonly": "no"}, "CONFIG SET appendonly yes"),
@@ -151,7 +151,7 @@ async def test_changed_server_settings_are_detected_by_the_next_connection(
 async def test_setting_changed_at_run_time_is_detected_on_open_connections(
     name: str, value: str, sound: str, own_valkey: Callable[..., EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.connection.client.DURABILITY_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("service.store.connection.server.DURABILITY_CHECK_SECONDS", 0.0)
     server = own_valkey()
     async with store_on(server.url) as store, store_on(server.url, durability="declared") as declared:
         await store.ingest(make_event(), "a", WINDOW_MS)
@@ -175,7 +175,7 @@ async def test_connection_in_use_during_a_failed_check_is_checked_before_its_nex
 ) -> None:
     server = own_valkey()
     async with store_on(server.url) as store:
-        waiting = asyncio.create_task(store.client.wait_for("tokens", PATIENCE_SECONDS))
+        waiting = asyncio.create_task(store.client.wait_for(["tokens"], PATIENCE_SECONDS))
         await until(lambda: b"cmd=blpop" in run_on_server(server.url, "CLIENT", "LIST"))
         run_on_server(server.url, "CONFIG", "SET", "appendfsync", "everysec")
         with pytest.raises(StoreNotDurable, match="appendfsync"):  # this call opens a second connection

@@ -52,13 +52,15 @@ async def accept(server: EmbeddedValkey, installation_id: str = "") -> Installat
         return await store.installation.accept(installation_id)
 
 
-@pytest.mark.parametrize("text", ["", "ok", "ok 1", "ok 1 ", "ok x id", "ok ² id", "gone 1 id", "ok -1 id"])
+@pytest.mark.parametrize(
+    "text", ["", "ok", "ok 1 16", "ok 1 16 ", "ok x 16 id", "ok 1 x id", "ok ² 16 id", "gone 1 16 id", "ok -1 16 id"]
+)
 def test_damaged_record_is_not_parsed(text: str) -> None:
     assert parse_installation(text.encode()) is None
 
 
 def test_record_survives_encoding() -> None:
-    record = InstallationRecord("shop/waybill 1", 12, lost=True)
+    record = InstallationRecord("shop/waybill 1", 12, lost=True, shards=16)
     assert parse_installation(record.encode().encode()) == record
 
 
@@ -66,7 +68,7 @@ async def test_first_process_writes_the_record_and_the_others_share_it(server: E
     async with process_on(server.url) as first, process_on(server.url) as second:
         assert await deliver(first) == "queued"
         record = stored(server)
-        assert record.startswith("ok 1 ")
+        assert record.startswith("ok 1 1 ")
         assert await deliver(second) == "queued"
         assert stored(server) == record
 
@@ -89,7 +91,7 @@ async def test_emptied_store_is_not_used_until_it_is_accepted(server: EmbeddedVa
             for store in (one, two, new):
                 assert "without the data of installation shop, generation 1" in await deliver(store)
             assert run_on_server(server.url, "KEYS", "wb:*") == [b"wb:install"]
-            assert await accept(server) == InstallationRecord("shop", 2, lost=False)
+            assert await accept(server) == InstallationRecord("shop", 2, lost=False, shards=1)
             assert [await deliver(store) for store in (one, two, new)] == ["queued"] * 3
 
 
@@ -104,12 +106,12 @@ async def test_restored_data_end_the_loss_by_themselves(server: EmbeddedValkey) 
 
 
 async def test_earlier_copy_of_an_accepted_store_is_not_used(server: EmbeddedValkey) -> None:
-    run_on_server(server.url, "SET", "wb:install", "ok 3 shop")
+    run_on_server(server.url, "SET", "wb:install", "ok 3 1 shop")
     async with process_on(server.url) as process:
         assert await deliver(process) == "queued"
-        run_on_server(server.url, "SET", "wb:install", "ok 2 shop")
+        run_on_server(server.url, "SET", "wb:install", "ok 2 1 shop")
         assert "generation 3" in await deliver(process)
-        assert await accept(server) == InstallationRecord("shop", 4, lost=False)
+        assert await accept(server) == InstallationRecord("shop", 4, lost=False, shards=1)
         assert await deliver(process) == "queued"
 
 
@@ -117,13 +119,13 @@ async def test_earlier_copy_of_an_accepted_store_is_not_used(server: EmbeddedVal
 async def test_store_of_another_installation_is_not_used_and_not_changed(
     server: EmbeddedValkey, configured: dict[str, str]
 ) -> None:
-    run_on_server(server.url, "SET", "wb:install", "ok 1 shop")
+    run_on_server(server.url, "SET", "wb:install", "ok 1 1 shop")
     async with process_on(server.url, **configured) as process:
         assert await deliver(process) == "queued"
-        run_on_server(server.url, "SET", "wb:install", "ok 7 other")
+        run_on_server(server.url, "SET", "wb:install", "ok 7 1 other")
         assert "belongs to the installation other, and this process to shop" in await deliver(process)
-        assert stored(server) == "ok 7 other"
-        assert await accept(server, "shop") == InstallationRecord("shop", 8, lost=False)
+        assert stored(server) == "ok 7 1 other"
+        assert await accept(server, "shop") == InstallationRecord("shop", 8, lost=False, shards=1)
         assert await deliver(process) == "queued"
 
 
@@ -142,7 +144,7 @@ async def test_second_installation_with_an_id_of_its_own_is_rejected(server: Emb
 async def test_empty_store_can_be_rejected_at_the_first_connection(server: EmbeddedValkey) -> None:
     async with process_on(server.url, empty_store="reject", installation_id="shop") as process:
         assert "generation 0" in await deliver(process)
-        assert await accept(server) == InstallationRecord("shop", 1, lost=False)
+        assert await accept(server) == InstallationRecord("shop", 1, lost=False, shards=1)
         assert await deliver(process) == "queued"
 
 
@@ -160,16 +162,15 @@ async def test_damaged_record_makes_the_store_lost(server: EmbeddedValkey, damag
 async def test_accepting_twice_changes_nothing_and_an_unused_store_needs_an_id(server: EmbeddedValkey) -> None:
     with pytest.raises(LookupError):
         await accept(server)
-    assert await accept(server, "shop") == InstallationRecord("shop", 1, lost=False)
+    assert await accept(server, "shop") == InstallationRecord("shop", 1, lost=False, shards=1)
     assert await accept(server, "shop") is None
-    assert stored(server) == "ok 1 shop"
+    assert stored(server) == "ok 1 1 shop"
 
 
 @pytest.mark.parametrize(
     ("arguments", "detail"),
     [
-        (("", "elsewhere:1/0"), "No store 'elsewhere:1/0'. The stores are: "),
-        (("shop", None), "Name the one with that id by --store."),
+        (("", "elsewhere:1/0"), "No store 'elsewhere:1/0'. The store is: "),
         (("", None), "has no installation record. Give the ID"),
     ],
 )
@@ -182,7 +183,7 @@ async def test_request_to_accept_is_rejected(
 
 
 async def test_command_of_an_operator_reads_a_lost_store(server: EmbeddedValkey) -> None:
-    run_on_server(server.url, "SET", "wb:install", "lost 4 shop")
+    run_on_server(server.url, "SET", "wb:install", "lost 4 1 shop")
     async with store_on(server.url) as store:
         await store.check()
-        assert await store.installation.record() == InstallationRecord("shop", 4, lost=True)
+        assert await store.installation.record() == InstallationRecord("shop", 4, lost=True, shards=1)

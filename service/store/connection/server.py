@@ -1,0 +1,184 @@
+"""Connections to one server of the store.
+
+Idle connections are in a list, because redis-py's pool reads each socket before use, which takes longer than a call.
+A connection that the server closed fails on its next use; the caller repeats its call on a new one.
+"""
+
+# redis-py 5.3.1 and hiredis have incomplete types. Only this folder uses them.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
+from service.settings import Durability, Settings
+from service.store.connection.connection import StoreReply, close_pool, require_durability, run_command
+from service.store.connection.damage import foreign_key_problem
+
+DURABILITY_CHECK_SECONDS = 10.0
+"""Longest time between the last durability check and a call. Settings of a server can change at run time."""
+
+_REDIRECTION = re.compile(r"(MOVED|ASK) (\d{1,5}) (.*):(\d{1,5})")
+
+
+class Redirected(Exception):
+    """Another server of a cluster has the slot. It executed nothing. With `asks`, only for this call."""
+
+    def __init__(self, slot: int, host: str, port: int, *, asks: bool) -> None:
+        super().__init__(slot, host, port)
+        self.slot, self.host, self.port, self.asks = slot, host, port, asks
+
+
+class Link:
+    """A connection, and the prefixes whose installation record was compared on it."""
+
+    __slots__ = ("checked", "connection")
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self.connection = connection
+        self.checked: set[str] = set()
+
+
+Send = Callable[[Link], Awaitable[Any]]
+"""A call on a connection."""
+
+
+class Server:
+    """Connections to one server, and calls on them. A new connection is checked for durability first."""
+
+    def __init__(self, settings: Settings, pool: ConnectionPool, name: str) -> None:
+        self.pool = pool
+        self.name = name
+        self._durability: Durability = settings.durability
+        self._idle: list[Link] = []
+        self._is_closed = False
+        # Each new connection is checked, so the first repeated check is due later.
+        self._check_due = time.monotonic() + DURABILITY_CHECK_SECONDS
+        self._connection_slots = asyncio.Semaphore(settings.store_connections_max)
+        self._timeout_seconds = settings.store_timeout_seconds
+        self._retry_after_seconds = settings.retry_after_seconds
+
+    async def exchange(self, send: Send, seconds_max: float | None = None, *, asks: bool = False) -> StoreReply:
+        """Run `send` on a connection, for at most `seconds_max`. With `asks`, after the command ASKING.
+
+        A call that may block has `seconds_max`, and uses a connection beyond WAYBILL_STORE_CONNECTIONS_MAX.
+
+        Returns:
+            The result of `send`.
+
+        Raises:
+            Redirected: Another server of the cluster has the slot.
+            StoreUnavailable: No reply in time, or the server rejects the call.
+            StoreFull: The server is at its memory limit; nothing was written.
+            StoreNotDurable: The server does not meet WAYBILL_DURABILITY, or the store was lost.
+        """
+        slot = self._connection_slots if seconds_max is None else contextlib.nullcontext()
+        async with slot, self._link(seconds_max or self._timeout_seconds) as link:
+            if asks:
+                await run_command(link.connection, "ASKING")
+            return await send(link)
+
+    async def close(self) -> None:
+        """Close all idle connections, including those of arq. Calls that still run close theirs at their end."""
+        self._is_closed = True
+        await self.close_idle()
+        await close_pool(self.pool)
+
+    async def close_idle(self) -> None:
+        """Close the connections that no call uses."""
+        while self._idle:
+            await self._idle.pop().connection.disconnect()
+
+    @contextlib.asynccontextmanager
+    async def _link(self, seconds_max: float) -> AsyncGenerator[Link]:
+        link = None
+        try:
+            async with asyncio.timeout(seconds_max):
+                link = self._idle.pop() if self._idle else self._make_link()
+                # Returns at once if connected. A new connection is checked for durability first.
+                await link.connection.connect()
+                await self._repeat_durability_check(link.connection)
+                yield link
+        except (RedisError, OSError, TimeoutError) as error:
+            redirected = _redirection(error)
+            if redirected is not None and link is not None:
+                await self._keep(link)  # its reply is read completely
+                raise redirected from error
+            await self._drop(link, error)
+            raise self._classify(error) from error
+        except StoreNotDurable:
+            await self._drop(link, None)
+            # Every call checks, until one check succeeds. Connections in use are checked before their next call.
+            self._check_due = time.monotonic()
+            await self.close_idle()
+            raise
+        except BaseException:
+            # Cancelled: a late reply would be read as the reply to the next call.
+            await self._drop(link, None)
+            raise
+        await self._keep(link)
+
+    async def _keep(self, link: Link) -> None:
+        if self._is_closed:
+            await link.connection.disconnect()
+        else:
+            self._idle.append(link)
+
+    async def _repeat_durability_check(self, connection: AbstractConnection) -> None:
+        now = time.monotonic()
+        # With `declared`, the server may deny CONFIG, and its operator states the loss window.
+        if now < self._check_due or self._durability == "declared":
+            return
+        # Set before the reply arrives, so that only one of many concurrent callers checks.
+        self._check_due = now + DURABILITY_CHECK_SECONDS
+        try:
+            await require_durability(connection, self._durability)
+        except BaseException:
+            self._check_due = now
+            raise
+
+    def _make_link(self) -> Link:
+        connection = self.pool.make_connection()
+        # With a timeout redis-py sends under asyncio.wait_for, which on Python 3.11 can swallow cancellations.
+        connection.socket_timeout = None
+        return Link(connection)
+
+    async def _drop(self, link: Link | None, error: BaseException | None) -> None:
+        if link is not None:
+            await link.connection.disconnect()
+        if isinstance(error, ReadOnlyError) or (error is not None and not isinstance(error, ResponseError)):
+            # The other connections are broken too, or lead to a server that was demoted.
+            await self.close_idle()
+
+    def _classify(self, error: Exception) -> StoreUnavailable:
+        if isinstance(error, OutOfMemoryError):
+            return StoreFull(f"the store is at its memory limit, raise maxmemory: {error}", self._retry_after_seconds)
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, TimeoutError) and not str(error):
+            seconds = f"{self._timeout_seconds:g} s (WAYBILL_STORE_TIMEOUT_SECONDS)"
+            reason = f"the store did not answer within {seconds}: the server hangs or is overloaded"
+        foreign = foreign_key_problem(str(error))
+        if foreign:
+            return StoreScriptFailed(foreign, self._retry_after_seconds)
+        # The server adds the line of a running script to its error.
+        if isinstance(error, ResponseError) and "on @user_script:" in str(error):
+            reason = f"{reason.rstrip('.')}; check the permissions of the store's user and the types of its keys"
+            return StoreScriptFailed(reason, self._retry_after_seconds)
+        if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
+            reason = f"{reason.rstrip('.')}; check {self.name} and that the store is running"
+        return StoreUnavailable(reason, self._retry_after_seconds)
+
+
+def _redirection(error: BaseException) -> Redirected | None:
+    match = _REDIRECTION.fullmatch(str(error)) if isinstance(error, ResponseError) else None
+    return match and Redirected(int(match[2]), match[3], int(match[4]), asks=match[1] == "ASK")
