@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from service.cli.completion import complete_rule, complete_version
-from service.cli.connection import AdminClient, ConnectionOptions, connection_options, run_with_client
+from service.cli.connection import (
+    EXIT_USAGE,
+    AdminClient,
+    CommandError,
+    ConnectionOptions,
+    connection_options,
+    run_with_client,
+)
 from service.cli.dev_instance import adopt_dev_instance
 from service.cli.lists import ListOptions, ListTable, list_options, run_list
 from service.cli.mistakes_output import FORMAT, Format, report_mistakes
@@ -17,7 +24,6 @@ from service.cli.output import JSON, columns_of, print_json, print_text
 from service.cli.rule_files import FILES, read_files
 from service.cli.rules_plan import read_plan
 from service.config.yaml_output import write_yaml
-from service.errors import ConfigError
 from service.management.rulebook import Publication, StoredRulebook
 from service.plurals import count_noun
 from service.rules.publishing import Published
@@ -99,7 +105,8 @@ def show(rule_id: str | None, version: str | None, *, as_json: bool, connection:
     found = _fetch_rulebook(connection, version)
     shown = [rule for rule in found.document.rules if rule_id in {None, rule.id}]
     if rule_id is not None and not shown:
-        raise ConfigError(rule_id, f"version {found.version} has no such rule", "run waybill rules list for the ids")
+        reason = f"{rule_id}: version {found.version} has no such rule. Fix: run waybill rules list for the ids"
+        raise CommandError(reason, EXIT_USAGE)
     if as_json:
         print_json({"version": found.version, "rules": shown})
         return

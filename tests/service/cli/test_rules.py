@@ -150,7 +150,9 @@ def test_the_active_rules_are_listed_and_shown(run: Run, tmp_path: Path) -> None
     text = run("show", "two").stdout
     assert text.startswith(f"# version {shown['version']}\n- ")
     assert rules_of(text) == rules_of(TWO)
-    assert "has no such rule. Fix: run waybill rules list" in str(run("show", "three").exception)
+    unknown = run("show", "three")
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "has no such rule. Fix: run waybill rules list" in unknown.stderr
 
 
 def test_apply_without_files_uses_the_rules_of_waybill_yaml_and_checks_their_sources(run: Run, tmp_path: Path) -> None:
