@@ -31,6 +31,7 @@ from service.platforms.registry import build_platforms
 from service.secrets import SecretRef
 from service.settings import Settings, load_settings
 from service.store import QuarantinedDelivery, Shards, Store, open_shards
+from service.store.shards import shard_settings
 from tests.workers.harness import WorkerHarness, open_harness
 
 PRIVATE = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
@@ -184,7 +185,8 @@ class SampleInstallation(Struct):
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    async with open_harness(make_settings(attempts_max=1, lease_seconds=20)) as opened:
+    # Commands of the tests read the stores of the same variables: the first shard is the only one.
+    async with open_harness(shard_settings(make_settings(attempts_max=1, lease_seconds=20), 0)) as opened:
         yield opened
 
 

@@ -340,7 +340,8 @@ async def test_a_validation_error_of_the_api_is_printed_with_its_path(
 
 async def test_an_explanation_contains_the_reason_of_the_wait(installation: SampleInstallation, run: Run) -> None:
     deferral = ("waiting_for", "account_throttled", "next_ms", 1_800_000_000_000)
-    await installation.harness.store.client.command("HSET", f"wb:event:{installation.queued}", *deferral)
+    store = installation.harness.store
+    await store.client.command("HSET", store.keys.event(installation.queued), *deferral)
     for variables in ({}, installation.api_environ()):
         (explained,) = rows(await run("explain", installation.queued, "-o", "json", **variables))
         assert (explained["waiting_for"], explained["next_attempt_at"]) == (
