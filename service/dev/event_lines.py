@@ -28,7 +28,8 @@ LOG_COLOUR = "cyan"
 ATTEMPT_DETAILS = ("error_kind", "http_status")
 DELIVERY_DETAILS = ("reason", "http_status")
 WARNING_DETAILS = (
-    "message", "rule_id", "action_id", "platform", "path", "error_kind", "http_status", "reason", "error_message",
+    "message", "source_name", "rule_id", "action_id", "platform", "destination_name", "path", "store_key", "proxy_host",
+    "error_kind", "http_status", "reason", "error_message", "fix",
 )  # fmt: skip
 
 

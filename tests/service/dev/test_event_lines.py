@@ -42,6 +42,8 @@ def test_an_event_is_a_row_of_columns(line: dict[str, Any], shown: str, capsys: 
           "error_kind": "connect"}, "  warning: action.finished  short  claim  connect\n"),
         ({"message": "process.failed", "level": "critical", "error_message": "no store"},
          "  critical: process.failed  no store\n"),
+        ({"message": "store.key_damaged", "level": "error", "store_key": "wb:dead", "fix": "none is needed"},
+         "  error: store.key_damaged  wb:dead  none is needed\n"),
         (DELIVERY | {"delivery_status": "queued", "event_id": "e1"}, ""),
         ({"message": "process.started", "level": "info"}, ""),
         ({"message": "connections.limited", "level": "warning"}, ""),
