@@ -3,6 +3,7 @@
 import pytest
 
 from service.sending.source_tester import TEST_YEAR, USER_AGENT
+from tests.waiting import until
 
 from .conftest import NAUGHTY, Browser, NewBrowser
 from .scenario import Scenario, order
@@ -52,6 +53,15 @@ async def test_a_test_delivery_is_verified_stored_and_processed(browser: Browser
     assert "ann-operator operator console 127.0.0.1 source.tested shop" in (await browser.get("/audit")).page.text
 
 
+async def until_quarantined(scenario: Scenario) -> None:
+    """Wait for the rejected delivery: the service answers before it is in quarantine."""
+
+    async def is_there() -> bool:
+        return (await scenario.worker.store.quarantine.count("shop"))[0] == 1
+
+    await until(is_there)
+
+
 async def test_an_ignored_and_a_rejected_test_show_the_answer(browser: Browser, scenario: Scenario) -> None:
     page = (await browser.post("/sources/shop/test", event="invoice.paid", record_id="1")).page
     assert "ignored 202 in" in page.text
@@ -60,7 +70,7 @@ async def test_an_ignored_and_a_rejected_test_show_the_answer(browser: Browser, 
     assert "rejected 422 in" in page.text
     assert "unrecognized_event" in page.text
     assert "/quarantine?source=shop" in page.links
-    assert (await scenario.worker.store.quarantine.count("shop"))[0] == 1
+    await until_quarantined(scenario)
 
 
 async def test_a_wrong_field_has_a_message_and_keeps_its_text(browser: Browser, scenario: Scenario) -> None:
@@ -71,7 +81,7 @@ async def test_a_wrong_field_has_a_message_and_keeps_its_text(browser: Browser, 
     answer = await browser.post("/sources/shop/test", event=NAUGHTY, record_id=NAUGHTY)
     assert (answer.status, "rejected 422 in" in answer.page.text) == (200, True)
     assert (await browser.post("/sources/nothing/test", event=EVENT, record_id="1")).status == 404
-    assert (await scenario.worker.store.quarantine.count("shop"))[0]
+    await until_quarantined(scenario)
 
 
 async def test_a_test_takes_a_role_and_a_form_token(new_browser: NewBrowser, scenario: Scenario) -> None:
