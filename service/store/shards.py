@@ -23,7 +23,7 @@ from service.store.queue.ingest import IngestRequest, IngestResult
 from service.store.store import Store
 
 CHECK_SECONDS_MAX = 1.5
-"""Longest check of one shard, so that a server that hangs does not delay the result for the others."""
+"""Longest check of one of several shards, so that a server that hangs does not delay the result for the others."""
 
 TAG_END = ":st"
 """End of each hash tag. With the octal numbers before these three characters, the slots of 2, 4, 8, 16 or 32 shards are
@@ -129,7 +129,8 @@ class Shards:
 
         async def check(store: Store) -> None:
             try:
-                async with asyncio.timeout(CHECK_SECONDS_MAX):
+                # A single shard has the limit of its calls only: replicas that lag make a check slow.
+                async with asyncio.timeout(CHECK_SECONDS_MAX if len(self.stores) > 1 else None):
                     await store.check(is_worker=is_worker)
             except TimeoutError:
                 raise StoreUnavailable(f"the store did not answer a check within {CHECK_SECONDS_MAX:g} s") from None
