@@ -26,8 +26,8 @@ CHECK_SECONDS_MAX = 1.5
 """Longest check of one of several shards, so that a server that hangs does not delay the result for the others."""
 
 TAG_END = ":st"
-"""End of each hash tag. With the octal numbers before these three characters, the slots of 2, 4, 8, 16 or 32 shards are
-evenly spaced, whatever the key prefix is: one in each sixteenth of the slots with 16 shards."""
+"""End of each hash tag. With octal numbers before these three characters, the slots of 2, 4, 8, 16 or 32 shards are
+evenly spaced for every key prefix. With 16 shards, each sixteenth of the slots has one."""
 
 SAMPLE_SECONDS_MAX = 1.5
 """Limit on the statistics of one store, so that the others are still reported."""
