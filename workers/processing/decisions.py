@@ -155,7 +155,7 @@ def _stored_results(
 def _is_decided_state(event: Event, fetched: FetchedRecord, last: LastState) -> bool:
     """Return whether the last decision was on the same state. One on an event with an id stored the other digest."""
     own = (fetched.bytes_digest or fetched.digest)[:DIGEST_DIGITS]
-    return last.digest == own or last.digest == _digest(event, fetched)  # noqa: PLR1714 - the second one costs more
+    return last.digest == own or last.digest == _digest(event, fetched)
 
 
 def _digest(event: Event, fetched: FetchedRecord) -> str:
