@@ -48,7 +48,7 @@ class Node:
             return bool(self.call("PING"))
         return False
 
-    def call(self, *command: str | int) -> Any:
+    def call(self, *command: str | int | bytes) -> Any:
         return self.client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - typed with a hole
 
     def kill(self) -> None:
@@ -132,6 +132,19 @@ class ValkeyCluster:
                 wait_until(lambda source=source: self._last_move(source) in {"success", "failed", "cancelled"})
                 with contextlib.suppress(TimeoutError):
                     wait_until(lambda slot=slot: self.primary_of(slot) is target, seconds_max=2)
+
+    def move_slot_by_keys(self, slot: int, target: Node, seconds_each: float = 0.0) -> None:
+        """Move a slot key by key, as `redis-cli --cluster reshard` does. Wait after each key."""
+        source, target_id = self.primary_of(slot), target.id
+        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 1):
+            source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+            time.sleep(seconds_each)
+        primaries = [node for node in self.nodes if node.is_primary and node not in (source, target)]
+        for node in (target, source, *primaries):
+            node.call("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+        wait_until(lambda: self.primary_of(slot) is target)
 
     def wait_until_healthy(self) -> None:
         wait_until(lambda: all(b"cluster_state:ok" in node.call("CLUSTER", "INFO") for node in self.nodes))
