@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.settings import Durability, Settings
-from service.store.connection.connection import StoreReply, close_pool, require_durability, run_command
+from service.store.connection.connection import StoreReply, close_pool, require_durability
 from service.store.connection.damage import foreign_key_problem
 
 DURABILITY_CHECK_SECONDS = 10.0
