@@ -141,7 +141,9 @@ async def test_slots_move_under_load_to_an_added_server_and_back_before_it_is_re
     await load.require_all()
 
 
-async def test_slot_that_moves_key_by_key_is_rejected_until_it_has_moved(cluster: ValkeyCluster, shards: Shards) -> None:
+async def test_slot_that_moves_key_by_key_is_rejected_until_it_has_moved(
+    cluster: ValkeyCluster, shards: Shards
+) -> None:
     moved = shards.stores[5]
     slot = moved.client.slot
     source = await asyncio.to_thread(cluster.primary_of, slot)
