@@ -46,6 +46,7 @@ class Cached:
     """Platform with the record in memory."""
 
     account = "pack"
+    hints = frozenset[str]()
 
     def __init__(self) -> None:
         raw = msgspec.json.decode(order_json("po"))
