@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from service.dev.embedded_valkey import start_valkey
 from service.rules import document_version
-from service.settings import Settings
+from service.settings import Settings, load_settings
 from service.store import open_shards
 from tests.bench.clock import cpu_seconds
 from tests.bench.material import REFERENCE_RULE
@@ -82,9 +82,10 @@ def running_stores() -> Generator[list[Store]]:
 
 
 def _cost(stage: Stage, store: Store, seconds: float) -> Cost:
-    values: dict[str, object] = {"redis_url": store.url, "shards": store.shards, "key_prefix": f"b{next(_runs)}:"}
-    uvloop.run(_publish(stage.settings(**values)))
-    ingress = stage.serve(MEASURED, **values)
+    number = next(_runs)
+    environ = stage.environ(redis_url=store.url, shards=store.shards, key_prefix=f"b{number}:")
+    uvloop.run(_publish(load_settings(environ)))
+    ingress = stage.serve(MEASURED, environ)
     pids = {str(pid): pid for pid in store.pids} | {"ingress": ingress.process.pid}
     load = {
         "port": ingress.port,
@@ -101,7 +102,7 @@ def _cost(stage: Stage, store: Store, seconds: float) -> Cost:
         raise RuntimeError(f"{store.name}: the ingress answered {loaded['statuses']}")
     shares: Mapping[str, float] = loaded["shares"]
     before = sum(map(cpu_seconds, store.pids))
-    worked = stage.run("own_worker", MEASURED, "cached", environ=stage.environ(**values)).result()
+    worked = stage.run("own_worker", MEASURED, "cached", environ=environ).result()
     spent = sum(map(cpu_seconds, store.pids)) - before
     micros = 1_000_000 / loaded["rate"]
     servers = sum(shares[str(pid)] for pid in store.pids) * micros + spent / worked["jobs"] * 1_000_000

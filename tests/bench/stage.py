@@ -129,10 +129,10 @@ class Stage:
         port = free_port()
         return wait_until_listening(self.run(module, core, port, *arguments), port)
 
-    def serve(self, core: int | None, **values: object) -> Child:
-        """Start `waybill serve` with log lines to /dev/null. `values` are settings."""
+    def serve(self, core: int | None, environ: Mapping[str, str] | None = None, **values: object) -> Child:
+        """Start `waybill serve` with log lines to /dev/null. `values` are settings, `environ` further variables."""
         port = free_port()
-        environ = self.environ(port=port, admin_port=free_port(), **values)
+        environ = {**self.environ(port=port, admin_port=free_port(), **values), **(environ or {})}
         command = [sys.executable, "-m", "service", "serve"]
         return wait_until_listening(self.start(command, core, environ, subprocess.DEVNULL), port)
 
