@@ -52,7 +52,7 @@ class Cost(Struct, frozen=True):
 
 def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     """Measure all stores in turn."""
-    seconds = 1.0 if quick else 2.5
+    seconds = 4.0 if quick else 8.0
     costs: dict[str, list[Cost]] = defaultdict(list)
     with running_stores() as stores:
         for _ in range(repeats):
