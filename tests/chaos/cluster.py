@@ -1,6 +1,7 @@
 """Fleet whose store is a cluster of local servers, and the faults of such a store."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -162,6 +163,9 @@ async def restart_each_server(fleet: ClusterFleet) -> None:
         await fleet.recover()
 
 
+LAG = "replicas 1.5 s behind, primary killed"
+
+
 class ClusterFault(Struct, frozen=True):
     """A fault, and the durability of its fleet. `is_in_window`: the durability permits losses."""
 
@@ -190,18 +194,24 @@ def _stop_replication(primary: Node) -> None:
 
 
 def _failovers() -> dict[str, ClusterFault]:
-    """Return the failovers with each durability. With `fsync`, all are asynchronous: the stated window."""
+    """Return the failovers with each durability. In the stated window are all with `fsync`, which are asynchronous.
+
+    `replica` waits for one replica. Replication ends at one replica before the other, so the cluster can promote the
+    replica that lags behind.
+    """
     causes = {
         "primary killed": kill_primary,
-        "replicas 1.5 s behind, primary killed": kill_primary_ahead,
+        LAG: kill_primary_ahead,
         "primary cut off from the other servers": cut_primary_off,
         "primary suspended past its failover": suspend_primary,
     }
-    return {
-        f"cluster: {cause} (`{durability}`{window})": ClusterFault(inject, durability, is_in_window=bool(window))
-        for durability, window in (("fsync", ", the stated window"), ("replica", ""))
-        for cause, inject in causes.items()
-    }
+    faults: dict[str, ClusterFault] = {}
+    for durability, (cause, inject) in itertools.product(("fsync", "replica"), causes.items()):
+        is_in_window = durability == "fsync" or cause == LAG
+        window = ", the stated window" if is_in_window else ""
+        fault = ClusterFault(inject, durability, is_in_window=is_in_window)
+        faults[f"cluster: {cause} (`{durability}`{window})"] = fault
+    return faults
 
 
 CLUSTER_FAULTS: dict[str, ClusterFault] = {
