@@ -121,14 +121,13 @@ class Claims:
 
     async def _serve(self, queue: ShardQueue, *, burst: bool) -> None:
         seconds_max = BURST_WAIT_SECONDS_MAX if burst else self._idle_seconds_max
-        while True:
+        # Checked before each sleep: a claim that waited for its turn may have cleared the wake-up of `stop`.
+        while not self._stopping.is_set():
             seconds = queue.due_at - time.monotonic()
             if seconds > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
                         await queue.woken.wait()
-            if self._stopping.is_set():
-                return
             try:
                 async with self._turns.setdefault(queue.store.client.server, asyncio.Lock()):
                     queue.woken.clear()

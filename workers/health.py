@@ -16,7 +16,8 @@ from service.settings import Settings
 from service.store import Shards
 from workers.health_connections import HealthConnections, HealthPage
 
-CHECK_TIMEOUT_SECONDS = 2.0
+CHECK_TIMEOUT_SECONDS = 2.75
+"""Above the longest check of a shard, and below the 3 seconds after which the probes of the chart fail."""
 
 
 @contextlib.asynccontextmanager

@@ -49,18 +49,22 @@ def find_config_files(path: Path) -> list[Path]:
         return []
 
 
-def read_config_files(path: Path) -> Sequence[ConfigFile]:
+def read_config_files(path: Path, constructs: Mistakes | None = None) -> Sequence[ConfigFile]:
     """Read waybill.yaml, or all files of a folder.
 
+    Args:
+        path: the file or the folder.
+        constructs: where rejected constructs of YAML are added, so that the rest of the files can be checked as well.
+
     Raises:
-        ConfigErrors: all mistakes that prevent reading, with file and line.
+        ConfigErrors: all mistakes that prevent reading, with file and line; without `constructs` also these.
     """
     paths, mistakes = find_config_files(path), Mistakes()
     _check_size(path, paths)
     files: list[ConfigFile] = []
     for each in paths:
         with mistakes.collect():
-            files.append(ConfigFile(each, _read_sections(each)))
+            files.append(ConfigFile(each, _read_sections(each, constructs)))
     mistakes.raise_all()
     return files
 
@@ -107,8 +111,8 @@ def _check_size(path: Path, paths: Sequence[Path]) -> None:
         raise ConfigError("", reason, "run several installations", file=str(path))
 
 
-def _read_sections(path: Path) -> dict[str, Any]:
-    data = read_yaml(path)
+def _read_sections(path: Path, constructs: Mistakes | None) -> dict[str, Any]:
+    data = read_yaml(path, constructs)
     if not isinstance(data, dict):
         fix = "begin with platforms: and sources:; rule files belong in a folder of their own"
         raise ConfigError("", "has no sections", fix, file=str(path))

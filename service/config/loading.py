@@ -33,6 +33,7 @@ from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.config.sources import SOURCE_NAME, SourceConfig
 from service.errors import ConfigError, ConfigErrors
 from service.events import EVENT_KIND, JsonValue
+from service.mistakes import Mistakes, is_consequence
 from service.records import RECORDS, RecordType, RecordTypes
 
 Host = Annotated[
@@ -112,10 +113,11 @@ class ConfigReport(Struct, frozen=True):
 
 def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> ConfigReport:
     """Read and check waybill.yaml. Return all mistakes."""
+    constructs = Mistakes()
     try:
-        files = read_config_files(path)
+        files = read_config_files(path, constructs)
     except ConfigError as error:
-        return ConfigReport(None, tuple(error.mistakes))
+        return ConfigReport(None, (*error.mistakes, *constructs.found))
     mistakes: list[ConfigError] = []
     data = merge_files(files, mistakes)
     platforms = dict(_table(data, "platforms", types.platform, mistakes))
@@ -136,7 +138,10 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     for name, destination in destinations.items():
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
-    if mistakes:
+    if constructs.found or mistakes:
+        wrong = {mistake.path for mistake in constructs.found}
+        others = [mistake for mistake in mistakes if not is_consequence(mistake, wrong)]
+        mistakes = [*constructs.found, *others]
         return ConfigReport(None, _locate_in(files, mistakes), general.rules, tuple(_names(data, "sources")), records)
     config = Config(
         path=path,

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.settings import Settings
+from service.store.connection.client import WAITAOF_TIMEOUT_MS
 from service.store.connection.installation import require_number
 from service.store.connection.server import Server
 from service.store.management.memory_usage import KeyUsage, sum_usage
@@ -24,6 +25,9 @@ from service.store.store import Store
 
 CHECK_SECONDS_MAX = 1.5
 """Longest check of one of several shards, so that a server that hangs does not delay the result for the others."""
+
+REPLICA_CHECK_MARGIN_SECONDS = 0.5
+"""With durability `replica`, time of a check beside its wait for a replica. A replica that lags less is no failure."""
 
 TAG_END = ":st"
 """End of each hash tag. With octal numbers before these three characters, the slots of 2, 4, 8, 16 or 32 shards are
@@ -76,6 +80,13 @@ class Shards:
         """Return the shard of a lane."""
         return self.stores[shard_of(lane, len(self.stores))]
 
+    @property
+    def check_seconds_max(self) -> float:
+        """Longest check of one of several shards."""
+        if self.settings.durability != "replica":
+            return CHECK_SECONDS_MAX
+        return WAITAOF_TIMEOUT_MS / 1000 + REPLICA_CHECK_MARGIN_SECONDS
+
     async def ingest_all(self, requests: Sequence[IngestRequest]) -> list[IngestResult]:
         """Ingest the events of one delivery.
 
@@ -126,14 +137,15 @@ class Shards:
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
             ConfigError: The store has another number of shards.
         """
+        seconds_max = self.check_seconds_max
 
         async def check(store: Store) -> None:
             try:
-                # A single shard has the limit of its calls only: replicas that lag make a check slow.
-                async with asyncio.timeout(CHECK_SECONDS_MAX if len(self.stores) > 1 else None):
+                # A single shard has the limit of its calls only: it delays no other.
+                async with asyncio.timeout(seconds_max if len(self.stores) > 1 else None):
                     await store.check(is_worker=is_worker)
             except TimeoutError:
-                raise StoreUnavailable(f"the store did not answer a check within {CHECK_SECONDS_MAX:g} s") from None
+                raise StoreUnavailable(f"the store did not answer a check within {seconds_max:g} s") from None
 
         results = await asyncio.gather(*map(check, self.stores), return_exceptions=True)
         failed = {store: error for store, error in zip(self.stores, results, strict=True) if error is not None}

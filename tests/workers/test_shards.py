@@ -12,6 +12,7 @@ from service.errors import ConfigError, StoreUnavailable
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
 from service.store.queue.arq_jobs import encode_job
+from tests.service.store.builders import run_on_server
 from tests.valkey_cluster import ValkeyCluster, running_cluster
 from tests.waiting import PATIENCE_SECONDS, until
 from workers.worker import LeaseWorker
@@ -151,6 +152,46 @@ async def test_idle_worker_makes_few_calls(shards: Shards) -> None:
     assert calls <= 32  # each shard is claimed every 5 seconds; INFO of this test counts, too
 
 
+@pytest.mark.parametrize("number", [16, 32])
+async def test_leftover_wake_tokens_cost_an_idle_worker_few_calls(
+    make_settings: Callable[..., Settings], number: int
+) -> None:
+    shards = await open_shards(make_settings(shards=number, wake_timeout_seconds=600), check_installation=True)
+    for store in shards.stores:
+        await store.client.command("LPUSH", store.keys.named("wake"), *[1] * 32)
+    before = await calls_of(shards)
+    worker = make_worker(shards, [])
+    running = asyncio.create_task(worker.async_run())
+
+    async def are_gone() -> bool:
+        lengths = [await store.client.command("LLEN", store.keys.named("wake")) for store in shards.stores]
+        return not any(lengths) and not any(queue.is_ready for queue in worker.queues)
+
+    await until(are_gone)
+    calls = await calls_of(shards) - before
+    await stop(worker, running)
+    await shards.close()
+    assert calls <= number * 6  # 1 token was a claim and a call that waits: 64 calls for each shard
+
+
+async def test_stop_ends_a_claim_that_waits_for_its_turn(
+    make_settings: Callable[..., Settings], valkey_url: str
+) -> None:
+    shards = await open_shards(make_settings(shards=2, wake_timeout_seconds=600), check_installation=True)
+    worker = make_worker(shards, [])
+    running = asyncio.create_task(worker.async_run())
+    await until(lambda: not any(queue.is_ready for queue in worker.queues))
+    run_on_server(valkey_url, "CLIENT", "PAUSE", "60000", "WRITE")
+    for queue in worker.queues:  # the claim of the first is in progress, the second waits for its turn
+        queue.woken.set()
+    await until(lambda: worker.claims.claiming)
+    stopping = asyncio.create_task(stop(worker, running))
+    await asyncio.sleep(0.1)
+    run_on_server(valkey_url, "CLIENT", "UNPAUSE")
+    await asyncio.wait_for(stopping, 30)
+    await shards.close()
+
+
 async def calls_of(shards: Shards) -> int:
     info: bytes = await shards.home.client.command("INFO", "commandstats")
     lines = [line for line in info.decode().splitlines() if line.startswith(("cmdstat_evalsha", "cmdstat_blpop"))]
@@ -165,7 +206,10 @@ def cluster() -> Iterator[ValkeyCluster]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["kill", "freeze", "failover", "move"])
-async def test_worker_of_a_cluster_runs_every_job_through_a_fault(cluster: ValkeyCluster, fault: str) -> None:
+async def test_worker_of_a_cluster_runs_every_job_through_a_fault(
+    cluster: ValkeyCluster, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.shards.CHECK_SECONDS_MAX", PATIENCE_SECONDS)  # the machine may be busy
     environ = {"WAYBILL_REDIS_URL": cluster.url, "WAYBILL_SHARDS": "16", "WAYBILL_STORE_TIMEOUT_SECONDS": "1"}
     environ["WAYBILL_KEY_PREFIX"] = f"{fault}:"
     shards = await open_shards(load_settings(environ), check_installation=True)

@@ -15,7 +15,8 @@ from service.settings import Settings
 CACHE_SECONDS = 1.0
 """Lifetime of a cached result, so that many probes cost one check of the store per second."""
 
-CHECK_TIMEOUT_SECONDS = 2.0
+CHECK_TIMEOUT_SECONDS = 2.75
+"""Above the longest check of a shard, and below the 3 seconds after which the probes of the chart fail."""
 
 READINESS = "readiness"
 """Key of the Readiness in the state of the admin app."""

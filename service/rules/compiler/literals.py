@@ -20,6 +20,7 @@ from service.rules.limits import LITERALS_MAX
 from service.rules.scope import Value
 
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+_NUMBER_OF_ANY_LENGTH = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -48,6 +49,10 @@ def is_number(text: str) -> bool:
     return _NUMBER.fullmatch(text) is not None
 
 
+def _is_too_long(value: Value) -> bool:
+    return isinstance(value, int | str) and _NUMBER_OF_ANY_LENGTH.fullmatch(str(value)) is not None
+
+
 def format_literal(value: Value) -> str:
     """Format the first 40 characters of a value for an error. Text is in quotes."""
     if isinstance(value, str):
@@ -64,6 +69,9 @@ def read_literal(value: Value, kind: FieldKind, at: str) -> Value:
     if value is None:
         raise ConfigError(at, "null cannot be compared", "use op: is_null")
     literal = _READERS[kind](value)
+    if literal is None and kind in {"number", "amount"} and _is_too_long(value):
+        fix = "write a whole number up to 18 digits, or in quotes up to 30 digits on each side of the point"
+        raise ConfigError(at, f"{format_literal(value)} has too many digits", fix)
     if literal is None:
         raise ConfigError(at, f"{format_literal(value)} is not {kind_name(kind)}", _FIXES[kind])
     return literal

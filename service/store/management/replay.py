@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from service.settings import Settings
 from service.store.connection.client import Argument, Client
+from service.store.management.events import read_number
 from service.store.queue.arq_jobs import encode_job
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.store.scripts import DISCARD, REPLAY
@@ -49,8 +50,7 @@ def plan_replay(stored: Mapping[str, Any], *, rerun_done: bool) -> Replay | str:
         is_undecided = stored["state"] == "dead" or stored["outcome"] == "stale"
         return Replay(stored["id"], record) if is_undecided else "it ended without effects"
     if rerun_done:
-        # Effects that are done run too: the new generation gives each a new key.
-        return Replay(stored["id"], record, "p" * len(ledger), int(stored.get("generation", 0)))
+        return _plan_rerun(stored, record, ledger)
     if set(ledger) <= {"d", "x"}:
         return "every effect is done; use `rerun_done` to run them again"
     return Replay(stored["id"], record, "".join(letter if letter in "dx" else "p" for letter in ledger))
@@ -62,6 +62,14 @@ def _plan_undecided(stored: Mapping[str, Any]) -> Replay | str:
         return "its body is damaged or no longer stored"
     record = event["record"]
     return Replay(stored["id"], f"{record.platform}:{record.kind}:{record.id}")
+
+
+def _plan_rerun(stored: Mapping[str, Any], record: str, ledger: str) -> Replay | str:
+    generation = str(stored.get("generation", 0))
+    if generation != str(read_number(generation)):
+        return "its count of reruns is damaged, so its effects get no new keys; replay it without `rerun_done`"
+    # Effects that are done run too: the new generation gives each a new key.
+    return Replay(stored["id"], record, "p" * len(ledger), int(generation))
 
 
 class Replays:

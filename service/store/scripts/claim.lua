@@ -97,5 +97,7 @@ end
 local nearest = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
 if nearest and tonumber(nearest) <= now then
   wake_one()
+else -- earlier tokens would only cause claims that find nothing
+  redis.call('DEL', wake)
 end
 return {now, nearest or false, jobs, left}

@@ -72,6 +72,17 @@ def test_unreadable_files_are_all_reported(tmp_path: Path) -> None:
     ]
 
 
+def test_a_rejected_construct_does_not_hide_other_mistakes_and_none_follows_from_it(tmp_path: Path) -> None:
+    text = "platforms:\n  a:\n    kind: custm\n    auth: {type: none, 7: x}\n    auth: {type: basic}\nadmin: 6\n"
+    texts = found(tmp_path, f10=text)
+    assert [each for each in texts if each.startswith("10-shop.yaml")] == [
+        "10-shop.yaml:4: platforms.a.auth: the key in line 4 is not text",
+        "10-shop.yaml:5: platforms.a.auth: is a duplicate key, repeated in line 5",
+        "10-shop.yaml:3: platforms.a.kind: Invalid value 'custm'",
+        "10-shop.yaml:6: admin: Expected `object`, got `int`",
+    ]
+
+
 @pytest.mark.parametrize("section", ["platforms", "records", "sources", "destinations", "rules"])
 def test_empty_section_of_a_file_does_not_change_those_of_others(tmp_path: Path, section: str) -> None:
     write(tmp_path, FILES | {"40-erp.yaml": "destinations: {erp: {kind: http, url: 'https://erp.test'}}\n"})

@@ -182,6 +182,15 @@ async def test_only_a_rerun_changes_idempotency_keys(harness: WorkerHarness) -> 
     assert harness.idempotency_keys() == [sent_key(f"{event_id}:a:x:0"), sent_key(f"{event_id}:a:x:1")]
 
 
+@pytest.mark.parametrize("generation", ["x", "-1", "9" * 5000])
+async def test_an_event_with_a_damaged_generation_is_not_rerun(harness: WorkerHarness, generation: str) -> None:
+    await harness.publish(rule("a", http("x")))
+    event_id = await harness.send()
+    await harness.run_worker()
+    shown = dict(await harness.stored_event(event_id)) | {"generation": generation}
+    assert "count of reruns is damaged" in str(plan_replay(shown, rerun_done=True))
+
+
 async def test_emit_and_publish_write_one_output_per_generation(
     harness: WorkerHarness,
 ) -> None:

@@ -6,14 +6,19 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import service.ingress.http.health
+import workers.health
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import StoreNotDurable, StoreUnavailable
-from service.settings import Durability
+from service.settings import Durability, Settings, load_settings
+from service.store.connection.client import WAITAOF_TIMEOUT_MS
 from service.store.connection.durability import durability_problems, parse_info
+from service.store.shards import CHECK_SECONDS_MAX, build_shards, open_shards
 from tests.service.store.builders import (
     WINDOW_MS,
     claim_one,
@@ -273,6 +278,28 @@ class TestReplicaMode:
             assert (await retry_until_stored(lambda: store.lanes.decide(decided))).kept
             primary.kill()
         assert run_on_server(replica.url, "HGET", store.keys.event(event.id), "state") == b"decided"
+
+    async def test_check_of_several_shards_waits_for_a_replica_that_lags(
+        self, pair: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in ("connection.client", "shards"):
+            monkeypatch.setattr(f"service.store.{module}.WAITAOF_TIMEOUT_MS", 60_000)
+        primary, replica, _ = pair
+        environ = {"WAYBILL_REDIS_URL": primary.url, "WAYBILL_DURABILITY": "replica", "WAYBILL_SHARDS": "4"}
+        shards = await open_shards(load_settings(environ | {"WAYBILL_STORE_TIMEOUT_SECONDS": "60"}))
+        os.kill(replica.pid, signal.SIGSTOP)
+        check = asyncio.create_task(shards.check())
+        await asyncio.sleep(CHECK_SECONDS_MAX + 0.5)
+        assert not check.done()
+        os.kill(replica.pid, signal.SIGCONT)
+        assert await check == {}
+        await shards.close()
+
+
+@pytest.mark.parametrize("module", [service.ingress.http.health, workers.health])
+def test_readiness_waits_longer_than_the_check_of_a_shard(module: ModuleType) -> None:
+    shards = build_shards(Settings(durability="replica", shards=16))
+    assert WAITAOF_TIMEOUT_MS / 1000 < shards.check_seconds_max < module.CHECK_TIMEOUT_SECONDS < 3  # of the probes
 
 
 async def in_step(primary: EmbeddedValkey) -> None:
