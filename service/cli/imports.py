@@ -1,7 +1,7 @@
 """Imports without libraries that take a third of the start of a command and that no command uses."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -23,7 +23,7 @@ def import_structlog() -> None:
 
 
 @contextmanager
-def jwt_on_first_use() -> Iterator[None]:
+def jwt_on_first_use() -> Generator[None]:
     """Keep redis from the import of jwt, and of cryptography with it, which it uses for tokens of Entra ID only.
 
     Modules imported in this block that import jwt get a placeholder. The first use of an attribute imports jwt.
