@@ -7,6 +7,7 @@ done; 1 failed, with one `process.failed` line in the log; 2 a configuration or 
 import os
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from io import TextIOWrapper
 from types import ModuleType
@@ -188,6 +189,4 @@ def _log_error(error: WaybillError, *, only_if_configured: bool) -> None:
 def _log_module() -> ModuleType:
     """Import the log, which takes as long as the whole of `waybill --help`."""
     import_structlog()
-    from service import log  # noqa: PLC0415 - the help of all commands needs no log
-
-    return log
+    return import_module("service.log")
