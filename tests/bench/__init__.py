@@ -9,6 +9,7 @@ machine, each in separate processes, and the medians are compared. See docs/expl
     load, stub                  client; platform and sink: raw protocols, so that neither limits the result
     rival_ingress, rival_worker, rival_job, rival_rules, rival_log   the other side: arq
     others, rival_celery, bullmq/   further sides with separate installations: Celery, BullMQ on Node
+    local_app                   webhook app in the process of the benchmark, with a store that answers at once
     own_worker                  worker of Waybill, built as `waybill worker` builds it
     row_…                       one row of the table each
 """

@@ -28,9 +28,10 @@ from service.configuration import load_config
 from service.events import Delivery, Fact, RecordRef
 from service.garbage import tune_garbage_collector
 from service.log import configure
-from service.platforms.base import CallContext, FetchedRecord
+from service.platforms.base import CallContext, FetchedRecord, Platform, RecordPage
 from service.settings import load_settings
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
+from service.tracing.startup import send_traces
 from tests.bench.material import decoded_order, order_json
 from workers.commands import open_dependencies, open_resources
 from workers.processing.process import finish_effects, process_lane
@@ -46,6 +47,7 @@ class Cached:
     """Platform with the record in memory."""
 
     account = "pack"
+    hints = frozenset[str]()
 
     def __init__(self) -> None:
         raw = msgspec.json.decode(order_json("po"))
@@ -63,6 +65,9 @@ class Cached:
     async def fetch(self, ref: RecordRef, context: CallContext) -> FetchedRecord:
         _ = ref, context
         return self._fetched
+
+    async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
+        raise NotImplementedError(kind)
 
 
 async def timed(ctx: Mapping[str, Any], record: str) -> None:
@@ -90,7 +95,8 @@ async def run(what: str) -> dict[str, Any]:
         resources = await stack.enter_async_context(open_resources(settings, config))
         tools = await stack.enter_async_context(open_dependencies(resources, config, os.environ))
         if what == "cached":
-            tools = structs.replace(tools, platforms={"pack": Cached()})
+            cached: Platform = Cached()  # typed, since the types of `replace` are not checked
+            tools = structs.replace(tools, platforms={"pack": cached})
         await tools.rules.wait_for_first()
         lane = timed if what == "idle" else process_lane
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
@@ -114,7 +120,9 @@ async def run(what: str) -> dict[str, Any]:
 
 def main() -> None:
     configure("workers", fd=os.open(os.devnull, os.O_WRONLY))
-    sys.stdout.write(json.dumps(uvloop.run(run(sys.argv[1]))))
+    with send_traces("workers", os.environ, enabled=load_settings(os.environ).traces):
+        result = uvloop.run(run(sys.argv[1]))
+    sys.stdout.write(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
         results: Results = defaultdict(list)
         for _ in range(repeats):
             for side, child in sides.items():
-                results[side].append(_run_load(stage, child, side, connections, seconds))
+                results[side].append(run_accepted(stage, child, side, connections, seconds))
         lines += _lines(connections, results)
     for child in sides.values():
         child.stop()
@@ -44,13 +44,14 @@ def _warm_up(stage: Stage, child: Child, side: str) -> None:
     """Run loads until the rate is stable."""
     before = 0.0
     for run in range(WARM_RUNS_MAX):
-        rate = _run_load(stage, child, f"warm {side} {run}", max(CONNECTIONS), WARM_SECONDS)["rate"]
+        rate = run_accepted(stage, child, f"warm {side} {run}", max(CONNECTIONS), WARM_SECONDS)["rate"]
         if rate < before * STABLE_RATIO:
             return
         before = max(rate, before)
 
 
-def _run_load(stage: Stage, child: Child, run: str, connections: int, seconds: float) -> dict[str, Any]:
+def run_accepted(stage: Stage, child: Child, run: str, connections: int, seconds: float) -> dict[str, Any]:
+    """Measure the deliveries of one server, once and on an empty store."""
     stage.clear()
     order = {
         "port": child.port,

@@ -15,7 +15,7 @@ RULES = """\
 - id: other
   type: purchase_order
   when: {field: id, op: matches, value: "po-.*"}
-  actions: [{id: call, do: http, url: "OTHER/sink", body: {order: "{id}"}, timeout_seconds: 30}]
+  actions: [{id: call, do: http, url: "OTHER/sink", body: {order: "{id}"}}]
 - id: healthy
   type: purchase_order
   when: {field: id, op: matches, value: "paced.*"}

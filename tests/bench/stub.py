@@ -2,8 +2,9 @@
 
     python -m tests.bench.stub <port> [echo|<lines of an order>]
 
-`POST /sink` records the time by order id, and `GET /_moments` returns all times. The protocol supports the clients of
-the benchmark only: bodies with a content length, no chunks.
+`POST /sink` records the time by order id, and `GET /_moments` returns all times. A POST to another address is
+only answered, such as the spans for a collector. The protocol supports the clients of the benchmark only: bodies with a
+content length, no chunks.
 """
 
 import asyncio
@@ -48,7 +49,8 @@ class Stub(asyncio.Protocol):
             if len(data) < end:
                 self._buffer = data
                 return
-            _moments[msgspec.json.decode(data[head + 4 : end])["order"]] = time.monotonic()
+            if data.startswith(b"POST /sink"):
+                _moments[msgspec.json.decode(data[head + 4 : end])["order"]] = time.monotonic()
             response = _OK
         else:
             response = self._get(data.split(b" ", 2)[1])

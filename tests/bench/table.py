@@ -78,6 +78,16 @@ def within(what: str, value: float, unit: str, budget: float, detail: str = "") 
     return Line(what, f"{shown} {unit}", "-", "-", f"<= {budget:g} {unit}", value <= budget, detail, score=score)
 
 
+def dearer(what: str, ours_us: float, plain: str, plain_us: float) -> Line:
+    """Compare the CPU time of a delivery or an event that has a feature with one that has none. There is no budget."""
+    ours, theirs = f"{ours_us:,.1f} us", f"{plain}: {plain_us:,.1f} us"
+    ratio = f"{ours_us / plain_us:.2f} times"
+    return Line(
+        what, ours, theirs, ratio, budget="-", held=True, rival=plain, score=plain_us / ours_us, cpu_us=ours_us,
+        rival_cpu_us=plain_us,
+    )  # fmt: skip
+
+
 def render(lines: Sequence[Line], heading: Sequence[str]) -> str:
     """Return the table with the heading above and the details below."""
     details = [f"- {line.what}: {line.detail}" for line in lines if line.detail]
