@@ -48,7 +48,19 @@ class Rounds(Generic[AnyFleet]):
         await self._sender.settle(TIMEOUT_SECONDS)
         dead = await self._wait_for_end()
         recovery = time.monotonic() - (sent if events_min else fault_ended)
-        return self._tally.row(name, range(first, self._sender.numbers), dead, round(recovery, 1))
+        numbers = range(first, self._sender.numbers)
+        for number, event_id in self._tally.lost(numbers, dead).items():
+            await self._print_lost(number, event_id)
+        return self._tally.row(name, numbers, dead, round(recovery, 1))
+
+    async def _print_lost(self, number: int, event_id: str) -> None:
+        """Print what the store knows of a lost event."""
+        store = await self._fleet.open_store()
+        found = [
+            f"shard {shard.name}: {event}" for shard in store.stores if (event := await shard.events.get(event_id))
+        ]
+        await store.close()
+        sys.stderr.write(f"lost: event {number}, id {event_id}; {found or 'not in the store'}\n")
 
     async def close(self) -> None:
         """Stop sending."""

@@ -61,7 +61,7 @@ class Tally:
         """Count the events of `numbers`; `dead` are the ids of dead letters with unknown effects."""
         acknowledged = {number: self.acknowledged[number] for number in numbers if number in self.acknowledged}
         ids = set(acknowledged.values())
-        processed = {event_id for event_id in ids if self._count(KEYED, event_id) and self._count(UNSAFE, event_id)}
+        processed = self._processed(ids)
         return Row(
             fault=fault,
             sent=len(numbers),
@@ -75,6 +75,15 @@ class Tally:
             second_keys=sum(len(self.keys_of_event.get((KEYED, event_id), ())) > 1 for event_id in ids),
             recovery_seconds=recovery_seconds,
         )
+
+    def lost(self, numbers: range, dead: set[str]) -> dict[int, str]:
+        """Return number and id of the lost events of `numbers`."""
+        ids = {number: self.acknowledged[number] for number in numbers if number in self.acknowledged}
+        known = self._processed(set(ids.values())) | dead
+        return {number: event_id for number, event_id in ids.items() if event_id not in known}
+
+    def _processed(self, ids: set[str]) -> set[str]:
+        return {event_id for event_id in ids if self._count(KEYED, event_id) and self._count(UNSAFE, event_id)}
 
     def _count(self, action: str, event_id: str) -> int:
         return self.effects[f"{action} {event_id}:{RULE}:{action}:0"]
