@@ -11,8 +11,11 @@ from msgspec import Struct
 DEFAULT_PORTS = {"http": 80, "https": 443}
 CACHED_URLS = 256
 
-_ORIGIN = re.compile(r"(https?)://((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*)(?::([0-9]{1,5}))?\Z", re.ASCII)
-"""Scheme, host name and port of a URL that needs no change."""
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_ORIGIN = re.compile(
+    rf"(https?)://((?:[a-z0-9-]+\.)*[a-z][a-z0-9-]*|{_OCTET}(?:\.{_OCTET}){{3}})(?::([0-9]{{1,5}}))?\Z", re.ASCII
+)
+"""Scheme, host name or IPv4 address, and port of a URL that needs no change."""
 _TARGET = re.compile(r"/[\w~!$'()*+,;=:@&./?%-]*\Z", re.ASCII)
 """Path and query of most URLs. A percent sign and a dot segment need a further look."""
 _HOST = re.compile(r"[a-z0-9_~!$&'()*+,;=-]+(?:\.[a-z0-9_~!$&'()*+,;=-]+)*\.?\Z", re.ASCII)

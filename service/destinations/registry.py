@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar, Union
 from urllib.parse import urlsplit
 
@@ -78,7 +79,8 @@ class Destinations:
         Raises:
             PermanentError: `invalid_url`: the URL has no valid host and port.
         """
-        name, base = _host_of(url)
+        end = url.find("/", len("https://"))
+        name, base = _host_of(url[:end] if end > 0 else url)
         if name not in self._by_host:
             if len(self._by_host) >= HOSTS_MAX:
                 self._by_host.clear()
@@ -108,6 +110,7 @@ class Destinations:
         )
 
 
+@lru_cache(maxsize=HOSTS_MAX)
 def _host_of(url: str) -> tuple[str, str]:
     """Return host and port of a URL, and the URL without path."""
     try:

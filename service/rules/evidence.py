@@ -7,6 +7,7 @@ operand is not stored, since the decision contains the rulebook version. Persona
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -54,6 +55,7 @@ class Evidence(Trace):
         self._bytes_left = bytes_max
         self._too_large_rules = 0
         self._items: list[tuple[Node, Truth, Value, Value, tuple[int, ...]]] = []
+        self.kept = self._items
         self._encoded: dict[str, msgspec.Raw] = {}
 
     def begin(self, rule: str) -> bool:
@@ -65,20 +67,12 @@ class Evidence(Trace):
     def branch(self, node: Node, result: Truth, actual: Value = None) -> None:
         """Add a quantifier; the results of `all`, `any` and `not` follow from their children."""
         if node.field is not None:
-            self._items.append((node, result, actual, None, tuple(self._elements)))
+            self._items.append((node, result, actual, None, tuple(self._elements) if self._elements else ()))
 
     def leaf(self, node: Node, result: Truth, actual: Value, expected: Value, reason: str | None = None) -> None:  # noqa: ARG002 - the rule has the reason
         """Add a comparison."""
         against = expected if node.against is not None else None
-        self._items.append((node, result, actual, against, tuple(self._elements)))
-
-    def mark(self) -> int:
-        """Return the current number of items, as a position for `drop`."""
-        return len(self._items)
-
-    def drop(self, begin: int, end: int) -> None:
-        """Remove the items between two marks."""
-        del self._items[begin:end]
+        self._items.append((node, result, actual, against, tuple(self._elements) if self._elements else ()))
 
     def by_rule(self) -> Mapping[str, msgspec.Raw]:
         """Return the items of each rule as JSON, without the rules that do not fit into the maximum size."""
@@ -86,13 +80,19 @@ class Evidence(Trace):
         return self._encoded
 
     def _encode_items(self) -> None:
-        if not self._items:
+        items = self._items
+        if not items:
             return
-        text = _encode([_plain(*item) for item in self._items])
-        self._items.clear()
-        if len(text) <= self._bytes_left:
-            self._bytes_left -= len(text)
-            self._encoded[self.rule] = msgspec.Raw(text)
+        node, result, actual, _, elements = items[0]
+        if len(items) == 1 and actual.__class__ is tuple and not elements:  # nearly every rule on a list
+            encoded = _encode_list(node.path, result, len(actual))
+        else:
+            encoded = msgspec.Raw(_encode([_plain(*item) for item in items]))
+        items.clear()
+        size = len(encoded)
+        if size <= self._bytes_left:
+            self._bytes_left -= size
+            self._encoded[self.rule] = encoded
         else:
             self._too_large_rules += 1
 
@@ -104,6 +104,16 @@ def read_evidence(plain: JsonValue) -> Sequence[EvidenceItem]:
         msgspec.ValidationError: the data has another shape.
     """
     return msgspec.convert(plain, tuple[EvidenceItem, ...])
+
+
+@lru_cache(maxsize=4_096)
+def _encode_list(path: str, result: Truth, elements: int) -> msgspec.Raw:
+    """Return the evidence of a rule that one search of a list settled. Most lists have one of a few lengths."""
+    return msgspec.Raw(_encode([[path[ROOT_CHARS:], result, _shown_list(elements)]]))
+
+
+def _shown_list(elements: int) -> str:
+    return f"({count_noun(elements, 'element')})"
 
 
 def _plain(node: Node, result: Truth, actual: Value, against: Value, elements: tuple[int, ...]) -> list[Any]:
@@ -125,6 +135,6 @@ def _shown(value: Value, *, personal: bool) -> JsonValue:
     if kind is Decimal:
         return str(value)[:ACTUAL_CHARS_MAX]
     if kind is tuple:
-        return f"({count_noun(len(value), 'element')})"
+        return _shown_list(len(value))
     shown = mask(value, personal=personal)
     return shown[:ACTUAL_CHARS_MAX] if type(shown) is str else shown

@@ -53,6 +53,8 @@ class Trace:
 
     def __init__(self, steps_max: int = TRACE_STEPS_MAX) -> None:
         self.steps: list[Step] = []
+        self.kept: list[Any] = self.steps
+        """What was collected, in its order. `_collect_evidence` removes what settled nothing."""
         self.steps_max = steps_max
         self.complete = True
         self.rule = ""
@@ -85,14 +87,6 @@ class Trace:
         if result is None:
             reason = reason or _reason(node, actual, expected)
         self._add(node, result, mask(actual, personal=personal), shown, reason)
-
-    def mark(self) -> int:
-        """Return the current number of steps, as a position for `drop`."""
-        return len(self.steps)
-
-    def drop(self, begin: int, end: int) -> None:
-        """Remove the steps between two marks."""
-        del self.steps[begin:end]
 
     def unknown(self) -> Step | None:
         """Return the first step with a reason for an unknown result."""

@@ -36,8 +36,8 @@ def test_url_is_parsed(text: str, url: HttpUrl) -> None:
     [
         "", "erp.test", "//erp.test/", "ftp://erp.test/", "http://", "http:///a", "http://:80/", "http://[::1",
         "http://[::1]x/", "http://[v1.a]/", "http://erp.test:65536/", "http://erp.test:-1/", "http://erp.test:a/",
-        "http://2130706433/", "http://127.1/", "http://127.0.0.1./", "http://0177.0.0.1/", "http://a b/", "http://a..b/",
-        "http://.a/", "http://a%00b/", "http://a<b/", "http://\ud800/",
+        "http://2130706433/", "http://127.1/", "http://127.0.0.1./", "http://0177.0.0.1/", "http://256.1.1.1/",
+        "http://a b/", "http://a..b/", "http://.a/", "http://a%00b/", "http://a<b/", "http://\ud800/",
     ],
 )  # fmt: skip
 def test_unusable_url_is_a_value_error(text: str) -> None:

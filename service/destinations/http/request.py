@@ -1,7 +1,6 @@
 """Requests of an HTTP destination: URL, headers and the idempotency key, with and without secrets. Pure."""
 
 import hashlib
-import uuid
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -87,8 +86,14 @@ def format_key(key: str, form: IdempotencyForm) -> str:
     """Return an idempotency key in the form of the destination. The same key has always the same form."""
     if form == "full":
         return key
-    digest = hashlib.sha256(key.encode()).digest()[:16]
-    return digest.hex() if form == "hash32" else str(uuid.UUID(bytes=digest, version=4))
+    digits = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return digits if form == "hash32" else _uuid4(digits)
+
+
+def _uuid4(digits: str) -> str:
+    """Return 32 hex digits as a UUID of version 4. `uuid.UUID` takes several times as long."""
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def merge_headers(*parts: Mapping[str, str]) -> dict[str, str]:

@@ -263,14 +263,16 @@ def _collect_evidence(
     by_cost: Sequence[Evaluator], scope: Scope, current: Value, trace: Trace, *, decisive: bool
 ) -> Truth:
     """Stop at the first decisive child, and drop the evidence of the children before it."""
-    begin = trace.mark()
+    kept = trace.kept
+    begin = before = len(kept)
     result: Truth = not decisive
     for child in by_cost:
-        before = trace.mark()
         child_result = child(scope, current, trace)
         if child_result is decisive:
-            trace.drop(begin, before)
+            if before > begin:
+                del kept[begin:before]
             return decisive
+        before = len(kept)
         if child_result is None:
             result = None
     return result

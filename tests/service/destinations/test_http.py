@@ -1,7 +1,9 @@
 """HTTP destination against a real server: credentials, signatures, mutual TLS, limits and mistakes at load."""
 
 import asyncio
+import hashlib
 import ssl
+import uuid
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -255,6 +257,8 @@ def test_path_that_leaves_the_url_is_rejected(path: str) -> None:
 
 
 def test_key_has_the_form_of_the_destination_and_is_stable() -> None:
+    digest = hashlib.sha256(b"e:r:a:0").digest()
+    assert format_key("e:r:a:0", "uuid") == str(uuid.UUID(bytes=digest[:16], version=4))
     forms = [format_key("e:r:a:0", form) for form in ("uuid", "hash32", "full")]
     assert [len(each) for each in forms] == [36, 32, 7]
     assert forms[0] == format_key("e:r:a:0", "uuid") != format_key("e:r:a:1", "uuid")

@@ -95,7 +95,7 @@ HOSTILE_RULES: dict[str, tuple[dict[str, Any], str, str]] = {
         "actions", "more than 20 actions",
     ),
     "number with 500,000 digits": (
-        when({"field": "lines_count", "op": "eq", "value": "9" * 500_000}), "when.value", "is not a number",
+        when({"field": "lines_count", "op": "eq", "value": "9" * 500_000}), "when.value", "has too many digits",
     ),
 }  # fmt: skip
 HARMLESS = {"template with literal braces"}
