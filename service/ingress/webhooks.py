@@ -43,13 +43,13 @@ from service.ingress.http.problems import (
     store_unavailable,
 )
 from service.ingress.http.responses import AsgiResponse, accepted_response, make_response, send_response
-from service.ingress.http.timeouts import SharedTimeout
 from service.ingress.limits.rate_limits import RateLimited, RateLimits
 from service.ingress.quarantine_writer import QuarantineWriter
 from service.ingress.request.body import BodyReader, BodyReservation, ClientDisconnect
 from service.ingress.request.headers import read_headers
 from service.log import get_logger
 from service.settings import Settings
+from service.shared_timeouts import SharedTimeout
 from service.signatures import Verified
 from service.store import IngestRequest, IngestResult
 

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from service.bodies.lazy_json import LazyJson, read_json
 from service.events import EVENT_KIND, Delivery, Fact, RecordRef
 from service.exchange import Exchange
+from service.platforms.api.decoding import digest_of
 from service.records import EventRecord, Record
 
 
@@ -31,25 +33,37 @@ class FetchedRecord(Struct, frozen=True):
 
     Attributes:
         record: The record; None if it is gone (404, 410). A deleted record that is still returned has `deleted_at`.
-        raw: The platform's own JSON without its envelope, non-integers as Decimal; {} if the record is gone.
+        raw_json: The platform's own JSON without its envelope, non-integers as Decimal; {} if the record is gone.
         version: The platform's modification time as text, UTC and of fixed width, so that text order is time order.
-        digest: SHA-256 of the canonical state, in hex.
+        known_digest: `digest`, if it was computed with the record.
         http_status: Status of the response.
         operation: Name of the operation, such as `pack_cloud.customer.get`.
         duration_ms: Duration of the call in milliseconds.
         body_bytes: Size of the response.
         reason: URL, status and words of the platform, if the record is gone.
+        bytes_digest: SHA-256 of the response, in hex, which depends on the order of members; empty if unknown.
     """
 
     record: Record | None
-    raw: Any
+    raw_json: LazyJson | Any
     version: str | None
-    digest: str
+    known_digest: str | None
     http_status: int
     operation: str
     duration_ms: float
     body_bytes: int = 0
     reason: str = ""
+    bytes_digest: str = ""
+
+    @property
+    def raw(self) -> Any:  # noqa: ANN401 - JSON
+        """The platform's own JSON, decoded now if it was not."""
+        return read_json(self.raw_json)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical state, in hex."""
+        return digest_of(self.raw) if self.known_digest is None else self.known_digest
 
 
 class ListedRecord(Struct, frozen=True):

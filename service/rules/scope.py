@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from service.bodies.lazy_json import LazyJson, read_json
 from service.events import Event
 from service.records import Record
 from service.rules.lookups import NO_LOOKUPS, Lookups
@@ -20,17 +21,22 @@ Value = Any
 class Subject(Struct, frozen=True):
     """The event and the record to evaluate.
 
-    `raw` is the platform's decoded response. `previous` is the result of `Rulebook.previous_fields` for the last
+    `raw_json` is the platform's response. `previous` is the result of `Rulebook.previous_fields` for the last
     decision. `known` caches derived fields, so that `total` is computed once for all rules. `lookups` has the records
     that rules look up.
     """
 
     event: Event
     record: Record
-    raw: Value = None
+    raw_json: LazyJson | Value = None
     previous: Mapping[str, Value] | None = None
     known: dict[str, Value] = field(default_factory=dict[str, Value])
     lookups: Lookups = NO_LOOKUPS
+
+    @property
+    def raw(self) -> Value:
+        """The platform's response, decoded now if it was not."""
+        return read_json(self.raw_json)
 
 
 class Scope(Struct, frozen=True):
@@ -38,14 +44,19 @@ class Scope(Struct, frozen=True):
 
     event: Event
     record: Record
-    raw: Value
+    raw_json: LazyJson | Value
     previous: Mapping[str, Value]
     known: dict[str, Value]
     now: datetime
     lookups: Lookups = NO_LOOKUPS
 
+    @property
+    def raw(self) -> Value:
+        """The platform's response, as `Subject.raw`."""
+        return read_json(self.raw_json)
+
     @classmethod
     def of(cls, subject: Subject, now: datetime) -> "Scope":
         """Build the scope of `subject` at `now`."""
         previous = subject.previous or {}
-        return cls(subject.event, subject.record, subject.raw, previous, subject.known, now, subject.lookups)
+        return cls(subject.event, subject.record, subject.raw_json, previous, subject.known, now, subject.lookups)

@@ -9,14 +9,15 @@ second.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import ClassVar, Protocol
 
 from service.config.throttles import OPEN_SECONDS_MAX, ThrottleConfig
 from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.store.platforms.throttle import CallOutcome, CircuitChange, ThrottlePermit, ThrottleStore
 from service.throttles.retry_after import RETRY_AFTER_SECONDS_MAX, cap_retry_after
+from service.throttles.slot import AdmittedCall, ProcessSlots, Slot
 
 WAIT_SECONDS_MAX = 0.25
 """Limit of a wait in place. A longer wait releases the job, so that waiting calls do not fill a worker."""
@@ -37,8 +38,6 @@ CREDENTIALS_REJECTED = "credentials_rejected"
 UNAVAILABLE = frozenset({502, 504})
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 FORBIDDEN = 403
-
-NO_QUEUE = nullcontext()
 
 
 class ThrottleContext(Protocol):
@@ -69,8 +68,7 @@ class SharedThrottle:
         self.key = key
         self.config = config
         slots = config.process_in_flight_max
-        self._slots = asyncio.Semaphore(slots) if slots else None
-        self._slot_changed_at = float("-inf")
+        self._slots = ProcessSlots(slots, context.clock, WAIT_SECONDS_MAX) if slots else None
         self._open_until = 0.0
         self._call_seconds = 0.2
         self._next_at = 0.0
@@ -95,50 +93,50 @@ class SharedThrottle:
         self.troubled = open_seconds is not None
         self._open_until = self._context.clock() + (open_seconds or 0.0)
 
-    @asynccontextmanager
-    async def slot(self, *, repeatable: bool, target: str) -> AsyncGenerator[None]:
+    def slot(self, *, repeatable: bool, target: str) -> AbstractAsyncContextManager[None]:
         """Limit one call, as `Throttle.slot`."""
-        deadline = self._context.clock() + WAIT_SECONDS_MAX
-        async with NO_QUEUE if self._slots is None else self._own_slot(self._slots, deadline):
-            token = await self._enter(deadline)
-            began = self._context.clock()
-            try:
-                yield
-            except TransientError as error:
-                await self._store_error(error)
-                await self._failed(token, error, target, repeatable=repeatable)
-                raise
-            except PermanentError as error:
-                await self._store_error(error)
-                await self._rejected(token, error, repeatable=repeatable)
-                raise
-            except BaseException:
-                await self._leave(token, "unknown")
-                raise
-            # A moving average of about ten calls: the distance between waiting calls.
-            self._call_seconds += 0.1 * (self._context.clock() - began - self._call_seconds)
-            await self._leave(token, "ok")
+        return Slot(self, repeatable=repeatable, target=target)
 
-    @asynccontextmanager
-    async def _own_slot(self, slots: asyncio.Semaphore, deadline: float) -> AsyncGenerator[None]:
-        """Acquire a slot within this process first, without a call to the store.
+    async def begin_call(self) -> AdmittedCall:
+        """Acquire a slot for one call. Its token is empty if the store does not track it.
 
-        While no call starts or ends, the target does not answer: waiting in place would only fill the worker.
+        Raises:
+            Deferred, StoreUnavailable: As `Throttle.slot`. No slot is held then.
         """
-        until = min(deadline, self._slot_changed_at + WAIT_SECONDS_MAX)
-        if slots.locked() and until <= self._context.clock():
+        deadline = self._context.clock() + WAIT_SECONDS_MAX
+        if self._slots is None:
+            return AdmittedCall(await self._enter(deadline), self._context.clock())
+        if not await self._slots.acquire(deadline):
             raise self._deferred(ThrottlePermit("in_flight"))
         try:
-            async with asyncio.timeout(max(until - self._context.clock(), 0.001)):
-                await slots.acquire()
-        except TimeoutError:
-            raise self._deferred(ThrottlePermit("in_flight")) from None
-        self._slot_changed_at = self._context.clock()
+            return AdmittedCall(await self._enter(deadline), self._context.clock())
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def end_call(self, call: AdmittedCall, error: BaseException | None, *, repeatable: bool, target: str) -> None:
+        """Report the result of a call, and release its slot.
+
+        Raises:
+            Deferred, TransientError: As `Throttle.slot`, in place of the error of the call.
+        """
+        token = call.token
         try:
-            yield
+            if error is None:
+                # A moving average of about ten calls: the distance between waiting calls.
+                self._call_seconds += 0.1 * (self._context.clock() - call.began - self._call_seconds)
+                await self._leave(token, "ok")
+            elif isinstance(error, TransientError):
+                await self._store_error(error)
+                await self._failed(token, error, target, repeatable=repeatable)
+            elif isinstance(error, PermanentError):
+                await self._store_error(error)
+                await self._rejected(token, error, repeatable=repeatable)
+            else:
+                await self._leave(token, "unknown")
         finally:
-            self._slot_changed_at = self._context.clock()
-            slots.release()
+            if self._slots is not None:
+                self._slots.release()
 
     async def _enter(self, deadline: float) -> str:
         """Wait for a slot, for a limited time; return the call's token, empty if the store does not track the call."""

@@ -1,8 +1,9 @@
 """Interface of a throttle, and a throttle without limits. The shared one is in `shared_throttle`."""
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
+
+_FREE = nullcontext()
 
 
 class Throttle(Protocol):
@@ -24,10 +25,9 @@ class Throttle(Protocol):
 class NoThrottle:
     """Throttle without limits and without a circuit breaker."""
 
-    @asynccontextmanager
-    async def slot(self, *, repeatable: bool, target: str) -> AsyncGenerator[None]:  # noqa: ARG002 - the protocol's signature
+    def slot(self, *, repeatable: bool, target: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 - the protocol's signature
         """Admit the call."""
-        yield
+        return _FREE
 
 
 NO_THROTTLE = NoThrottle()

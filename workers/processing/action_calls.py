@@ -1,6 +1,5 @@
 """Calls of actions: time limit, errors in the code of an action, and the outputs of a call."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable,
 from service.events import trace_id
 from service.lease import ActionLease, Lease, action_lease, check_lease
 from service.log import current_logger
+from service.shared_timeouts import start_timeout
 from service.store import IngestRequest, Shards, Store
 from service.store.queue.outputs import EmittedEvent, Output
 from workers.processing.action_context import RunningAction
@@ -53,7 +53,7 @@ async def call_action(
     checked = ActionLease(lease, is_unsafe=effect.repeat == "unsafe")
     token = action_lease.set(checked)
     try:
-        async with asyncio.timeout(dependencies.action_timeout_seconds):
+        with start_timeout(dependencies.action_timeout_seconds):
             answer = await action.run(effect.inputs, running)
             return answer, await _ingest_into_other_shards(dependencies, running.outputs)
     except TimeoutError:

@@ -59,11 +59,11 @@ def decide(
     depend on more, they are returned instead of a decision.
     """
     # Without an event id, a redelivery equals a second event: the same change on the same state is decided once.
-    if not event.identified and last.digest == fetched.digest[:DIGEST_DIGITS] and event.change in last.types:
+    if not event.identified and event.change in last.types and _is_decided_state(event, fetched, last):
         entry = _entry(rulebook, event, fetched, last, attempt, stale=stale)
         return Decision(entry, "unchanged", last.fields, {"rules_evaluated": 0, "stale": stale})
     record: Record = fetched.record or rulebook.gone_record(event.record)
-    subject = Subject(event, record, fetched.raw, _previous(last), lookups=lookups)
+    subject = Subject(event, record, fetched.raw_json, _previous(last), lookups=lookups)
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence)
     if evaluation.pending:
@@ -116,7 +116,7 @@ def decide_failed_rules(
     failed = {verdict.rule_id for verdict in decided.failed_rules}
     record: Record = fetched.record or rulebook.gone_record(event.record)
     previous = _decode(decided.previous) if decided.previous else None
-    subject = Subject(event, record, fetched.raw, previous, lookups=lookups)
+    subject = Subject(event, record, fetched.raw_json, previous, lookups=lookups)
     evidence = Evidence()
     evaluation = rulebook.evaluate(subject, datetime.now(UTC), evidence, only=failed)
     if evaluation.pending:
@@ -152,6 +152,17 @@ def _stored_results(
     return verdicts, effects
 
 
+def _is_decided_state(event: Event, fetched: FetchedRecord, last: LastState) -> bool:
+    """Return whether the last decision was on the same state. One on an event with an id stored the other digest."""
+    own = (fetched.bytes_digest or fetched.digest)[:DIGEST_DIGITS]
+    return last.digest == own or last.digest == _digest(event, fetched)
+
+
+def _digest(event: Event, fetched: FetchedRecord) -> str:
+    """Return the digest to store. Only an event without an id needs one without regard to the order of members."""
+    return ((event.identified and fetched.bytes_digest) or fetched.digest)[:DIGEST_DIGITS]
+
+
 def _missing(event: Event, fetched: FetchedRecord) -> str:
     """Return the platform's answer for a record that should exist; empty if it exists, or may be deleted."""
     if fetched.record is not None or event.change not in EXISTING:
@@ -177,7 +188,7 @@ def _entry(
         at_ms=int(time.time() * 1000),
         attempt=attempt,
         rulebook=rulebook.version,
-        digest=fetched.digest[:DIGEST_DIGITS],
+        digest=_digest(event, fetched),
         previous_digest=last.digest,
         version=fetched.version,
         gone=fetched.record is None,

@@ -29,6 +29,7 @@ from service.events import Event
 from service.platforms.base import FetchedRecord, is_hint
 from service.rules import Rulebook
 from service.rules.lookups import Lookups
+from service.shared_timeouts import start_timeout
 from service.store import Job, LaneHead, NextEvent
 from service.store.queue.last_state import EncodedLastState
 from service.tracing.spans import start_span
@@ -159,7 +160,7 @@ class LaneRun:
         if 0 <= attempt.age_seconds < fetch_delay_seconds:
             return await attempt.wait("fetch_delay", fetch_delay_seconds - attempt.age_seconds)
         kept = self._dependencies.undecided.take(event.id)
-        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
+        with start_timeout(self._settings.attempt_timeout_seconds):
             fetched = kept.fetched if kept else await self._fetch(event, attempt, fetch_delay_seconds)
         if fetched.record is not None or event.change in EXISTING:  # a deleted record is missing as expected
             found_records = self._dependencies.intake.home.found_records
@@ -189,7 +190,7 @@ class LaneRun:
     async def _decide_failed_rules(self, attempt: Attempt, event: Event, decided: DecisionEntry) -> NextEvent:
         """Evaluate the failed rules of a replayed event again. The next attempt runs their effects."""
         platforms, kept = self._dependencies.platforms, self._dependencies.undecided.take(event.id)
-        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
+        with start_timeout(self._settings.attempt_timeout_seconds):
             fetched = kept.fetched if kept else await fetch_record(platforms, event, attempt.head.attempts)
         event = self._with_payload(event, attempt.head)
         evaluate = partial(
@@ -274,7 +275,7 @@ class LaneRun:
 
     async def _resolve(self, attempt: Attempt, event: Event) -> NextEvent:
         """Ingest one derived event for each record that a hint leads to, then end the hint."""
-        async with asyncio.timeout(self._settings.attempt_timeout_seconds):
+        with start_timeout(self._settings.attempt_timeout_seconds):
             refs = await follow_hint(self._dependencies.platforms, event, attempt.head.attempts)
         # Only hints need the body, and decompressing it is the most expensive part of decoding an event.
         event_with_body = load_event(self._keys, attempt.head, with_body=True)

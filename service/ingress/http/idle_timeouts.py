@@ -1,6 +1,6 @@
 """Idle timeouts of connections: next request, head, body, and a client that does not read the response.
 
-One check per second covers all connections of a port. `service.ingress.http.timeouts` limits the body of a delivery
+One check per second covers all connections of a port. `service.shared_timeouts` limits the body of a delivery
 more exactly; these timeouts limit everything else. A client that does not read keeps its request in flight.
 """
 

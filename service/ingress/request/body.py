@@ -13,9 +13,9 @@ from litestar.types import Receive
 from service.errors import Rejection, WaybillError
 from service.ingress.http.fast_path import FastRequestCycle
 from service.ingress.http.problems import retry_later
-from service.ingress.http.timeouts import SharedTimeout
 from service.ingress.request.decompression import Decompressor, decompressor_for
 from service.settings import Settings
+from service.shared_timeouts import SharedTimeout
 
 
 class ClientDisconnect(WaybillError):

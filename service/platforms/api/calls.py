@@ -1,7 +1,7 @@
 """HTTP calls of one account. `service.platforms.api.responses` maps the responses to errors."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
@@ -12,20 +12,17 @@ from service.config.platforms import NO_ERRORS_CONFIG, ErrorsConfig, GoneRespons
 from service.errors import Deferred, PermanentError, TransientError
 from service.exchange import Exchange
 from service.http_client import HttpClient, HttpResponse
-from service.platforms.api.coercion import JsonObject, record_version
 from service.platforms.api.credentials import Credentials
-from service.platforms.api.decoding import NoRecordError, digest_of
-from service.platforms.api.errors_in_bodies import classify_body
 from service.platforms.api.responses import (
     CREDENTIAL_STATUSES,
     GONE_STATUSES,
     RETRYABLE_STATUSES,
     GoneResponses,
     PlatformResponse,
+    TypedReader,
     classify_response,
 )
-from service.platforms.base import CallContext, FetchedRecord
-from service.records import Record, Timestamp
+from service.platforms.base import CallContext
 from service.throttles.throttle import NO_THROTTLE, Throttle
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -68,9 +65,14 @@ class ApiClient:
         return self._base_url + path
 
     async def get(
-        self, operation: str, path: str, context: CallContext, headers: Mapping[str, str] = NO_HEADERS
+        self,
+        operation: str,
+        path: str,
+        context: CallContext,
+        headers: Mapping[str, str] = NO_HEADERS,
+        read_typed: TypedReader | None = None,
     ) -> PlatformResponse:
-        """Send a GET request.
+        """Send a GET request. `read_typed` is as in `classify_response`.
 
         Returns:
             The response.
@@ -78,7 +80,7 @@ class ApiClient:
         Raises:
             TransientError, PermanentError, Deferred: As `call`.
         """
-        return await self.call(operation, "GET", path, context, headers=headers, repeatable=True)
+        return await self.call(operation, "GET", path, context, headers=headers, repeatable=True, read_typed=read_typed)
 
     async def call(
         self,
@@ -91,6 +93,7 @@ class ApiClient:
         body: bytes | None = None,
         headers: Mapping[str, str] = NO_HEADERS,
         repeatable: bool = False,
+        read_typed: TypedReader | None = None,
     ) -> PlatformResponse:
         """Send one request. `path` starts with a slash; ids in it are quoted by `segment`.
 
@@ -109,8 +112,9 @@ class ApiClient:
         target = path + ("?" + urlencode(query) if query else "")
         try:
             sent = _headers(context, headers, body)
+            exchange = context.exchange
             return await self._repeated(
-                operation, method, target, sent, body, exchange=context.exchange, repeatable=repeatable
+                operation, method, target, sent, body, exchange=exchange, repeatable=repeatable, read_typed=read_typed
             )
         except (TransientError, PermanentError, Deferred) as error:
             error.operation = operation
@@ -126,6 +130,7 @@ class ApiClient:
         *,
         exchange: Exchange | None,
         repeatable: bool,
+        read_typed: TypedReader | None,
     ) -> PlatformResponse:
         """Repeat a call that was answered 401 or 403 once, if the credentials can be renewed."""
         renewed = False
@@ -139,8 +144,10 @@ class ApiClient:
                 rejected = answer.status in CREDENTIAL_STATUSES and not renewed
                 again = rejected and await self._credentials.refreshable(permit, answer.status)
                 if not again:
-                    classify = partial(self._classify, operation, answer, permit, repeatable=repeatable)
-                    return await run_in_thread(classify) if len(answer.body) > LARGE_BYTES else classify()
+                    rest = operation, answer, permit, read_typed
+                    if len(answer.body) > LARGE_BYTES:
+                        return await run_in_thread(partial(self._classify, *rest, repeatable=repeatable))
+                    return self._classify(*rest, repeatable=repeatable)
             renewed = True
 
     async def _permit(self) -> Mapping[str, str]:
@@ -152,7 +159,13 @@ class ApiClient:
             raise
 
     def _classify(
-        self, operation: str, answer: HttpResponse, permit: Mapping[str, str], *, repeatable: bool
+        self,
+        operation: str,
+        answer: HttpResponse,
+        permit: Mapping[str, str],
+        read_typed: TypedReader | None,
+        *,
+        repeatable: bool,
     ) -> PlatformResponse:
         return classify_response(
             f"{self.account}: {operation}",
@@ -162,6 +175,7 @@ class ApiClient:
             secrets=permit.values(),
             now=time.time(),
             body_needed=repeatable,
+            read_typed=read_typed,
         )
 
     async def _send(
@@ -201,70 +215,6 @@ def _headers(context: CallContext, headers: Mapping[str, str], body: bytes | Non
     if context.traceparent:
         sent["traceparent"] = context.traceparent
     return sent
-
-
-async def fetch_one(
-    calls: ApiClient,
-    operation: str,
-    path: str,
-    context: CallContext,
-    *,
-    asked: str,
-    read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
-    headers: Mapping[str, str] = NO_HEADERS,
-) -> FetchedRecord:
-    """Fetch one record. `read` returns its state without envelope, the record, and its modification time.
-
-    Returns:
-        The state of the record.
-
-    Raises:
-        TransientError: As `ApiClient.get`.
-        PermanentError: As `ApiClient.get`; `platform_wrong_record` if the id in the response is not `asked`.
-    """
-    reply = await calls.get(operation, path, context, headers)
-    if reply.gone:
-        reason = f"GET {calls.url(path)} {reply.reason}"
-        return FetchedRecord(None, {}, None, digest_of({}), reply.status, operation, reply.duration_ms, reason=reason)
-    if reply.body_bytes > LARGE_BYTES:
-        return await run_in_thread(_read_record, operation, reply, asked, read)
-    return _read_record(operation, reply, asked, read)
-
-
-def _read_record(
-    operation: str,
-    reply: PlatformResponse,
-    asked: str,
-    read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
-) -> FetchedRecord:
-    state, record, modified = read_as(operation, read, reply)
-    if record.id != asked:
-        reason = f"{operation} gave another record"
-        raise PermanentError("platform_wrong_record", reason, http_status=reply.status, operation=operation)
-    digest = digest_of(state, large=reply.body_bytes > LARGE_BYTES)
-    version, size = record_version(modified), reply.body_bytes
-    return FetchedRecord(record, state, version, digest, reply.status, operation, reply.duration_ms, size)
-
-
-def read_as(operation: str, read: Callable[[PlatformResponse], T], reply: PlatformResponse) -> T:
-    """Read a response, and add the operation and the status to its errors.
-
-    Returns:
-        The result of `read`.
-
-    Raises:
-        TransientError: As `classify_body`, if the response has not what was requested.
-        PermanentError: As `read`, and as `classify_body`.
-    """
-    try:
-        return read(reply)
-    except NoRecordError as missing:
-        error = classify_body(missing, reply.data)
-        error.operation = operation
-        raise error from missing  # either of the two documented errors
-    except (TransientError, PermanentError) as error:
-        error.operation = operation
-        raise
 
 
 def segment(text: str) -> str:

@@ -7,9 +7,10 @@ from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.compute_thread import run_in_thread
 from service.errors import ConfigError, PermanentError
 from service.events import RecordRef
-from service.platforms.api.calls import NO_HEADERS, ApiClient, fetch_one, read_as, segment, unknown_kind
+from service.platforms.api.calls import NO_HEADERS, ApiClient, segment, unknown_kind
 from service.platforms.api.coercion import JsonObject
 from service.platforms.api.decoding import NoRecordError, record_id
+from service.platforms.api.fetching import fetch_one, read_as
 from service.platforms.api.field_map import FieldMap, missing_required
 from service.platforms.api.listed_records import page_path, read_listing
 from service.platforms.api.record_config import CustomRecordConfig

@@ -7,11 +7,13 @@ import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from service.bodies.repair import BOM, repair_surrogates
+from service.compute_thread import LARGE_BYTES
 from service.errors import PermanentError, TransientError
 from service.events import JsonValue
 from service.platforms.api.coercion import JsonObject, as_text
@@ -25,6 +27,7 @@ PIECE_BYTES = 262_144
 VALUES_PER_CALL_MAX = 20_000
 """Values that one call sorts or encodes, in about 10 ms."""
 T = TypeVar("T")
+StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 _decoder = msgspec.json.Decoder[Any](float_hook=Decimal)
 _object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -63,6 +66,27 @@ def decode_body(body: bytes, status: int) -> JsonValue:
         if "truncated" in str(error):
             raise TransientError("platform_truncated_json", "the JSON ends early", http_status=status) from error
         raise TransientError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
+
+
+def decode_typed(body: bytes, structure: type[StructT]) -> StructT | None:
+    """Decode a small response straight to a struct, numbers as `decode_body`.
+
+    Returns:
+        The struct; None if the bytes have another structure, or are not JSON, or are decoded in a thread.
+    """
+    if len(body) > LARGE_BYTES:
+        return None
+    try:
+        if not body.isascii():
+            body.decode()  # the decoder checks only the text that it needs
+        return _typed_decoder(structure).decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+@cache
+def _typed_decoder(structure: type[StructT]) -> msgspec.json.Decoder[StructT]:
+    return msgspec.json.Decoder(structure, float_hook=Decimal)
 
 
 def _read(body: bytes) -> JsonValue:

@@ -14,10 +14,11 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from service.errors import ConfigError, PermanentError
-from service.platforms.api.calls import NO_HEADERS, ApiClient, fetch_one, read_as, segment
+from service.platforms.api.calls import NO_HEADERS, ApiClient, segment
 from service.platforms.api.coercion import JsonObject, children
 from service.platforms.api.decoding import not_a_list
-from service.platforms.api.responses import PlatformResponse
+from service.platforms.api.fetching import fetch_one, read_as
+from service.platforms.api.responses import PlatformResponse, TypedReader
 from service.platforms.base import CallContext, FetchedRecord
 from service.records import Record, Timestamp
 
@@ -215,6 +216,7 @@ class PlatformApi:
         ids: Mapping[str, str],
         asked: str,
         read: Callable[[PlatformResponse], tuple[JsonObject, Record, Timestamp]],
+        read_typed: TypedReader | None = None,
     ) -> FetchedRecord:
         """Fetch one record, as `fetch_one`.
 
@@ -229,7 +231,14 @@ class PlatformApi:
         path = self._path(operation, ids)
         headers = self._headers(context)
         return await fetch_one(
-            self._calls, f"{self.kind}.{name}", path, context, asked=asked, read=read, headers=headers
+            self._calls,
+            f"{self.kind}.{name}",
+            path,
+            context,
+            asked=asked,
+            read=read,
+            headers=headers,
+            read_typed=read_typed,
         )
 
     async def write(

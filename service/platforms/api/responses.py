@@ -6,15 +6,16 @@ codes start with the party: `platform_…`, `config_…`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from service.bodies.lazy_json import LazyJson
 from service.bodies.pointers import parse_pointer, resolve_pointer
 from service.config.platforms import GoneResponse
 from service.errors import PermanentError, TransientError
@@ -22,6 +23,7 @@ from service.events import JsonValue
 from service.http_client import HttpResponse
 from service.platforms.api.decoding import decode_body, is_html
 from service.platforms.api.error_messages import error_message, names_parameter
+from service.records import Record, Timestamp
 
 GONE_STATUSES = frozenset({404, 410})
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
@@ -31,10 +33,22 @@ RETRY_AFTER_SECONDS_MAX = 86_400.0
 HOST_CHARACTERS_MAX = 100
 
 
+class TypedRecord(NamedTuple):
+    """Record that was decoded without plain JSON, its modification time, and the SHA-256 of the bytes, in hex."""
+
+    record: Record
+    modified: Timestamp
+    digest: str
+
+
+TypedReader = Callable[[bytes], TypedRecord | None]
+"""Reads a record from the bytes of a response; None if only its plain JSON can be read."""
+
+
 class PlatformResponse(Struct, frozen=True):
     """Decoded response. `data` is None if the record is `gone`; `reason` is then the status and the platform's words.
 
-    Header names are in lower case.
+    Header names are in lower case. With `typed`, `data` is the `LazyJson` of the same bytes.
     """
 
     status: int
@@ -44,6 +58,7 @@ class PlatformResponse(Struct, frozen=True):
     headers: Mapping[str, str] = MappingProxyType({})
     body_bytes: int = 0
     reason: str = ""
+    typed: TypedRecord | None = None
 
 
 class GoneResponses(Struct, frozen=True):
@@ -78,11 +93,12 @@ def classify_response(
     secrets: Iterable[str],
     now: float,
     body_needed: bool = True,
+    read_typed: TypedReader | None = None,
 ) -> PlatformResponse:
     """Decode a successful response; raise the error of any other.
 
     `secrets` were sent and are removed from the platform's message; `now` is in seconds since the epoch. If no body is
-    needed, an unreadable body counts as none.
+    needed, an unreadable body counts as none. `read_typed` reads usual records without plain JSON.
 
     Returns:
         The response.
@@ -97,6 +113,8 @@ def classify_response(
     if status < 300 and body_needed and answer in gone:
         return _gone(answer, secrets)
     if 200 <= status < 300:
+        if read_typed is not None and (typed := read_typed(answer.body)) is not None:
+            return _typed_response(answer, typed)
         data = decode_body(answer.body, status) if body_needed else _readable(answer.body, status)
         size = len(answer.body)
         return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers, body_bytes=size)
@@ -112,6 +130,12 @@ def classify_response(
         kind = "platform_rate_limited" if status == 429 else "platform_unavailable"
         raise TransientError(kind, reason, http_status=status, retry_after_seconds=wait)
     raise PermanentError(_permanent_kind(status), reason, http_status=status)
+
+
+def _typed_response(answer: HttpResponse, typed: TypedRecord) -> PlatformResponse:
+    status, body = answer.status, answer.body
+    data = LazyJson(lambda: decode_body(body, status))
+    return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers, body_bytes=len(body), typed=typed)
 
 
 def _gone(answer: HttpResponse, secrets: Iterable[str]) -> PlatformResponse:

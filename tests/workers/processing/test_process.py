@@ -215,6 +215,19 @@ async def test_same_change_on_the_same_state_is_unchanged_without_event_ids(harn
     assert len(harness.idempotency_keys()) == 2
 
 
+async def test_order_of_members_makes_no_other_state_without_event_ids(harness: WorkerHarness) -> None:
+    await harness.publish(SINK_RULE)
+    bodies = ['{"id": "po-1", "status": "received"}', '{"status": "received", "id": "po-1"}']
+    outcomes: list[str] = []
+    # The third event has an id, so that the digest of the bytes is stored.
+    for body, identified in [(bodies[0], False), (bodies[1], False), (bodies[0], True), (bodies[0], False)]:
+        harness.sandbox.sandbox.faults.add(Fault(match="/pack_cloud", status=200, body=body))
+        event_id = await harness.send(identified=identified)
+        await harness.run_worker()
+        outcomes.append((await harness.stored_event(event_id))["outcome"])
+    assert outcomes == ["unmatched", "unchanged", "unmatched", "unchanged"]
+
+
 async def test_previous_is_the_state_of_the_last_decision(harness: WorkerHarness) -> None:
     await harness.publish("""
 - id: changed

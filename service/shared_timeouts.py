@@ -6,6 +6,7 @@ length expire in the order in which they started, so a queue and one timer suffi
 
 import asyncio
 from collections import deque
+from functools import lru_cache
 from types import TracebackType
 
 
@@ -71,3 +72,17 @@ class SharedTimeout:
         while timeouts and (timeouts[0].ended or timeouts[0].due_at <= now):
             timeouts.popleft().expire()
         self._timer = loop.call_at(timeouts[0].due_at, self._expire) if timeouts else None
+
+
+def start_timeout(seconds: float) -> Timeout:
+    """Start a timeout of one of the few lengths of the settings, as a context manager.
+
+    Raises:
+        RuntimeError: the caller is not inside a task.
+    """
+    return _shared(asyncio.get_running_loop(), seconds).start()
+
+
+@lru_cache(maxsize=16)
+def _shared(_loop: asyncio.AbstractEventLoop, seconds: float) -> SharedTimeout:
+    return SharedTimeout(seconds)

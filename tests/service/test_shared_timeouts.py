@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.ingress.http.timeouts import SharedTimeout
+from service.shared_timeouts import SharedTimeout
 from tests.waiting import until
 
 

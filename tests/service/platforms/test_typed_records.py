@@ -1,0 +1,108 @@
+"""Typed readers return what the other readers return, or leave the response to them."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from service.errors import PermanentError
+from service.platforms.api.decoding import decode_body, digest_of
+from service.platforms.api.pointer_map import RecordReader
+from service.platforms.api.responses import PlatformResponse, TypedReader
+from service.platforms.built_in_connector import BuiltInConnector
+from service.platforms.flow_retail.connector import FlowRetail
+from service.platforms.open_food_network.connector import OpenFoodNetwork
+from service.platforms.pack_cloud.connector import PackCloud
+from service.platforms.pack_cloud.records import read_purchase_order
+from service.platforms.pack_cloud.typed_records import read_typed_purchase_order
+from service.platforms.pexip_engage.connector import PexipEngage
+from tests.bench.material import order_json
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+CONNECTORS: list[type[BuiltInConnector]] = [FlowRetail, OpenFoodNetwork, PackCloud, PexipEngage]
+TYPED = [(connector, kind) for connector in CONNECTORS for kind in connector.typed_readers]
+
+
+def check_equal(body: bytes, read_typed: TypedReader, read: RecordReader) -> bool:
+    """Check that both readers agree. Return False if the typed one leaves the response to the other."""
+    typed = read_typed(body)
+    if typed is None:
+        return False
+    state, record, modified = read(PlatformResponse(200, decode_body(body, 200), 1.0))
+    # The text distinguishes 1.0 from 1, and Decimal("12.50") from Decimal("12.5").
+    assert repr(typed.record) == repr(record)
+    assert typed.modified == modified
+    assert digest_of(state)
+    return True
+
+
+@pytest.mark.parametrize(("connector", "kind"), TYPED)
+def test_samples_are_read_equally(connector: type[BuiltInConnector], kind: str) -> None:
+    name = connector.__module__.split(".")[-2]
+    samples = [path.read_bytes() for path in sorted((SAMPLES / name).glob(f"{kind}*.json"))]
+    read = [check_equal(body, connector.typed_readers[kind], connector.readers[kind]) for body in samples]
+    assert any(read)
+
+
+def test_usual_order_needs_no_plain_json() -> None:
+    assert check_equal(order_json("po"), read_typed_purchase_order, read_purchase_order)
+
+
+NUMBERS = [
+    "0", "-0", "1", "1.0", "0.1", "12.50", "1e3", "1E-3", "-7", "12345678901234567890123456789012345678",
+    "0.12345678901234567890123456789012345678", "1e64", "1e65", "1e999999999", "18446744073709551616",
+]  # fmt: skip
+TEXTS = [
+    '""', '"12.50"', '"0.1"', '" 1.5 "', '"1_0"', '"1e3"', '"1e999999999"', '"NaN"', '"Infinity"', '"eur"', '"EUR"',
+    '"\\ud83d\\ude00"', '"é"', '"\\ud800"', '"2026-03-02T10:00:00Z"', '"2026-03-02"', '"\\u0661"',
+]  # fmt: skip
+OTHERS = [
+    "null",
+    "true",
+    "[]",
+    "{}",
+    '{"id": 1}',
+    '{"code": "a", "name": null}',
+    '{"value": "1.50", "currency": "EUR"}',
+]
+values = st.one_of(*map(st.sampled_from, (NUMBERS, TEXTS, OTHERS)))
+prices = st.one_of(values, st.builds('{{"value": {}, "currency": {}}}'.format, values, st.sampled_from(TEXTS)))
+
+
+def members(names: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    pairs = st.lists(st.tuples(st.sampled_from(names.split()), values), max_size=5)
+    return pairs.map(lambda found: "{" + ", ".join(f'"{name}": {value}' for name, value in found) + "}")
+
+
+lines = members("id product_id product price quantity_ordered quantity_received other", prices)
+lists = st.lists(st.one_of(lines, lines, lines, values), max_size=3).map(lambda found: f"[{', '.join(found)}]")
+orders = members(
+    "reference status supplier supplier_id lines lines created_at updated_at data other", st.one_of(values, lists)
+)
+
+
+@given(orders, st.sampled_from(['"po"', '"po"', "7", "null", '""']))
+@example('{"other": "\\ud800"}', '"po"')
+@example('{"lines": [{"price": {"value": "NaN", "currency": "EUR"}}]}', '"po"')
+@example('{"lines": [{"price": {"value": 1e999999999, "currency": "EUR"}}]}', '"po"')
+@example('{"lines": [{"quantity_ordered": 1.0}]}', '"po"')
+def test_any_order_is_read_equally_or_left(members: str, own_id: str) -> None:
+    body = f'{{"id": {own_id}{", " if len(members) > 2 else ""}{members[1:]}'.encode()
+    check_equal(body, read_typed_purchase_order, read_purchase_order)
+
+
+@pytest.mark.parametrize("price", ['{"value": "NaN", "currency": "EUR"}', '{"value": 1e999999999, "currency": "EUR"}'])
+def test_number_that_is_no_amount_is_left(price: str) -> None:
+    assert read_typed_purchase_order(f'{{"id": "po", "lines": [{{"price": {price}}}]}}'.encode()) is None
+
+
+@pytest.mark.parametrize("body", [b'{"id": "po", "other": "\xff"}', b'{"id": "po"', b"", b"<html>", b'{"id": "po"} x'])
+def test_bytes_that_are_no_json_are_left(body: bytes) -> None:
+    assert read_typed_purchase_order(body) is None
+
+
+def test_order_without_an_id_is_left() -> None:
+    assert read_typed_purchase_order(b'{"reference": "a"}') is None
+    with pytest.raises(PermanentError):
+        read_purchase_order(PlatformResponse(200, {"reference": "a"}, 1.0))
