@@ -233,10 +233,10 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     ] = 24.0
     decision_retention_days: Annotated[
         float, Meta(gt=0, description="retention of decisions and histories, after the end of their event")
-    ] = 14.0
+    ] = 3.0
     last_state_retention_days: Annotated[
         float, Meta(ge=0, description="retention of a record's last decided state, after its last event; 0: no limit")
-    ] = 400.0
+    ] = 90.0
     dead_letter_retention_days: Annotated[float, Meta(ge=0, description="retention of dead letters; 0: no limit")] = (
         90.0
     )

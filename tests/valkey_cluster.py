@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import redis
@@ -23,9 +24,13 @@ SECONDS_MAX = 60.0
 class Node:
     """One server of the cluster."""
 
-    def __init__(self, folder: Path, port: int, bus_port: int) -> None:
+    def __init__(
+        self, folder: Path, port: int, bus_port: int, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.port, self.bus_port = port, bus_port
+        self.split_file = folder / "split"
         self._folder = folder
+        self._environ = {"CHAOS_SPLIT": str(self.split_file), "CHAOS_CLIENT_PORT": str(port), **environ}
         self.process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis(port=port, socket_timeout=5)
 
@@ -40,7 +45,9 @@ class Node:
         self._folder.mkdir(exist_ok=True)
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         with (self._folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([str(get_binary_path()), *arguments], stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [str(get_binary_path()), *arguments], stdout=log, stderr=log, env=os.environ | self._environ
+            )
         wait_until(self.answers)
 
     def answers(self) -> bool:
@@ -48,7 +55,7 @@ class Node:
             return bool(self.call("PING"))
         return False
 
-    def call(self, *command: str | int) -> Any:
+    def call(self, *command: str | int | bytes) -> Any:
         return self.client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - typed with a hole
 
     def kill(self) -> None:
@@ -56,6 +63,13 @@ class Node:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+    def stop(self) -> None:
+        """End the server with SIGTERM."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait()
+        self.process = None
 
     def freeze(self, seconds: float) -> None:
         """Stop the process without an end of its connections, as in a network split."""
@@ -76,11 +90,16 @@ class Node:
 class ValkeyCluster:
     """Nodes of a cluster. The first ones are the primaries at the start, each with replicas behind them."""
 
-    def __init__(self, folder: Path, primaries: int, replicas_each: int) -> None:
+    def __init__(
+        self, folder: Path, primaries: int, replicas_each: int, environ: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._folder = folder
+        self._environ = environ
         count = primaries * (1 + replicas_each)
         ports = find_free_ports(2 * count)
-        self.nodes = [Node(folder / str(port), port, bus) for port, bus in zip(ports[::2], ports[1::2], strict=True)]
+        self.nodes = [
+            Node(folder / str(port), port, bus, environ) for port, bus in zip(ports[::2], ports[1::2], strict=True)
+        ]
         for node in self.nodes:
             node.start()
         for index, node in enumerate(self.nodes[:primaries]):
@@ -96,10 +115,10 @@ class ValkeyCluster:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.nodes[0].port}"
 
-    def primary_of(self, slot: int) -> Node:
-        """Return the primary that has a slot, as the living nodes see it."""
+    def primary_of(self, slot: int, besides: Node | None = None) -> Node:
+        """Return the primary that has a slot, as the living nodes see it. `besides` is not asked."""
         for node in self.nodes:
-            if not node.answers():
+            if node is besides or not node.answers():
                 continue
             for first, last, (_, port, *_), *_ in node.call("CLUSTER", "SLOTS"):
                 if first <= slot <= last:
@@ -108,7 +127,8 @@ class ValkeyCluster:
 
     def add_node(self) -> Node:
         """Add a primary without slots."""
-        node = Node(self._folder / "added", *find_free_ports(2))
+        port, bus_port = find_free_ports(2)
+        node = Node(self._folder / str(port), port, bus_port, self._environ)
         node.start()
         self.nodes.append(node)
         self._meet(self.nodes)
@@ -132,6 +152,19 @@ class ValkeyCluster:
                 wait_until(lambda source=source: self._last_move(source) in {"success", "failed", "cancelled"})
                 with contextlib.suppress(TimeoutError):
                     wait_until(lambda slot=slot: self.primary_of(slot) is target, seconds_max=2)
+
+    def move_slot_by_keys(self, slot: int, target: Node, seconds_each: float = 0.0) -> None:
+        """Move a slot by keys, as `redis-cli --cluster reshard` does. Wait after each ten keys."""
+        source, target_id = self.primary_of(slot), target.id
+        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+        while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 10):
+            source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+            time.sleep(seconds_each)
+        primaries = [node for node in self.nodes if node.is_primary and node not in (source, target)]
+        for node in (target, source, *primaries):
+            node.call("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+        wait_until(lambda: self.primary_of(slot) is target)
 
     def wait_until_healthy(self) -> None:
         wait_until(lambda: all(b"cluster_state:ok" in node.call("CLUSTER", "INFO") for node in self.nodes))

@@ -7,22 +7,23 @@ done; 1 failed, with one `process.failed` line in the log; 2 a configuration or 
 import os
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from io import TextIOWrapper
-from typing import Any, cast
+from types import ModuleType
+from typing import Any, Literal, cast
 
 import click
-import structlog
 from click.shell_completion import CompletionItem
 
+from service.cli.imports import import_structlog, jwt_on_first_use
 from service.cli.output import print_text
 from service.errors import ConfigError, WaybillError
-from service.extensions import installed_entry_points
+from service.extensions import OWN_PACKAGE, installed_entry_points
 from service.garbage import collect_less_often
-from service.log import Component, configure, get_logger
 
 ENTRY_POINT_GROUP = "waybill.commands"
-LONG_RUNNING_COMMANDS: Mapping[str, Component] = {"serve": "service", "worker": "workers"}
+LONG_RUNNING_COMMANDS: Mapping[str, Literal["service", "workers"]] = {"serve": "service", "worker": "workers"}
 """Commands that run in pods. Every error that ends them is logged, including errors during their import."""
 
 SUMMARIES = {
@@ -88,7 +89,7 @@ class CommandGroup(click.Group):
         """
         component = LONG_RUNNING_COMMANDS.get(args[0])
         if component is not None:
-            configure(component)
+            _log_module().configure(component)
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
@@ -126,14 +127,20 @@ def _summary(commands: CommandGroup, ctx: click.Context, name: str) -> str:
 
 def _load(entry: EntryPoint) -> click.Command:
     path = f"command {entry.name}"
+    import_structlog()
     try:
-        command = entry.load()
+        command = _load_own(entry) if entry.dist is not None and entry.dist.name == OWN_PACKAGE else entry.load()
     except (ImportError, AttributeError) as error:
         reason = f"{entry.value} cannot be imported ({error})"
         raise ConfigError(path, reason, "install the package that provides it, with its extras") from error
     if not isinstance(command, click.Command):
         raise ConfigError(path, f"{entry.value} is not a click command", "name a click command in the entry point")
     return command
+
+
+def _load_own(entry: EntryPoint) -> object:
+    with jwt_on_first_use():
+        return entry.load()
 
 
 @click.command(
@@ -171,8 +178,15 @@ def _silence_completion() -> None:
 
 def _log_error(error: WaybillError, *, only_if_configured: bool) -> None:
     """Log the error that ends the process. `only_if_configured`: skip commands whose error is printed instead."""
-    if not structlog.is_configured():
+    log = _log_module()
+    if not log.structlog.is_configured():
         if only_if_configured:
             return
-        configure("service")
-    get_logger().critical("process.failed", error_kind=error.kind, error_message=str(error))
+        log.configure("service")
+    log.get_logger().critical("process.failed", error_kind=error.kind, error_message=str(error))
+
+
+def _log_module() -> ModuleType:
+    """Import the log, which takes as long as the whole of `waybill --help`."""
+    import_structlog()
+    return import_module("service.log")

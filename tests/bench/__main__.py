@@ -1,7 +1,7 @@
 """`python -m tests.bench [--quick] [row …]`: run the rows and write the table to stdout and bench-out/table.md.
 
-`backlog` runs only by name, and with --quick `ack`, too: both take minutes and gigabytes. `--save` saves the results as
-the baseline, `--compare` compares them with it.
+`backlog` and `cluster` run only by name, and with --quick `ack`, too: they take minutes and gigabytes. `--save` saves
+the results as the baseline, `--compare` compares them with it.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from tests.bench import (
     row_ack,
     row_backlog,
     row_batches,
+    row_cluster,
     row_deliveries,
     row_distant,
     row_features,
@@ -56,8 +57,9 @@ ROWS: dict[str, Row] = {
     "rules": row_rules.measure,
     "ack": row_ack.measure,
     "backlog": row_backlog.measure,
+    "cluster": row_cluster.measure,
 }
-NAMED_ONLY = {"backlog"}
+NAMED_ONLY = {"backlog", "cluster"}
 NAMED_IF_QUICK = NAMED_ONLY | {"ack"}
 WITH_OTHERS = {"accepted", "whole"}
 OUTPUT = Path("bench-out") / "table.md"
@@ -69,7 +71,9 @@ def main() -> None:
     """Run the rows. The exit code is 1 if a row fails; missed budgets do not fail, because the machine may be busy."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="one repetition, smaller loads")
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"any of {', '.join(ROWS)}; all but backlog by default")
+    parser.add_argument(
+        "rows", nargs="*", metavar="row", help=f"any of {', '.join(ROWS)}; all but backlog and cluster by default"
+    )
     parser.add_argument("--save", action="store_true", help=f"save the results as the baseline, {BASELINE}")
     parser.add_argument("--compare", action="store_true", help="compare the results with the baseline")
     parser.add_argument("--parked", type=int, default=row_parked.EVENTS, help="events of the row parked")

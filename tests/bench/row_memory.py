@@ -1,4 +1,4 @@
-"""Row `memory`: memory of the store per pending event, and per ended event without its body."""
+"""Row `memory`: memory of the store per pending event, per ended event without its body, and per record."""
 
 import hashlib
 import time
@@ -23,15 +23,28 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
     body_bytes = seed_own(stage, REFERENCE_RULE, events, realistic_body)
     waiting = (stage.memory_bytes() - empty - body_bytes) / events
     stage.run("own_worker", MEASURED, "cached").result()
-    if (dropped := stage.drop_bodies()) != events:
-        raise RuntimeError(f"{dropped} bodies of {events} were there")
+    require_all(stage.unlink("delivery"), events)
     time.sleep(SETTLE_SECONDS)
     ended = (stage.memory_bytes() - empty) / events
+    require_all(stage.unlink("record"), events)
+    time.sleep(SETTLE_SECONDS)
+    history = (stage.memory_bytes() - empty) / events
     detail = f"{events:,} events of {body_bytes // events:,} B, a lane each; with bodies of noise {noise:,.0f} B"
     return [
         within("store: waiting event beyond its body", waiting, "B", 700, detail=detail),
         within("store: ended event without its body", ended, "B", 800, detail="claim, decision and history included"),
+        within("store: last state of a record", ended - history, "B", 200, detail="part of the line before"),
     ]
+
+
+def require_all(unlinked: int, events: int) -> None:
+    """Require that each event had a key.
+
+    Raises:
+        RuntimeError: Another number of keys was there.
+    """
+    if unlinked != events:
+        raise RuntimeError(f"{unlinked} keys of {events} were there")
 
 
 def _noise(number: int) -> bytes:

@@ -112,9 +112,9 @@ class Stage:
         info = cast("dict[str, int]", self.redis.info("memory"))
         return info["used_memory"] - info["mem_clients_normal"] - info["mem_aof_buffer"]
 
-    def drop_bodies(self) -> int:
-        """Delete all deliveries, as their expiry does after a day. Return their number."""
-        keys = cast("list[bytes]", self.redis.keys("{wb:*}:delivery:*"))
+    def unlink(self, kind: str) -> int:
+        """Delete all keys of a kind, such as `delivery`, as their expiry does. Return their number."""
+        keys = cast("list[bytes]", self.redis.keys(f"{{wb:*}}:{kind}:*"))
         for first in range(0, len(keys), 1_000):
             self.redis.unlink(*keys[first : first + 1_000])
         return len(keys)

@@ -56,6 +56,12 @@ class Chromium:
         scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
 
+    def slow_down(self, bytes_per_second: int) -> None:
+        """Limit the speed of downloads, so that a page arrives in parts."""
+        limits = {"offline": False, "latency": 0, "downloadThroughput": bytes_per_second, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", limits)
+
     def disable_scripts(self) -> None:
         self.has_scripts = False
         self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})

@@ -35,6 +35,9 @@ actions: [{id: note, do: log, message: hello}]
 """
 
 
+SLOW_BYTES_PER_SECOND = 4_000
+"""Speed at which the list of events arrives in more than two seconds, and a browser shows a part of it before."""
+
 REPLACED = ("does not belong to the document", "No node with given id found")
 """Errors of chromedriver while a page is replaced, which selenium does not know as a stale element."""
 
@@ -246,6 +249,10 @@ def measure_shifts(steps: Steps) -> None:
             steps.browser.open(path)
             shift = steps.browser.layout_shift()
             assert shift < SHIFT_MAX, (path, size, shift)
+    steps.browser.resize(DESKTOP)
+    steps.browser.slow_down(SLOW_BYTES_PER_SECOND)
+    steps.browser.open("/events")
+    assert steps.browser.layout_shift() < SHIFT_MAX
 
 
 async def test_no_page_moves_while_it_loads(scenario: Scenario) -> None:

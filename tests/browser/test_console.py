@@ -93,6 +93,7 @@ def check_pages(browser: Chromium, scenario: Scenario) -> None:
         assert browser.errors() == [], path
 
 
+@pytest.mark.long(seconds=35)
 async def test_every_page_is_accessible_in_both_themes_and_fits_small_screens(scenario: Scenario) -> None:
     await drive(scenario, check_pages)
 

@@ -1,7 +1,7 @@
 """`python -m tests.chaos [--long | --self-check] [--seed N] [--rate R] [fault …]`: inject faults and count losses.
 
-By default, each fault and each failover runs once. `--long` runs 50 rounds of random faults with at least 100,000
-events. The result is a table; the exit code is 1 if a row has losses. `--self-check` loses power with
+By default, each fault, failover and fault of a cluster runs once. `--long` runs 50 rounds of random faults with at
+least 100,000 events. The result is a table; the exit code is 1 if a row has losses. `--self-check` loses power with
 `appendfsync everysec`, which does not guarantee a 202, and runs actions without order. The exit code is 1 if no loss
 and no disorder is counted.
 """
@@ -14,12 +14,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 from msgspec import structs
 
 from tests.bench.stage import describe_machine
+from tests.chaos.cluster import CLUSTER_FAULTS, ClusterFleet
 from tests.chaos.failover import FailoverFleet
 from tests.chaos.faults import FAULTS
 from tests.chaos.fleet import Fleet
@@ -49,6 +51,7 @@ FAILOVERS = {
     "Sentinel fails over, replica 1.5 s behind (`fsync`, the stated window)": ("fsync", 1.5, True),
     "Sentinel fails over, replica 1.5 s behind (`replica`)": ("replica", 1.5, False),
 }
+ALL = (*FAULTS, *FAILOVERS, *CLUSTER_FAULTS)
 POWER = "power lost: store cut to its last fdatasync"
 REJECTED_PUTS = "PUTs answered with 503, 429 or too late"
 
@@ -60,13 +63,17 @@ async def main(options: argparse.Namespace) -> int:
     if options.self_check:
         return await self_check(options)
     started, rng = time.monotonic(), random.Random(options.seed)
-    chosen = options.fault or [*FAULTS, *FAILOVERS]
+    chosen = [name for name in ALL if not options.fault or any(fnmatchcase(name, each) for each in options.fault)]
+    if not chosen:
+        print(f"no fault is named {' or '.join(options.fault)}; there are:", *ALL, sep="\n  ", file=sys.stderr)
+        return 2
     faults = [name for name in chosen if name in FAULTS]
     rounds = [rng.choice(faults) for _ in range(LONG_ROUNDS)] if options.long else faults
     rows = await run_faults(rounds, options, rng)
     for name in [name for name in chosen if name in FAILOVERS]:
         rows.append(await run_failover(name, options, rng))
         print_row(rows[-1])
+    rows += await run_cluster_faults([name for name in chosen if name in CLUSTER_FAULTS], options, rng)
     write_table(rows, options, time.monotonic() - started)
     return 0 if all(row.is_sound for row in rows) else 1
 
@@ -93,6 +100,18 @@ async def run_failover(name: str, options: argparse.Namespace, rng: random.Rando
     async with rounds_on(partial(FailoverFleet, durability=durability), options.rate, rng) as rounds:
         row = await rounds.run(name, fail_over)
     return structs.replace(row, is_in_window=is_in_window)
+
+
+async def run_cluster_faults(names: Sequence[str], options: argparse.Namespace, rng: random.Random) -> list[Row]:
+    """Run one round per fault of a cluster, on one fleet for each durability."""
+    rows: list[Row] = []
+    for durability in sorted({CLUSTER_FAULTS[name].durability for name in names}):
+        async with rounds_on(partial(ClusterFleet, durability=durability), options.rate, rng) as rounds:
+            for name in [name for name in names if CLUSTER_FAULTS[name].durability == durability]:
+                row = await rounds.run(name, CLUSTER_FAULTS[name].inject)
+                rows.append(structs.replace(row, is_in_window=CLUSTER_FAULTS[name].is_in_window))
+                print_row(rows[-1])
+    return rows
 
 
 async def self_check(options: argparse.Namespace) -> int:
@@ -146,7 +165,7 @@ def write_table(rows: Sequence[Row], options: argparse.Namespace, seconds: float
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("fault", nargs="*", choices=[*FAULTS, *FAILOVERS, []], help="only these faults")
+    parser.add_argument("fault", nargs="*", help="only these faults; a pattern such as 'cluster*' selects several")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--self-check", action="store_true")
     parser.add_argument("--seed", type=int, default=1)

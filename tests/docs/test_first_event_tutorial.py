@@ -31,6 +31,7 @@ def wait_for_output(path: Path, text: str) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long(seconds=35)
 def test_the_tutorial_runs_and_changes_of_files_are_reloaded(tmp_path: Path, free_port: int) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}

@@ -61,6 +61,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         yield Terminal(folder, environ, {DOCUMENTED[name]: port for name, port in found.items()})
 
 
+@pytest.mark.long(seconds=60)
 def test_commands_of_the_pages_print_the_shown_output(terminal: Terminal) -> None:
     outputs = {page: terminal.run(page) for page in PAGES}
     assert all(outputs.values())

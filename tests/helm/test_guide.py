@@ -9,7 +9,10 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from msgspec import structs
 
+from service.settings import load_settings
+from tests.capacity import maxmemory_gb
 from tests.helm import guide
 from tests.helm.readme import read_rows
 from tests.helm.rendering import CommandFailed, helm, render_alone
@@ -117,34 +120,12 @@ def test_values_of_other_charts_are_valid_yaml_and_referenced(path: Path) -> Non
     assert f"-f docs/examples/cluster/{path.name}" in guide.GUIDE.read_text()
 
 
-def maxmemory(**known: float) -> float:
-    """Evaluate the formulas in docs/explanation/capacity.md; return gigabytes."""
-    page = (ROOT / "docs/explanation/capacity.md").read_text()
-    formulas = re.findall(r"(?m)^(?:waiting|bodies|history) +=(.*?)(?:  .*)?$", page)
-    assert len(formulas) == 3
-    total = 0.0
-    for written in formulas:
-        text = written.replace("\u00d7", "*").replace(",", "").replace("WAYBILL_", "")
-        assert re.fullmatch(r"[\w\s*/+().]+", text), text
-        total += eval(text, {}, known)  # noqa: S307 - only arithmetic, checked above
-    return total / 0.8 / 1e9
-
-
-@pytest.mark.parametrize(
-    ("row", "days", "hours"), [("defaults", 14, 24), ("short decisions", 1, 24), ("short decisions and bodies", 1, 1)]
-)
-def test_events_per_second_of_a_store_match_the_formulas_of_capacity(row: str, days: float, hours: float) -> None:
-    page = (ROOT / "docs/explanation/capacity.md").read_text()
-    ((of_one_gb, of_64_gb),) = re.findall(rf"\| {row} \|.*\| ([\d.]+) \| (\d+) \|", page)
-    per_gb = 1 / maxmemory(n=1, b=2048, o=0, BODY_RETENTION_HOURS=hours, DECISION_RETENTION_DAYS=days)
-    assert float(of_one_gb) == pytest.approx(per_gb, abs=0.06)
-    assert int(of_64_gb) == int(64 * per_gb)
-
-
 def test_sizes_match_the_formulas_of_capacity() -> None:
     (row,) = re.findall(r"store's `maxmemory` \| ([\d.]+) GB \| ([\d.]+) GB", guide.GUIDE.read_text())
-    small = maxmemory(n=1, b=2048, o=6 * 3600, BODY_RETENTION_HOURS=24, DECISION_RETENTION_DAYS=14)
-    medium = maxmemory(n=20, b=2048, o=2 * 3600, BODY_RETENTION_HOURS=6, DECISION_RETENTION_DAYS=2)
+    (written,) = re.findall(r"`(\{body_retention_hours: .*?\})`", guide.GUIDE.read_text())
+    own = structs.replace(load_settings({}), **yaml.safe_load(written))
+    small = maxmemory_gb(load_settings({}), n=1, b=2048, o=6 * 3600, r=0.2)
+    medium = maxmemory_gb(own, n=20, b=2048, o=2 * 3600, r=4)
     assert [float(size) for size in row] == [pytest.approx(small, rel=0.1), pytest.approx(medium, rel=0.1)]
     assert math.ceil(200 / (0.6 * 1500)) + 1 == math.ceil(20 / (0.6 * 200)) + 1 == 2
     assert round(20 * 7200 / (2 * 200 - 20) / 60) == 6

@@ -44,6 +44,7 @@ def test_lnav_parses_every_line_with_its_fields(run: Run, tmp_path: Path) -> Non
     assert {(row["source_name"], row["delivery_status"]): int(row["n"]) for row in rows} == counted
 
 
+@pytest.mark.long(seconds=60)
 def test_lnav_recognizes_levels(run: Run, tmp_path: Path) -> None:
     lines = tmp_path / "all.jsonl"
     lines.write_bytes(b"".join(run.outputs.values()))

@@ -86,7 +86,9 @@ async def test_no_event_is_lost_with_an_index(harness: WorkerHarness, key: str) 
     assert [order for order in bodies if order == "a"] == ["a"] * 4
 
 
-@pytest.mark.parametrize("key", ["wb:open", "wb:dead", "wb:ended", "wb:parked"])
+@pytest.mark.parametrize(
+    "key", [pytest.param("wb:open", marks=pytest.mark.long(seconds=30)), "wb:dead", "wb:ended", "wb:parked"]
+)
 async def test_events_are_processed_in_order_before_the_rebuild(harness: WorkerHarness, key: str) -> None:
     waiting = await fill(harness)
     await command(harness, "SET", key, "rubbish")

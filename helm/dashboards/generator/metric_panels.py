@@ -317,6 +317,10 @@ RULES = Row(
         ),
     ),
 )
+_TIME_UNTIL_FULL = (
+    "(0.8 - max by (shard) (waybill_store_memory_ratio{$scope}))"
+    " / (max by (shard) (deriv(waybill_store_memory_ratio{$scope}[6h])) > 0)"
+)
 STORE = Row(
     "Store",
     (
@@ -328,6 +332,13 @@ STORE = Row(
             "percentunit",
             0.8,
             "From 80 %, deliveries are answered 503.",
+        ),
+        Panel(
+            "Time until the memory is full",
+            "lines",
+            (Metric(_TIME_UNTIL_FULL, "shard {{shard}}"),),
+            "s",
+            description="Time until 80 % at the growth of the last six hours. Empty while the memory does not grow.",
         ),
         _lines(
             "Duration of a call p99", "s", Metric(_quantile(0.99, "waybill_store_call_seconds", "call"), "{{call}}")

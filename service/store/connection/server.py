@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.settings import Durability, Settings
-from service.store.connection.connection import StoreReply, close_pool, require_durability, run_command
+from service.store.connection.connection import StoreReply, close_pool, require_durability
 from service.store.connection.damage import foreign_key_problem
 
 DURABILITY_CHECK_SECONDS = 10.0
@@ -32,7 +32,7 @@ _REDIRECTION = re.compile(r"(MOVED|ASK) (\d{1,5}) (.*):(\d{1,5})")
 
 
 class Redirected(Exception):
-    """Another server of a cluster has the slot. It executed nothing. With `asks`, only for this call."""
+    """Another server of a cluster has the slot. The call was not run. With `asks`, the slot moves key by key."""
 
     def __init__(self, slot: int, host: str, port: int, *, asks: bool) -> None:
         super().__init__(slot, host, port)
@@ -68,8 +68,8 @@ class Server:
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
 
-    async def exchange(self, send: Send, seconds_max: float | None = None, *, asks: bool = False) -> StoreReply:
-        """Run `send` on a connection, for at most `seconds_max`. With `asks`, after the command ASKING.
+    async def exchange(self, send: Send, seconds_max: float | None = None) -> StoreReply:
+        """Run `send` on a connection, for at most `seconds_max`.
 
         A call that may block has `seconds_max`, and uses a connection beyond WAYBILL_STORE_CONNECTIONS_MAX.
 
@@ -84,8 +84,6 @@ class Server:
         """
         slot = self._connection_slots if seconds_max is None else contextlib.nullcontext()
         async with slot, self._link(seconds_max or self._timeout_seconds) as link:
-            if asks:
-                await run_command(link.connection, "ASKING")
             return await send(link)
 
     async def close(self) -> None:

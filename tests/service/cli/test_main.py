@@ -241,6 +241,36 @@ def test_help_imports_no_command() -> None:
     imported = modules_after("from service.cli.main import main\nmain()", "--help")
     assert "service.cli" in imported
     assert not imported & {entry.module for entry in OWN_COMMANDS.values()}
+    assert not imported & {"asyncio", "rich", "structlog"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["events", "serve", "worker"])
+def test_commands_on_a_store_import_neither_rich_nor_jwt(command: str) -> None:
+    imported = modules_after("from service.cli.main import main\nmain()", command, "--help")
+    assert OWN_COMMANDS[command].module in imported
+    assert {"redis", "structlog"} <= imported
+    assert not imported & {"rich", "rich.pretty", "jwt", "jwt.api_jwk"}
+
+
+@pytest.mark.slow
+def test_a_library_that_was_put_off_is_imported_on_its_first_use() -> None:
+    code = """
+import sys
+from service.cli.imports import import_structlog, jwt_on_first_use
+import_structlog()
+with jwt_on_first_use():
+    import redis.auth.token
+assert "jwt" not in sys.modules and "rich" not in sys.modules
+try:
+    redis.auth.token.JWToken("no token")
+except Exception as error:
+    assert type(error) is sys.modules["jwt"].exceptions.DecodeError
+else:
+    raise AssertionError("no token was read")
+import rich.pretty, jwt
+"""
+    assert {"jwt.exceptions", "rich.pretty"} <= modules_after(code)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from service.errors import StoreUnavailable
 from service.settings import Settings, load_settings
 from service.store import IngestRequest, Shards, open_shards
 from service.store.connection.servers import slot_of
+from service.store.scripts import QUEUE_STATS
 from tests.service.store.test_shards import make_arrival
 from tests.valkey_cluster import Node, ValkeyCluster, running_cluster
 from tests.waiting import until
@@ -136,6 +137,26 @@ async def test_slots_move_under_load_to_an_added_server_and_back_before_it_is_re
             await asyncio.to_thread(cluster.move_slots, [slot], node)
         await load.make_progress()
         await asyncio.to_thread(cluster.remove_node, added)
+        await load.make_progress()
+    await load.require_all()
+
+
+async def test_slot_that_moves_key_by_key_is_rejected_until_it_has_moved(
+    cluster: ValkeyCluster, shards: Shards
+) -> None:
+    moved = shards.stores[5]
+    slot = moved.client.slot
+    source = await asyncio.to_thread(cluster.primary_of, slot)
+    target = next(node for node in cluster.nodes if node.is_primary and node is not source)
+    async with Load(shards) as load:
+        moving = asyncio.create_task(asyncio.to_thread(cluster.move_slot_by_keys, slot, target, 0.02))
+        await until(lambda: target.call("CLUSTER", "COUNTKEYSINSLOT", slot) > 2)
+        with pytest.raises(StoreUnavailable, match=f"the keys of slot {slot} are on two servers"):
+            await moved.client.call(QUEUE_STATS, (), seconds_max=0.1)
+        assert not moving.done()
+        await moving
+        await load.make_progress()
+        await asyncio.to_thread(cluster.move_slot_by_keys, slot, source)
         await load.make_progress()
     await load.require_all()
 
