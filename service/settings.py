@@ -37,7 +37,7 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
         str,
         Meta(
             description="URL of Valkey or Redis: redis://, rediss:// (TLS) or unix://, an optional database number; "
-            "percent-encode user and password in it"
+            "for a cluster also several servers, such as redis://one:6379,two:6379; percent-encode user and password"
         ),
     ] = "redis://127.0.0.1:6379/0"
     redis_username: Annotated[str, Meta(description="user of the store, if the URL has none; empty: none")] = ""

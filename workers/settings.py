@@ -5,17 +5,21 @@ worker of Waybill until it stops, and then ends arq's worker, which therefore cl
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from arq.connections import RedisSettings
 
 from service.log import configure
 from service.settings import Settings, load_settings
-from service.store.connection.address import credentials_of
+from service.store.connection.address import credentials_of, urls_of
 from service.store.connection.connection import parse_sentinels
+from service.store.connection.server import SEED_CONNECT_SECONDS_MAX
 from service.store.shards import shard_settings
 from workers.commands import prepare, run_worker
 from workers.functions import load_functions
@@ -31,7 +35,7 @@ def build_redis_settings(settings: Settings) -> RedisSettings:
         ConfigError: the URL or the list of sentinels is not valid.
     """
     credentials = credentials_of(settings)
-    redis = RedisSettings.from_dsn(settings.redis_url)
+    redis = RedisSettings.from_dsn(_first_answering(urls_of(settings)))
     redis.username = credentials.get("username", redis.username)
     redis.password = credentials.get("password", redis.password)
     redis.ssl_ca_certs = settings.redis_tls_ca_file or None
@@ -40,6 +44,16 @@ def build_redis_settings(settings: Settings) -> RedisSettings:
         redis.sentinel = True
         redis.sentinel_master = settings.redis_sentinel_primary
     return redis
+
+
+def _first_answering(urls: Sequence[str]) -> str:
+    """Return the first of several URLs whose server accepts a connection, or the last one."""
+    for url in urls[:-1]:
+        parts = urlsplit(url)
+        with contextlib.suppress(OSError):
+            socket.create_connection((parts.hostname, parts.port or 6379), SEED_CONNECT_SECONDS_MAX).close()
+            return url
+    return urls[-1]
 
 
 async def run_until_stopped(_context: Mapping[Any, Any]) -> None:

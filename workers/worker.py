@@ -18,13 +18,13 @@ from signal import Signals
 from typing import Any, cast
 
 import structlog
-from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
 from service.background import TaskFailures, run_forever
 from service.errors import ConfigError, LeaseLost, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import LEASES_LOST
 from service.store import Job, JobEnd, Shards, Store
+from service.store.connection.arq_redis import ShardRedis
 from service.store.queue.arq_jobs import decode_payload, encode
 from workers.arq_jobs import ArqJobs
 from workers.claims import Claims, ShardQueue
@@ -57,8 +57,8 @@ class LeaseWorker(Worker):
         handle_signals: bool = True,
     ) -> None:
         settings = shards.settings
-        redis = ArqRedis(
-            connection_pool=shards.home.client.pool,
+        redis = ShardRedis(
+            shards.home.client.servers,
             job_serializer=encode,
             job_deserializer=decode_payload,
             default_queue_name=settings.queue,

@@ -9,6 +9,7 @@ from service.errors import Rejection
 from service.management.audit_log import Actor, log_admin_change
 from service.settings import Settings
 from service.store import Store
+from service.store.connection.address import urls_of
 from service.store.connection.installation import InstallationRecord
 from service.store.management.status import StoreInspector
 
@@ -85,7 +86,7 @@ async def _accept_shard(named: NamedStore, installation_id: str) -> tuple[Instal
 
 def store_name(settings: Settings) -> str:
     """Return the name of a store: its location without credentials."""
-    url = urlsplit(settings.redis_url)
+    url = urlsplit(urls_of(settings)[0])
     database = url.path.strip("/")
     if settings.redis_sentinel:
         return f"{settings.redis_sentinel_primary}/{database or 0}"

@@ -107,10 +107,12 @@ class Shards:
         by_shard: dict[int, list[int]] = {}
         for index, request in enumerate(requests):
             by_shard.setdefault(shard_of(request.event.record.lane, len(self.stores)), []).append(index)
-        # One after the other: after a failure no further shard is called, because the sender retries the delivery.
-        for shard, indexes in by_shard.items():
-            ingested = await self.stores[shard].ingest_all([requests[index] for index in indexes])
-            results.update(zip(indexes, ingested, strict=True))
+        # In the same iteration of the event loop, so that the shards of one server share a round trip.
+        calls = (self.stores[shard].ingest_all([requests[at] for at in part]) for shard, part in by_shard.items())
+        for part, ingested in zip(by_shard.values(), await asyncio.gather(*calls, return_exceptions=True), strict=True):
+            if isinstance(ingested, BaseException):
+                raise ingested
+            results.update(zip(part, ingested, strict=True))
         return [results[index] for index in range(len(requests))]
 
     async def flush_arrivals(self) -> None:

@@ -27,7 +27,7 @@ from service.store.platforms.polls import Polls
 from service.store.platforms.throttle import ThrottleStore
 from service.store.platforms.token_cache import SharedTokenCache
 from service.store.queue.futile_waits import FutileWaits
-from service.store.queue.ingest import Ingest, IngestRequest, IngestResult
+from service.store.queue.ingest import Ingest, IngestBatchers, IngestRequest, IngestResult
 from service.store.queue.lanes import Lanes
 from service.store.queue.leases import Leases
 from service.store.rulebook import RulebookStore
@@ -74,7 +74,8 @@ class Store:
         self.found_records = FoundRecords(self.client, self.keys)
         self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
         self.arrivals = Arrivals(self.client, self.keys)
-        self._ingest = Ingest(self.client, settings)
+        self.ingest_batchers: IngestBatchers = first.ingest_batchers if first else IngestBatchers()
+        self._ingest = Ingest(self.client, settings, self.ingest_batchers)
         self._memory_percent = 0
         self._memory_checked_until = 0.0
 

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from arq.jobs import Job, JobStatus
 from arq.worker import Function, func
 
 from service.errors import ConfigError, StoreUnavailable
 from service.settings import Settings, load_settings
 from service.store import Shards, Store, open_shards
-from service.store.queue.arq_jobs import encode_job
+from service.store.queue.arq_jobs import decode_payload, encode_job
 from tests.service.store.builders import run_on_server
 from tests.valkey_cluster import ValkeyCluster, running_cluster
 from tests.waiting import PATIENCE_SECONDS, until
@@ -202,6 +203,28 @@ async def calls_of(shards: Shards) -> int:
 def cluster() -> Iterator[ValkeyCluster]:
     with running_cluster() as running:
         yield running
+
+
+@pytest.mark.slow
+async def test_arq_reaches_every_shard_of_a_cluster_with_an_address_that_is_down(
+    cluster: ValkeyCluster, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.shards.CHECK_SECONDS_MAX", PATIENCE_SECONDS)
+    url = f"redis://127.0.0.1:{free_port},127.0.0.1:{cluster.nodes[0].port}"
+    environ = {"WAYBILL_REDIS_URL": url, "WAYBILL_SHARDS": "16", "WAYBILL_KEY_PREFIX": "arq:"}
+    shards = await open_shards(load_settings(environ), check_installation=True)
+    worker = make_worker(shards, [])
+    running = asyncio.create_task(worker.async_run())
+    await until(lambda: not any(queue.is_ready for queue in worker.queues) and "redis" in worker.ctx)
+    for store in shards.stores:
+        options = {"_job_id": f"{store.keys.prefix}x", "_queue_name": store.keys.queue}
+        job = await worker.ctx["redis"].enqueue_job("note", **options)
+        await store.client.command("LPUSH", store.keys.named("wake"), 1)
+        same = Job(job.job_id, worker.ctx["redis"], _queue_name=store.keys.queue, _deserializer=decode_payload)
+        assert await same.result(timeout=PATIENCE_SECONDS) is None
+        assert await same.status() == JobStatus.complete
+    await stop(worker, running)
+    await shards.close()
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Address of the store: WAYBILL_REDIS_URL, and the user and password beside it.
 
+The URL of a cluster may have several servers, separated by commas: `redis://user:secret@one:6379,two:6379/0`.
+
 No error contains a part of the URL: a password that is not percent-encoded can be at any place of it.
 """
 
@@ -11,7 +13,8 @@ from service.settings import Settings
 SCHEMES = frozenset({"redis", "rediss", "unix"})
 OPTIONS = frozenset({"db", "username", "password"})
 FIX = (
-    "write redis://host:6379/0, rediss://host:6379/0 or unix:///path; percent-encode user and password "
+    "write redis://host:6379/0, rediss://host:6379/0 or unix:///path, and for several servers of a cluster "
+    "redis://one:6379,two:6379/0; percent-encode user and password "
     "(/ is %2F, # is %23, ? is %3F, @ is %40), or set WAYBILL_REDIS_USERNAME and WAYBILL_REDIS_PASSWORD instead"
 )
 
@@ -22,10 +25,14 @@ def credentials_of(settings: Settings) -> dict[str, str]:
     Raises:
         ConfigError: The URL is not valid, or has a user or a password too.
     """
-    parts = _split(settings.redis_url)
-    problem = _problem(parts)
+    urls = urls_of(settings)
+    parts = _split(urls[0])
+    problem = next(filter(None, (_problem(_split(url)) for url in urls)), None)
     if problem:
         raise ConfigError("WAYBILL_REDIS_URL", problem, FIX)
+    if len(urls) > 1 and settings.redis_sentinel:
+        fix = "name one server in WAYBILL_REDIS_URL, or unset WAYBILL_REDIS_SENTINEL"
+        raise ConfigError("WAYBILL_REDIS_URL", "has several servers, which only a cluster has, and sentinels", fix)
     given = {"username": settings.redis_username, "password": settings.redis_password}
     credentials = {name: value for name, value in given.items() if value}
     if credentials and (parts.username or parts.password or _options(parts) & {"username", "password"}):
@@ -34,6 +41,19 @@ def credentials_of(settings: Settings) -> dict[str, str]:
     if "username" in credentials and "password" not in credentials:
         raise ConfigError("WAYBILL_REDIS_USERNAME", "there is no password for the user", "set WAYBILL_REDIS_PASSWORD")
     return credentials
+
+
+def urls_of(settings: Settings) -> list[str]:
+    """Return a URL for each server of WAYBILL_REDIS_URL, with the same user, password and options.
+
+    Raises:
+        ConfigError: The URL cannot be split.
+    """
+    parts = _split(settings.redis_url)
+    credentials, at, servers = parts.netloc.rpartition("@")
+    if "," not in servers:
+        return [settings.redis_url]
+    return [parts._replace(netloc=f"{credentials}{at}{server}").geturl() for server in servers.split(",")]
 
 
 def _split(url: str) -> SplitResult:

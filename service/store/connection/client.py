@@ -64,7 +64,9 @@ class Client:
         self._first_arguments = (1, settings.key_prefix, settings.key_prefix, settings.queue)
         self._replicas = 1 if settings.durability == "replica" else 0
         tick = _pack(("EVAL", TICK, 1, f"{settings.key_prefix}tick"))
-        self._wait_aof = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
+        wait = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
+        self.replica_wait = wait if self._replicas else b""
+        """Commands with two replies, behind a write that must be on the disk of a replica; empty without replicas."""
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
         self._damage_log = DamageLog()
@@ -179,17 +181,45 @@ class Client:
         """Close the connections of all shards."""
         await self.servers.close()
 
+    async def verify_first(self) -> None:
+        """Compare the installation record of the first shard. It comes before each call on a connection.
+
+        Raises:
+            StoreUnavailable: The server does not answer.
+            StoreNotDurable: The server does not meet WAYBILL_DURABILITY, or the store was lost.
+            ConfigError: The store has another number of shards.
+        """
+        if self._checks_installation and self._first is not None:
+            await self._first.verify()
+
+    async def check_link(self, link: Link) -> None:
+        """Compare the installation record on a connection, once.
+
+        Raises:
+            StoreNotDurable: The store was lost.
+            ConfigError: The store has another number of shards.
+        """
+        if self._checks_installation and self._prefix not in link.checked:
+            await self._check_installation(link.connection)
+            link.checked.add(self._prefix)
+
+    def pack(self, script: Script, arguments: Sequence[Argument]) -> bytes:
+        """Return the command that runs a script, if the server knows it."""
+        last = self.installation.expected
+        return _pack(("EVALSHA", script.sha, *self._first_arguments, *arguments, last))
+
+    def is_replicated(self, synced: StoreReply) -> bool:
+        """Return whether a reply to WAITAOF shows enough disks."""
+        return isinstance(synced, list) and synced[0] >= 1 and synced[1] >= self._replicas
+
     async def _exchange(self, send: Send, seconds_max: float | None = None) -> StoreReply:
         if not self._checks_installation:
             return await self.servers.exchange(self.slot, send, seconds_max)
         # Before a connection is used: a call on a second connection could wait for the first one for ever.
-        if self._first is not None:
-            await self._first.verify()
+        await self.verify_first()
 
         async def check_and_send(link: Link) -> StoreReply:
-            if self._prefix not in link.checked:
-                await self._check_installation(link.connection)
-                link.checked.add(self._prefix)
+            await self.check_link(link)
             return await send(link)
 
         return await self.servers.exchange(self.slot, check_and_send, seconds_max)
@@ -244,22 +274,21 @@ class Client:
         if not self._replicas or (script.is_reader and not writes):
             await connection.send_packed_command(packed)
             return await connection.read_response()
-        await connection.send_packed_command(packed + self._wait_aof)
-        reply, _, synced = [await _read(connection) for _ in range(3)]
+        await connection.send_packed_command(packed + self.replica_wait)
+        reply, _, synced = [await read_reply(connection) for _ in range(3)]
         for error in (reply, synced):
             if isinstance(error, ResponseError):
                 raise error
-        local, replicas = cast("list[int]", synced)
-        if local < 1 or replicas < self._replicas:
+        if not self.is_replicated(synced):
             reason = (
-                f"{replicas} replicas have the write on disk, WAYBILL_DURABILITY=replica requires {self._replicas}: "
+                f"{synced[1]} replicas have the write on disk, WAYBILL_DURABILITY=replica requires {self._replicas}: "
                 "check the replicas"
             )
             raise StoreUnavailable(reason, self._retry_after_seconds)
         return reply
 
 
-async def _read(connection: AbstractConnection) -> StoreReply:
+async def read_reply(connection: AbstractConnection) -> StoreReply:
     """Return one reply of several. Errors are returned, not raised, so that no reply stays unread."""
     try:
         return await connection.read_response()

@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redi
 
 from service.errors import ConfigError, StoreNotDurable
 from service.settings import Durability, Settings
-from service.store.connection.address import credentials_of
+from service.store.connection.address import credentials_of, urls_of
 from service.store.connection.durability import CHECKED_SETTINGS, durability_problems, parse_info
 
 StoreReply = Any
@@ -31,8 +31,8 @@ KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A peer that disappeared is detected after 30 seconds; the kernel's default is two hours."""
 
 
-def build_pool(settings: Settings, read_info: InfoReader | None = None) -> ConnectionPool:
-    """Return a connection pool. Opens no connection.
+def build_pools(settings: Settings, read_info: InfoReader | None = None) -> list[ConnectionPool]:
+    """Return a connection pool for each server of WAYBILL_REDIS_URL. Opens no connection.
 
     Each new connection is checked for durability. `read_info` receives its fields of INFO.
 
@@ -51,13 +51,9 @@ def build_pool(settings: Settings, read_info: InfoReader | None = None) -> Conne
     if not settings.redis_url.startswith("unix://"):
         options |= {"socket_keepalive": True, "socket_keepalive_options": _keep_alive()}
     if settings.redis_sentinel:
-        return _sentinel_pool(settings, options)
-    return BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=settings.store_connections_max,
-        timeout=settings.store_timeout_seconds,
-        **options,
-    )
+        return [_sentinel_pool(settings, options)]
+    limits = {"max_connections": settings.store_connections_max, "timeout": settings.store_timeout_seconds}
+    return [BlockingConnectionPool.from_url(url, **limits, **options) for url in urls_of(settings)]
 
 
 async def close_pool(pool: ConnectionPool) -> None:
@@ -74,16 +70,23 @@ class DurabilityCheck:
     def __init__(self, settings: Settings, read_info: InfoReader | None) -> None:
         self._durability: Durability = settings.durability
         self._read_info = read_info
+        self._has_several_servers = len(urls_of(settings)) > 1
 
     async def on_connect(self, connection: AbstractConnection) -> None:
         """Log in as redis-py does, then check the server.
 
         Raises:
             StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
+            ConfigError: WAYBILL_REDIS_URL names several servers that are not those of a cluster.
             ConnectionError: No replica is connected; this may be temporary.
         """
         await connection.on_connect()
         info = await require_durability(connection, self._durability)
+        if self._has_several_servers and info.get("cluster_enabled") != "1":
+            # Processes could use different servers, each with a part of the events.
+            reason = "has several servers, but one of them is not in cluster mode"
+            fix = "name one server, set WAYBILL_REDIS_SENTINEL for its replicas, or start the servers as a cluster"
+            raise ConfigError("WAYBILL_REDIS_URL", reason, fix)
         if self._durability == "replica" and info.get("role") == "master" and info.get("connected_slaves") == "0":
             raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica requires at least one")
         if self._read_info is not None:

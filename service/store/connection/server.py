@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio import ConnectionPool
@@ -25,6 +25,8 @@ from service.settings import Durability, Settings
 from service.store.connection.connection import StoreReply, close_pool, require_durability
 from service.store.connection.damage import foreign_key_problem
 
+SEED_CONNECT_SECONDS_MAX = 0.5
+"""Longest wait for a connection to one of several addresses; then the next one is tried."""
 DURABILITY_CHECK_SECONDS = 10.0
 """Longest time between the last durability check and a call. Settings of a server can change at run time."""
 
@@ -54,10 +56,13 @@ Send = Callable[[Link], Awaitable[Any]]
 
 
 class Server:
-    """Connections to one server, and calls on them. A new connection is checked for durability first."""
+    """Connections to one server, and calls on them. A new connection is checked for durability first.
 
-    def __init__(self, settings: Settings, pool: ConnectionPool, name: str) -> None:
-        self.pool = pool
+    The server of WAYBILL_REDIS_URL is the first of `pools` that answers.
+    """
+
+    def __init__(self, settings: Settings, pools: Sequence[ConnectionPool], name: str) -> None:
+        self._pools = list(pools)
         self.name = name
         self._durability: Durability = settings.durability
         self._idle: list[Link] = []
@@ -67,6 +72,11 @@ class Server:
         self._connection_slots = asyncio.Semaphore(settings.store_connections_max)
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """Pool of the address that answered last."""
+        return self._pools[0]
 
     async def exchange(self, send: Send, seconds_max: float | None = None) -> StoreReply:
         """Run `send` on a connection, for at most `seconds_max`.
@@ -90,7 +100,8 @@ class Server:
         """Close all idle connections, including those of arq. Calls that still run close theirs at their end."""
         self._is_closed = True
         await self.close_idle()
-        await close_pool(self.pool)
+        for pool in self._pools:
+            await close_pool(pool)
 
     async def close_idle(self) -> None:
         """Close the connections that no call uses."""
@@ -102,9 +113,8 @@ class Server:
         link = None
         try:
             async with asyncio.timeout(seconds_max):
-                link = self._idle.pop() if self._idle else self._make_link()
-                # Returns at once if connected. A new connection is checked for durability first.
-                await link.connection.connect()
+                link = self._idle.pop() if self._idle else await self._open()
+                await link.connection.connect()  # returns at once if connected
                 await self._repeat_durability_check(link.connection)
                 yield link
         except (RedisError, OSError, TimeoutError) as error:
@@ -145,11 +155,24 @@ class Server:
             self._check_due = now
             raise
 
-    def _make_link(self) -> Link:
-        connection = self.pool.make_connection()
-        # With a timeout redis-py sends under asyncio.wait_for, which on Python 3.11 can swallow cancellations.
-        connection.socket_timeout = None
-        return Link(connection)
+    async def _open(self) -> Link:
+        """Return a new connection. With several addresses, connect to the first one that answers."""
+        *first, last = order = list(self._pools)
+        for pool in first:
+            link = _make_link(pool)
+            try:
+                async with asyncio.timeout(SEED_CONNECT_SECONDS_MAX):
+                    await link.connection.connect()  # checked for durability first
+            except (RedisError, OSError, TimeoutError):
+                await link.connection.disconnect()
+            except BaseException:
+                await link.connection.disconnect()
+                raise
+            else:
+                self._pools = [pool, *(each for each in order if each is not pool)]
+                return link
+        self._pools = [last, *first]
+        return _make_link(last)
 
     async def _drop(self, link: Link | None, error: BaseException | None) -> None:
         if link is not None:
@@ -175,6 +198,13 @@ class Server:
         if isinstance(error, RedisConnectionError | RedisTimeoutError | InvalidResponse):
             reason = f"{reason.rstrip('.')}; check {self.name} and that the store is running"
         return StoreUnavailable(reason, self._retry_after_seconds)
+
+
+def _make_link(pool: ConnectionPool) -> Link:
+    connection = pool.make_connection()
+    # With a timeout redis-py sends under asyncio.wait_for, which on Python 3.11 can swallow cancellations.
+    connection.socket_timeout = None
+    return Link(connection)
 
 
 def _redirection(error: BaseException) -> Redirected | None:

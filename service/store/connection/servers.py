@@ -18,7 +18,7 @@ from redis.asyncio import ConnectionPool
 
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.settings import Settings
-from service.store.connection.connection import StoreReply, build_pool, run_command
+from service.store.connection.connection import StoreReply, build_pools, run_command
 from service.store.connection.server import Link, Redirected, Send, Server
 
 SLOTS = 16_384
@@ -45,7 +45,7 @@ class Servers:
         self._settings = settings
         name = "WAYBILL_REDIS_SENTINEL" if settings.redis_sentinel else "WAYBILL_REDIS_URL"
         self.is_cluster = False
-        self._seed = Server(settings, build_pool(settings, self._on_info), name)
+        self._seed = Server(settings, build_pools(settings, self._on_info), name)
         self._by_address: dict[Address, Server] = {}
         self._by_slot: dict[int, Server] = {}
         self._loading: asyncio.Task[None] | None = None
@@ -59,6 +59,11 @@ class Servers:
     def server_of(self, slot: int) -> Server:
         """Return the server that has a slot. Before the slots are known, the one of the configured address."""
         return self._by_slot.get(slot, self._seed)
+
+    def pool_of(self, command: Sequence[object]) -> ConnectionPool:
+        """Return the pool of the server that has the key of a command, which is its first argument."""
+        key = command[1] if len(command) > 1 else ""
+        return self.server_of(slot_of(key.decode() if isinstance(key, bytes) else str(key))).pool
 
     async def exchange(self, slot: int, send: Send, seconds_max: float | None = None) -> StoreReply:
         """Run `send` on the server that has a slot, as `Server.exchange`.
@@ -107,7 +112,7 @@ class Servers:
             seed = self._seed.pool
             options: dict[str, Any] = {**seed.connection_kwargs, "host": host, "port": port}
             pool = ConnectionPool(seed.connection_class, **options)
-            self._by_address[address] = Server(self._settings, pool, f"the server {host}:{port} of the cluster")
+            self._by_address[address] = Server(self._settings, [pool], f"the server {host}:{port} of the cluster")
         return self._by_address[address]
 
     def _start_loading(self, first: Server | None) -> None:

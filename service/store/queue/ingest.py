@@ -1,16 +1,20 @@
 """Ingest: stores events and appends them to their lanes in one atomic call."""
 
 import re
-from collections.abc import Sequence
-from typing import Literal, cast
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Literal, NamedTuple, cast
+from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 
-from service.errors import StoreFull
+from service.errors import StoreFull, StoreNotDurable, StoreUnavailable
 from service.events import Event
 from service.settings import Settings
 from service.store.connection.batching import Batcher
 from service.store.connection.client import Argument, Client
+from service.store.connection.server import Server
+from service.store.connection.shard_calls import ShardCall, call_together
 from service.store.queue.arq_jobs import encode_job
 from service.store.queue.serialization import encode_event
 from service.store.scripts import INGEST
@@ -44,15 +48,25 @@ _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 LANE_FUNCTION, EFFECTS_FUNCTION = "process_lane", "finish_effects"
 
 
-class Ingest:
-    """Sends requests in batches to the ingest script."""
+class _Delivery(NamedTuple):
+    client: Client
+    requests: Sequence[IngestRequest]
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+
+_Results = list[IngestResult | None] | StoreUnavailable | StoreNotDurable
+IngestBatchers = WeakKeyDictionary[Server, Batcher[_Delivery, _Results]]
+"""Batches of each server."""
+
+
+class Ingest:
+    """Sends requests in batches to the ingest script. The shards of one server share `batchers`."""
+
+    def __init__(self, client: Client, settings: Settings, batchers: IngestBatchers) -> None:
         self._client = client
-        self._backlog_events_max = settings.backlog_events_max
-        self._seconds_max = settings.ingest_timeout_seconds
-        self._retry_after_seconds = settings.retry_after_seconds
-        self._batcher = Batcher(self._send, settings.store_batch_max, settings.store_batches_in_flight_max)
+        self._settings = settings
+        self._batchers = batchers
+        self._server: Server | None = None
+        self._batcher = self._batcher_of(client.server)
 
     async def submit(self, requests: Sequence[IngestRequest]) -> list[IngestResult]:
         """Ingest the events of one delivery, all or none.
@@ -63,22 +77,50 @@ class Ingest:
         Raises:
             StoreUnavailable: The events may not be durable; safe to repeat.
             StoreFull: The backlog or the memory is at its limit. Duplicates still get their result.
+            StoreNotDurable: The server does not meet WAYBILL_DURABILITY, or the store was lost.
         """
-        results = await self._batcher.submit(requests)
+        server = self._client.server
+        if server is not self._server:  # the first call, or the shard has moved
+            self._server, self._batcher = server, self._batcher_of(server)
+        results = await self._batcher.submit(_Delivery(self._client, requests))
+        if not isinstance(results, list):
+            raise results
         if any(result is None for result in results):
-            reason = f"{self._backlog_events_max} events are pending: add workers, or raise WAYBILL_BACKLOG_EVENTS_MAX"
-            raise StoreFull(reason, self._retry_after_seconds)
+            maximum = self._settings.backlog_events_max
+            reason = f"{maximum} events are pending: add workers, or raise WAYBILL_BACKLOG_EVENTS_MAX"
+            raise StoreFull(reason, self._settings.retry_after_seconds)
         return cast("list[IngestResult]", results)
 
-    async def _send(self, batch: Sequence[Sequence[IngestRequest]]) -> list[list[IngestResult | None]]:
-        arguments: list[Argument] = [self._backlog_events_max]
-        for requests in batch:
-            arguments.append(len(requests))
-            for request in requests:
-                arguments += ingest_arguments(request)
-        event_ids: list[bytes] = await self._client.call(INGEST, arguments, seconds_max=self._seconds_max)
-        remaining = iter(event_ids)
-        return [[_result(request, next(remaining)) for request in requests] for requests in batch]
+    def _batcher_of(self, server: Server) -> Batcher[_Delivery, _Results]:
+        settings = self._settings
+        if server not in self._batchers:
+            send = partial(_send, settings)
+            self._batchers[server] = Batcher(send, settings.store_batch_max, settings.store_batches_in_flight_max)
+        return self._batchers[server]
+
+
+async def _send(settings: Settings, batch: Sequence[_Delivery]) -> list[_Results]:
+    by_shard: dict[Client, list[Argument]] = {}
+    for client, requests in batch:
+        arguments = by_shard.setdefault(client, [settings.backlog_events_max])
+        arguments.append(len(requests))
+        for request in requests:
+            arguments += ingest_arguments(request)
+    calls = [ShardCall(client, INGEST, arguments) for client, arguments in by_shard.items()]
+    replies = await call_together(calls, seconds_max=settings.ingest_timeout_seconds)
+    event_ids = {
+        client: reply if isinstance(reply, StoreUnavailable | StoreNotDurable) else iter(reply)
+        for client, reply in zip(by_shard, replies, strict=True)
+    }
+    return [_results(delivery.requests, event_ids[delivery.client]) for delivery in batch]
+
+
+def _results(
+    requests: Sequence[IngestRequest], event_ids: Iterator[bytes] | StoreUnavailable | StoreNotDurable
+) -> _Results:
+    if isinstance(event_ids, Exception):
+        return event_ids
+    return [_result(request, next(event_ids)) for request in requests]
 
 
 def pack_holder(event_id: str, content: bytes) -> bytes:

@@ -189,6 +189,15 @@ async def require_only_its_shards(
     assert (await shards.check()).keys() == names
 
 
+async def test_address_that_is_down_does_not_stop_a_process(cluster: ValkeyCluster, free_port: int) -> None:
+    servers = ",".join(f"127.0.0.1:{port}" for port in (free_port, cluster.nodes[1].port, cluster.nodes[0].port))
+    shards = await open_shards(settings_of(cluster, redis_url=f"redis://{servers}/0"), check_installation=True)
+    arrivals = [make_arrival(f"po-{number}") for number in range(64)]
+    assert {result.status for result in await shards.ingest_all(arrivals)} == {"queued"}
+    assert await shards.check() == {}
+    await shards.close()
+
+
 async def test_slot_without_a_server_is_named() -> None:
     with running_cluster(replicas_each=0) as cluster:
         settings = settings_of(cluster, ingest_timeout_seconds=0.2)

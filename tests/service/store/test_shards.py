@@ -12,6 +12,7 @@ from service.store import IngestRequest, Shards, open_shards
 from service.store.connection.servers import SLOTS, slot_of
 from service.store.shards import shard_of, shard_settings
 from tests.service.store.builders import run_on_server
+from tests.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.store
 
@@ -28,7 +29,8 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 
 
 @pytest.fixture
-async def shards(settings: Settings) -> AsyncIterator[Shards]:
+async def shards(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shards]:
+    monkeypatch.setattr("service.store.shards.CHECK_SECONDS_MAX", PATIENCE_SECONDS)  # the machine may be busy
     opened = await open_shards(settings, check_installation=True)
     yield opened
     await opened.close()

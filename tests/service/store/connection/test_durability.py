@@ -29,6 +29,7 @@ from tests.service.store.builders import (
     store_on,
 )
 from tests.service.store.conftest import StartServer
+from tests.service.store.test_shards import make_arrival
 from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.store
@@ -279,6 +280,24 @@ class TestReplicaMode:
             primary.kill()
         assert run_on_server(replica.url, "HGET", store.keys.event(event.id), "state") == b"decided"
 
+    async def test_events_of_several_shards_are_acknowledged_on_the_replica_or_not_at_all(
+        self, pair: tuple[Any, ...]
+    ) -> None:
+        primary, replica, _ = pair
+        environ = {"WAYBILL_REDIS_URL": primary.url, "WAYBILL_DURABILITY": "replica", "WAYBILL_SHARDS": "4"}
+        settings = load_settings(environ | {"WAYBILL_INGEST_TIMEOUT_SECONDS": "0.1"})
+        shards = await retry_until_stored(lambda: open_shards(settings))
+        arrivals = [make_arrival(f"po-{number}") for number in range(16)]
+        await shards.ingest_all(arrivals)
+        os.kill(replica.pid, signal.SIGSTOP)
+        with pytest.raises(StoreUnavailable):
+            await shards.ingest_all([make_arrival(f"po-{number}") for number in range(16)])
+        os.kill(replica.pid, signal.SIGCONT)
+        for arrival in arrivals:
+            key = shards.of(arrival.event.record.lane).keys.named(f"delivery:{arrival.event.id}")
+            assert run_on_server(replica.url, "EXISTS", key) == 1
+        await shards.close()
+
     async def test_check_of_several_shards_waits_for_a_replica_that_lags(
         self, pair: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -286,7 +305,8 @@ class TestReplicaMode:
             monkeypatch.setattr(f"service.store.{module}.WAITAOF_TIMEOUT_MS", 60_000)
         primary, replica, _ = pair
         environ = {"WAYBILL_REDIS_URL": primary.url, "WAYBILL_DURABILITY": "replica", "WAYBILL_SHARDS": "4"}
-        shards = await open_shards(load_settings(environ | {"WAYBILL_STORE_TIMEOUT_SECONDS": "60"}))
+        settings = load_settings(environ | {"WAYBILL_STORE_TIMEOUT_SECONDS": "60"})
+        shards = await retry_until_stored(lambda: open_shards(settings))
         os.kill(replica.pid, signal.SIGSTOP)
         check = asyncio.create_task(shards.check())
         await asyncio.sleep(CHECK_SECONDS_MAX + 0.5)

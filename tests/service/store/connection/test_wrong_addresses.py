@@ -7,6 +7,8 @@ import redis
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import ConfigError, StoreUnavailable
+from service.settings import Settings
+from service.store.connection.address import urls_of
 from tests.service.store.builders import run_on_server, store_on
 
 
@@ -47,6 +49,10 @@ async def test_invalid_address_is_a_config_error(url: str, settings: dict[str, s
         "redis://:secret@",
         "p4ssWord@db:6379",
         "http://:p4ssWord@db",
+        "redis://:secret@one:6379,",
+        "redis://:secret@one:6379,two:p4ssWord",
+        "redis://:secret@one:6379,redis://:p4ssWord@two:6379",
+        "unix://one,p4ssWord",
         "unix://p4ssWord",
         "unix:///run/valkey.sock?p4ssWord=1",
         "unix:///run/valkey.sock#p4ssWord",
@@ -113,3 +119,30 @@ async def test_error_of_a_wrong_password_does_not_contain_it(
             await store.check()
     assert "WAYBILL_REDIS_URL" in str(failed.value)
     assert "guessed" not in str(failed.value)
+
+
+async def test_several_servers_and_sentinels_are_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"WAYBILL_REDIS_URL: has several servers, .*unset WAYBILL_REDIS_SENTINEL"):
+        async with store_on("redis://one,two", redis_sentinel="a:1"):
+            pass
+
+
+async def test_several_servers_that_are_no_cluster_are_a_config_error(
+    own_valkey: Callable[..., EmbeddedValkey], free_port: int
+) -> None:
+    own_valkey("--port", str(free_port))
+    async with store_on(f"redis://127.0.0.1:{free_port},127.0.0.1:{free_port}") as store:
+        with pytest.raises(ConfigError, match=r"WAYBILL_REDIS_URL: has several servers.* not in cluster mode"):
+            await store.check()
+
+
+@pytest.mark.parametrize(
+    ("url", "urls"),
+    [
+        ("redis://one", ["redis://one"]),
+        ("unix:///run/valkey.sock", ["unix:///run/valkey.sock"]),
+        ("rediss://u:p,w@one:1,[::1]:2/0", ["rediss://u:p,w@one:1/0", "rediss://u:p,w@[::1]:2/0"]),
+    ],
+)
+def test_url_of_each_server_has_the_user_and_the_password(url: str, urls: list[str]) -> None:
+    assert urls_of(Settings(redis_url=url)) == urls

@@ -1,0 +1,113 @@
+"""Calls on the shards of one server share a round trip, and each shard has its own result."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from service.dev.embedded_valkey import EmbeddedValkey
+from service.errors import StoreFull, StoreLost, StoreUnavailable
+from service.settings import Settings
+from service.store import IngestRequest, IngestResult, Shards, open_shards
+from tests.service.store.builders import run_on_server
+from tests.service.store.test_shards import make_arrival
+from tests.waiting import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.store
+
+SHARDS = 16
+
+
+@pytest.fixture
+def settings(own_valkey: Callable[..., EmbeddedValkey], make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings(redis_url=own_valkey().url, shards=SHARDS, ingest_timeout_seconds=0.2)
+
+
+@pytest.fixture
+async def shards(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shards]:
+    monkeypatch.setattr("service.store.shards.CHECK_SECONDS_MAX", PATIENCE_SECONDS)  # the machine may be busy
+    monkeypatch.setattr("service.store.store.MEMORY_CHECK_SECONDS", PATIENCE_SECONDS)
+    opened = await open_shards(settings, check_installation=True)
+    yield opened
+    await opened.close()
+
+
+def one_per_shard(shards: Shards) -> dict[str, IngestRequest]:
+    """Return an arrival for each shard, by its name."""
+    found: dict[str, IngestRequest] = {}
+    number = 0
+    while len(found) < SHARDS:
+        arrival = make_arrival(f"po-{(number := number + 1)}")
+        found.setdefault(shards.of(arrival.event.record.lane).name, arrival)
+    return found
+
+
+async def deliver(shards: Shards) -> dict[str, list[IngestResult] | BaseException]:
+    """Ingest an event in each shard, as concurrent deliveries. Return the results by shard."""
+    arrivals = one_per_shard(shards)
+    calls = (shards.ingest_all([arrival]) for arrival in arrivals.values())
+    return dict(zip(arrivals, await asyncio.gather(*calls, return_exceptions=True), strict=True))
+
+
+async def require_only(shards: Shards, name: str, error: type[StoreUnavailable | StoreLost]) -> None:
+    """Deliver to all shards. Check that one of them rejects its delivery and the others store theirs."""
+    results = await deliver(shards)
+    assert isinstance(results.pop(name), error)
+    assert [result[0].status for result in results.values() if isinstance(result, list)] == ["queued"] * (SHARDS - 1)
+
+
+def reads_of(settings: Settings) -> int:
+    return run_on_server(settings.redis_url, "INFO", "stats")["total_reads_processed"]
+
+
+async def test_concurrent_deliveries_and_the_parts_of_one_share_a_round_trip(
+    shards: Shards, settings: Settings
+) -> None:
+    for _ in range(3):  # the server knows the script then, and the records are compared on the connection
+        await deliver(shards)
+    before = reads_of(settings)
+    await deliver(shards)
+    results = await shards.ingest_all(list(one_per_shard(shards).values()))
+    assert [result.status for result in results] == ["queued"] * SHARDS
+    # Two, those of the connection of this test, and perhaps a check of the durability.
+    assert reads_of(settings) - before <= SHARDS / 2
+    assert (await shards.sample()).pending == 5 * SHARDS
+
+
+async def test_script_that_the_server_lacks_is_sent(shards: Shards, settings: Settings) -> None:
+    await deliver(shards)
+    run_on_server(settings.redis_url, "SCRIPT", "FLUSH")
+    await deliver(shards)
+    assert (await shards.sample()).pending == 2 * SHARDS
+
+
+async def test_damaged_key_of_one_shard_is_set_aside(shards: Shards, settings: Settings) -> None:
+    run_on_server(settings.redis_url, "SET", shards.stores[5].keys.named("open"), "x")
+    assert all(isinstance(result, list) for result in (await deliver(shards)).values())
+    assert len(await shards.stores[5].damaged_keys()) == 1
+    assert (await shards.sample()).pending == SHARDS
+
+
+async def test_shard_without_permission_rejects_only_its_deliveries(shards: Shards, settings: Settings) -> None:
+    await deliver(shards)
+    others = [f"~*{store.keys.prefix}*" for store in shards.stores if store is not shards.stores[5]]
+    run_on_server(settings.redis_url, "ACL", "SETUSER", "default", "resetkeys", *others)
+    await require_only(shards, "05", StoreUnavailable)
+    run_on_server(settings.redis_url, "ACL", "SETUSER", "default", "allkeys")
+    assert (await shards.sample()).pending == 2 * SHARDS - 1
+
+
+async def test_lost_shard_rejects_only_its_deliveries(shards: Shards, settings: Settings) -> None:
+    await deliver(shards)
+    run_on_server(settings.redis_url, "DEL", shards.stores[5].keys.named("install"))
+    await require_only(shards, "05", StoreLost)
+
+
+async def test_full_shard_rejects_only_its_deliveries(
+    settings: Settings, shards: Shards, make_settings: Callable[..., Settings]
+) -> None:
+    small = make_settings(redis_url=settings.redis_url, shards=SHARDS, backlog_events_max=1)
+    await shards.ingest_all([one_per_shard(shards)["05"]])
+    opened = await open_shards(small, check_installation=True)
+    await require_only(opened, "05", StoreFull)
+    await opened.close()
