@@ -1,6 +1,6 @@
 """Worker of Waybill, with the dependencies of `waybill worker`.
 
-    python -m tests.bench.own_worker cached|whole|large|idle
+    python -m tests.bench.own_worker cached|whole|large|idle [name]
 
 `cached` has records in memory, `whole` and `large` fetch them; all run until the queue is empty. `large` also measures
 the longest block of the event loop. `idle` runs until SIGTERM.
@@ -87,7 +87,7 @@ async def measure_blocks(blocks_ms: list[float], blocks_cpu_ms: list[float]) -> 
         blocks_cpu_ms.append((time.process_time() - spent) * 1000)
 
 
-async def run(what: str) -> dict[str, Any]:
+async def run(what: str, name: str = "bench") -> dict[str, Any]:
     settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
     async with AsyncExitStack() as stack:
@@ -100,7 +100,7 @@ async def run(what: str) -> dict[str, Any]:
         await tools.rules.wait_for_first()
         lane = timed if what == "idle" else process_lane
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
-        worker = LeaseWorker(functions, tools.intake, "bench", burst=what != "idle", ctx={"dependencies": tools})
+        worker = LeaseWorker(functions, tools.intake, name, burst=what != "idle", ctx={"dependencies": tools})
         tune_garbage_collector()
         if what == "idle":
             sys.stdout.write("begun\n")
@@ -111,17 +111,18 @@ async def run(what: str) -> dict[str, Any]:
         began, spent = time.perf_counter(), time.process_time()
         await worker.async_run()
         seconds, spent = time.perf_counter() - began, time.process_time() - spent
+        ended = time.monotonic()
         if ticks is not None:
             ticks.cancel()
         await worker.close()
         counts = {"jobs": worker.jobs_complete, "block_ms": max(blocks_ms), "block_cpu_ms": max(cpu_ms)}
-        return {"seconds": seconds, "cpu_seconds": spent, **counts, "moments": _moments}
+        return {"seconds": seconds, "cpu_seconds": spent, "ended": ended, **counts, "moments": _moments}
 
 
 def main() -> None:
     configure("workers", fd=os.open(os.devnull, os.O_WRONLY))
     with send_traces("workers", os.environ, enabled=load_settings(os.environ).traces):
-        result = uvloop.run(run(sys.argv[1]))
+        result = uvloop.run(run(*sys.argv[1:]))
     sys.stdout.write(json.dumps(result))
 
 
