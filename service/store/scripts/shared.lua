@@ -342,10 +342,12 @@ local function wake_effects(id)
   end
 end
 
+-- Remove an event from a list. A new head is due now; the same head keeps the time of its retry.
 local function leave_list(list, id)
+  local before = redis.call('LINDEX', list, 0)
   redis.call('LREM', list, 1, id)
   local head = first_of(list)
-  if head then
+  if head and head ~= before then
     wake_effects(head)
   end
 end

@@ -76,10 +76,10 @@ def load(folder: Path, written: dict[str, object]) -> Config:
 @pytest.mark.parametrize(
     ("platform", "source", "values", "days"),
     [
-        (PACK, {}, {}, 14),
+        (PACK, {}, {}, 3),
         (OFN, {}, {}, 21),
         (PACK, {"dedupe_hours": 24 * 30}, {}, 30),
-        (OFN, {"dedupe_hours": 24}, {}, 14),
+        (OFN, {"dedupe_hours": 24}, {}, 3),
         (PACK, {}, {"dedupe_hours": 24.0 * 40}, 40),
         (OFN, {}, {"decision_retention_days": 90.0}, 90),
     ],

@@ -165,15 +165,18 @@ async def test_crash_of_the_worker_keeps_the_order(harness: WorkerHarness) -> No
     ids = await send(harness, 2)
     fail(harness, 1, status=500, retry_after=3600)
     settle = harness.store.lanes.settle
+    crashes: list[str] = []
 
     async def crash(write: Any) -> Any:
-        if write.step == "behind":
+        if write.step == "behind" and not crashes:
+            crashes.append(write.event_id)
             raise RuntimeError("crash")
         return await settle(write)
 
     harness.store.lanes.settle = crash  # type: ignore[method-assign]
     await harness.run_until_idle(harness.worker())
     harness.store.lanes.settle = settle  # type: ignore[method-assign]
+    assert crashes == [ids[1]]
     lane = harness.store.keys.lane("pack:purchase_order:po-1")
     await harness.store.client.command("DEL", f"arq:in-progress:{lane}")
     await harness.store.client.command("ZADD", harness.settings.queue, "XX", 0, lane)
@@ -182,3 +185,22 @@ async def test_crash_of_the_worker_keeps_the_order(harness: WorkerHarness) -> No
     await harness.store.client.command("ZADD", harness.settings.queue, "XX", 0, f"wb:effects:{ids[0]}")
     await harness.run_worker()
     assert events_at(harness) == ids
+
+
+async def test_a_dead_letter_does_not_advance_the_retry_of_an_earlier_event(harness: WorkerHarness) -> None:
+    await harness.publish(rules(put("a")))
+    ids = await send(harness, 2)
+    fail(harness, 1, status=500, retry_after=3600)
+    settle = harness.store.lanes.settle
+
+    async def crash(write: Any) -> Any:
+        if write.step == "behind":
+            raise RuntimeError("crash")
+        return await settle(write)
+
+    harness.store.lanes.settle = crash  # type: ignore[method-assign]
+    while (await harness.stored_event(ids[1])).get("state") != "dead":
+        await harness.run_until_idle(harness.worker())
+    assert events_at(harness) == []
+    due = await harness.store.client.command("ZSCORE", harness.settings.queue, f"wb:effects:{ids[0]}")
+    assert float(due) / 1000 > await harness.store.queue_stats.clock() + 1800
