@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 
 from service.actions import load_actions
@@ -20,6 +19,7 @@ from service.sandbox.server import SandboxHandle, running_sandbox
 from service.settings import Settings
 from tests.service.rules.rule_samples import NOW, line, order, rules_of, subject
 from tests.workers.actions.action_runs import Context, destinations
+from tests.workers.mail_server import MailServer
 
 FOLDER = Path(__file__).parents[1] / "docs/how-to"
 BLOCK = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -56,7 +56,7 @@ async def test_examples_of_a_page_run(page: str, box: SandboxHandle, free_port: 
     )
     actions = {str(action.__struct_config__.tag): action for action in load_actions()}
     mails = Mails()
-    server = Controller(mails, hostname="127.0.0.1", port=free_port)
+    server = MailServer(mails, hostname="127.0.0.1", port=free_port)
     server.start()
     try:
         async with HttpClient(Settings()) as client:

@@ -153,14 +153,14 @@ class ValkeyCluster:
                 with contextlib.suppress(TimeoutError):
                     wait_until(lambda slot=slot: self.primary_of(slot) is target, seconds_max=2)
 
-    def move_slot_by_keys(self, slot: int, target: Node, seconds_each: float = 0.0) -> None:
-        """Move a slot by keys, as `redis-cli --cluster reshard` does. Wait after each ten keys."""
+    def move_slot_by_keys(self, slot: int, target: Node, wait: Callable[[], object] = lambda: None) -> None:
+        """Move a slot by keys, as `redis-cli --cluster reshard` does. Call `wait` after each ten keys."""
         source, target_id = self.primary_of(slot), target.id
         target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
         while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 10):
             source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
-            time.sleep(seconds_each)
+            wait()
         primaries = [node for node in self.nodes if node.is_primary and node not in (source, target)]
         for node in (target, source, *primaries):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", target_id)

@@ -5,7 +5,9 @@ import itertools
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +134,11 @@ async def move_slots(fleet: ClusterFleet) -> None:
 
 async def move_slots_by_keys(fleet: ClusterFleet) -> None:
     """Move the shards 00 and 17 to another primary and back, key by key."""
+    wait = partial(time.sleep, KEYS_SECONDS)
     for shard in (0, SHARDS - 1):
         source, target = await _source_and_target(fleet, shard)
         for node in (target, source):
-            await asyncio.to_thread(fleet.cluster.move_slot_by_keys, fleet.slots[shard], node, KEYS_SECONDS)
+            await asyncio.to_thread(fleet.cluster.move_slot_by_keys, fleet.slots[shard], node, wait)
             await asyncio.sleep(0.5)
 
 

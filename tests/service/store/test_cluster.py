@@ -1,7 +1,9 @@
 """A real cluster: failover, moves of slots, added and removed servers, and servers that do not answer."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Self
 
@@ -14,7 +16,7 @@ from service.store.connection.servers import slot_of
 from service.store.scripts import QUEUE_STATS
 from tests.service.store.test_shards import make_arrival
 from tests.valkey_cluster import Node, ValkeyCluster, running_cluster
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
@@ -149,11 +151,14 @@ async def test_slot_that_moves_key_by_key_is_rejected_until_it_has_moved(
     source = await asyncio.to_thread(cluster.primary_of, slot)
     target = next(node for node in cluster.nodes if node.is_primary and node is not source)
     async with Load(shards) as load:
-        moving = asyncio.create_task(asyncio.to_thread(cluster.move_slot_by_keys, slot, target, 0.02))
+        checked = threading.Event()
+        wait = partial(checked.wait, PATIENCE_SECONDS)
+        moving = asyncio.create_task(asyncio.to_thread(cluster.move_slot_by_keys, slot, target, wait))
         await until(lambda: target.call("CLUSTER", "COUNTKEYSINSLOT", slot) > 2)
         with pytest.raises(StoreUnavailable, match=f"the keys of slot {slot} are on two servers"):
             await moved.client.call(QUEUE_STATS, (), seconds_max=0.1)
         assert not moving.done()
+        checked.set()
         await moving
         await load.make_progress()
         await asyncio.to_thread(cluster.move_slot_by_keys, slot, source)
