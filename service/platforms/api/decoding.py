@@ -6,7 +6,7 @@ Numbers that are not whole become Decimal, never float. A response that cannot b
 import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -61,6 +61,9 @@ def decode_body(body: bytes, status: int) -> JsonValue:
         raise PermanentError("response_too_large", reason, http_status=status)
     try:
         return _read(body)
+    except InvalidOperation as error:
+        reason = "a number of the answer has an exponent that is too large"
+        raise TransientError("platform_malformed_json", reason, http_status=status) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # Only msgspec's message distinguishes a text that ends early from one that is malformed.
         if "truncated" in str(error):
@@ -80,7 +83,7 @@ def decode_typed(body: bytes, structure: type[StructT]) -> StructT | None:
         if not body.isascii():
             body.decode()  # the decoder checks only the text that it needs
         return _typed_decoder(structure).decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidOperation):
         return None
 
 

@@ -106,3 +106,8 @@ def test_order_without_an_id_is_left() -> None:
     assert read_typed_purchase_order(b'{"reference": "a"}') is None
     with pytest.raises(PermanentError):
         read_purchase_order(PlatformResponse(200, {"reference": "a"}, 1.0))
+
+
+def test_number_with_an_exponent_beyond_decimal_is_left() -> None:
+    body = b'{"id": "po", "lines": [{"quantity_ordered": 1e99999999999999999999}]}'
+    assert read_typed_purchase_order(body) is None

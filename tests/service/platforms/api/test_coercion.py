@@ -202,6 +202,7 @@ def test_a_web_page_is_detected_without_its_content_type(body: bytes) -> None:
         '{"id": "1"}'.encode("utf-16"),
         '{"id": "1"}'.encode("utf-32-le"),
         b'{"id": "1", "city": NaN}',
+        b'{"id": "1", "weight": 1e99999999999999999999}',
         b'\xef\xbb\xbf\xef\xbb\xbf{"id": "1"}',
         b'\xef\xbb\xbf{id: "1"}',
         b"[" * 100_000,
