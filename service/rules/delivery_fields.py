@@ -31,7 +31,7 @@ def payload_of(scope: Scope) -> Value:
     if _KNOWN not in known:
         try:
             known[_KNOWN] = _decode(scope.event.body) if scope.event.body else UNSET
-        except (ValueError, RecursionError):
+        except (ValueError, ArithmeticError, RecursionError):  # Decimal rejects huge exponents
             known[_KNOWN] = UNSET
     return known[_KNOWN]
 

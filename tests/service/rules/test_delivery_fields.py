@@ -58,7 +58,7 @@ def test_payload_and_headers_are_compared(condition: str, result: str) -> None:
     assert evaluation.verdicts[0].result == result, evaluation.verdicts
 
 
-@pytest.mark.parametrize("body", [b"", b"a=1", b"[" * 5_000, b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"a=1", b"[" * 5_000, b"\xff", b'{"order": 1e99999999999999999999}'])
 def test_payload_that_is_not_stored_or_not_json_is_missing(body: bytes) -> None:
     assert evaluate("order.total, op: missing", delivered(body)).verdicts[0].result == "matched"
     assert evaluate("order.total, op: eq, value: 1", delivered(body)).verdicts[0].result == "unknown"
