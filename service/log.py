@@ -140,6 +140,7 @@ def _finisher(component: str, render: LogRenderer) -> Finisher:
         name = fields.pop("event", "")
         if "exc_info" in fields or "stack_info" in fields:
             _add_exception(fields)
+        redact(fields)
         release, instance = _origin()
         line = {
             "timestamp": stamp(time.time()), "level": level, "component": component, "version": release,
@@ -147,7 +148,6 @@ def _finisher(component: str, render: LogRenderer) -> Finisher:
         }  # fmt: skip
         if (ids := current_ids()) is not None:
             line["trace_id"], line["span_id"] = ids
-        redact(line)
         return render(line)
 
     return finish

@@ -6,7 +6,7 @@ libraries put both into error messages. Objects are replaced by their type name,
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from pathlib import PurePath
 from types import NoneType
@@ -159,7 +159,7 @@ IS_SECRET_OR_PERSONAL = NameCheck(
 _is_redacted = NameCheck(REDACTED_NAMES, REDACTED_SUFFIXES)
 
 
-def redact(fields: dict[str, Any]) -> None:
+def redact(fields: MutableMapping[str, Any]) -> None:
     """Redact `fields` in place by name, and convert nested values to redacted plain data."""
     # Most lines have nothing to redact. Both checks run in C.
     if any(map(_is_redacted.__getitem__, fields)):

@@ -51,10 +51,10 @@ class SharedTimeout:
         Raises:
             RuntimeError: the caller is not inside a task.
         """
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a timeout needs a task to cancel; call start() inside a task")
-        loop = asyncio.get_running_loop()
         timeout = Timeout(task, loop.time() + self.seconds)
         timeouts = self._timeouts
         # Remove finished timeouts now, not when they are due, to keep the queue short.

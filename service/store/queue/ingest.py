@@ -85,7 +85,7 @@ class Ingest:
         results = await self._batcher.submit(_Delivery(self._client, requests))
         if not isinstance(results, list):
             raise results
-        if any(result is None for result in results):
+        if None in results:
             maximum = self._settings.backlog_events_max
             reason = f"{maximum} events are pending: add workers, or raise WAYBILL_BACKLOG_EVENTS_MAX"
             raise StoreFull(reason, self._settings.retry_after_seconds)
