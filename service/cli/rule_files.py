@@ -112,7 +112,7 @@ def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
 
 
 def _read_all_configured() -> tuple[RuleFile, ...]:
-    """Read the rule files of waybill.yaml. Its mistakes are reported with those of the rules, except missing secrets."""
+    """Read the rule files of waybill.yaml. Report its mistakes too, except missing secrets."""
     path = Path(load_settings(os.environ).config)
     report = read_config(path, os.environ)
     if report.checkable is not None:
