@@ -228,6 +228,7 @@ sources: {shop: {platform: pack, verify: {scheme: basic, username: till, passwor
 destinations: {erp: {url: {env: UNSET}, auth: {type: bearer, token: {env: UNSET}}}}
 rules: [rules/*.yaml]
 """
+RULE_TEST = "- {name: n, type: purchase_order, platform: pack, raw: {id: '1'}, expect: {matches: []}}"
 ORDER = "- {id: three, type: order, when: {field: status, op: eq, value: %s}}\n"
 PURCHASE_ORDER = "- {id: four, type: purchase_order, when: {field: status, op: eq, value: recieved}}\n"
 
@@ -238,6 +239,8 @@ def test_rules_are_checked_completely_without_the_secrets_of_waybill_yaml(run: R
     file = write(tmp_path / "rules", a=ORDER % "paid" + ONE)[0]
     assert run("check").exit_code == 0, run("check").stderr
     assert (run("check", file).exit_code, run("check", file).stderr) == (0, "")
+    write(tmp_path / "rules", **{"a.examples": RULE_TEST})
+    assert run("test").stdout.startswith("ok     n\n1 test, 0 failed\n")
     send = "actions: [{id: a, do: http, destination: epr}]"
     write(tmp_path / "rules", a=ORDER % "piad" + PURCHASE_ORDER + ONE.replace("events: [created]", send))
     for words in ((), (file,)):
@@ -258,7 +261,7 @@ def test_values_of_a_declared_kind_are_checked_beside_other_mistakes(run: Run, t
     assert result.stderr.endswith("waybill: 2 errors found\n")
 
 
-def test_a_mistake_in_one_look_up_hides_no_other(run: Run, tmp_path: Path) -> None:
+def test_a_mistake_in_one_entry_of_with_hides_no_other(run: Run, tmp_path: Path) -> None:
     wrong = "a: {kind: customer, id: x, each: lines, elements_max: 51}, b: {kind: nothing, id: x}"
     result = run("check", *write(tmp_path, a=ONE.replace("events: [created]", f"with: {{{wrong}}}")))
     assert "with.a.elements_max: Expected `int` <= 50" in result.stderr
