@@ -46,8 +46,9 @@ def account_values(config: Config, rule: Rule) -> PlatformValues:
 def declared_values(records: RecordTypes, rule: Rule) -> PlatformValues:
     """Return the values that the kind of a rule declares; nothing for a built-in or unknown kind."""
     record = records.get(rule.type)
-    is_declared = isinstance(record, type) and issubclass(record, DeclaredRecord)
-    return {f"records.{rule.type}": record.enum_values} if is_declared else {}
+    if isinstance(record, type) and issubclass(record, DeclaredRecord):
+        return {f"records.{rule.type}": record.enum_values}
+    return {}
 
 
 def check_enums(rule: Rule, at: str, platforms: PlatformValues) -> Iterator[ConfigError]:
