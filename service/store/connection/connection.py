@@ -3,14 +3,15 @@
 redis-py connects, implements RESP and follows Sentinel. Its retries are off: `client` repeats scripts.
 """
 
-# redis-py 5.3.1 has incomplete types. Only this folder uses them.
+# redis-py 5.3.1 and hiredis have incomplete types. Only this folder uses them.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import hiredis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -20,6 +21,9 @@ from service.errors import ConfigError, StoreNotDurable
 from service.settings import Durability, Settings
 from service.store.connection.address import credentials_of, urls_of
 from service.store.connection.durability import CHECKED_SETTINGS, durability_problems, parse_info
+
+Argument = str | bytes | int | float
+"""Part of a command."""
 
 StoreReply = Any
 """Reply of a command or a script. The caller knows its types."""
@@ -111,10 +115,23 @@ async def require_durability(connection: AbstractConnection, durability: Durabil
     return info
 
 
-async def run_command(connection: AbstractConnection, *command: str | bytes | float) -> StoreReply:
+async def run_command(connection: AbstractConnection, *command: Argument) -> StoreReply:
     """Return the reply to one command."""
     await connection.send_command(*command)
     return await connection.read_response()
+
+
+async def read_reply(connection: AbstractConnection) -> StoreReply:
+    """Return one reply of several. Errors are returned, not raised, so that no reply stays unread."""
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def pack_command(command: Sequence[Argument]) -> bytes:
+    """Return the bytes of a command."""
+    return cast("bytes", hiredis.pack_command(tuple(command)))  # pyright: ignore[reportArgumentType] - its stub says one item
 
 
 async def _config(connection: AbstractConnection) -> dict[str, str] | None:

@@ -106,8 +106,8 @@ async def _send(settings: Settings, batch: Sequence[_Delivery]) -> list[_Results
         arguments.append(len(requests))
         for request in requests:
             arguments += ingest_arguments(request)
-    calls = [ShardCall(client, INGEST, arguments) for client, arguments in by_shard.items()]
-    replies = await call_together(calls, seconds_max=settings.ingest_timeout_seconds)
+    calls = [ShardCall(client, arguments) for client, arguments in by_shard.items()]
+    replies = await call_together(INGEST, calls, seconds_max=settings.ingest_timeout_seconds)
     event_ids = {
         client: reply if isinstance(reply, StoreUnavailable | StoreNotDurable) else iter(reply)
         for client, reply in zip(by_shard, replies, strict=True)
