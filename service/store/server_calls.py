@@ -88,4 +88,4 @@ async def read_parked(stores: Sequence[Store]) -> Sequence[Mapping[str, ParkedJo
 
 
 async def _call(script: Script, stores: Sequence[Store], *arguments: int) -> Sequence[ShardReply]:
-    return await call_together(script, [ShardCall(store.client, arguments) for store in stores], seconds_max=0)
+    return await call_together(script, [ShardCall(store.client, arguments) for store in stores])

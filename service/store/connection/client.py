@@ -58,7 +58,7 @@ class Client:
         self.prefix, self.queue = settings.key_prefix, settings.queue
         # The declared key, from which a cluster computes the slot of the call, then the prefix and the queue.
         self._first_arguments = (1, settings.key_prefix, settings.key_prefix, settings.queue)
-        self._replicas = 1 if settings.durability == "replica" else 0
+        self._replicas = settings.replicas_confirming_min if settings.durability == "replica" else 0
         tick = pack_command(("EVAL", TICK, 1, f"{settings.key_prefix}tick"))
         wait = tick + pack_command(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self.replica_wait = wait if self._replicas else b""
@@ -282,8 +282,8 @@ class Client:
                 raise error
         if not self.is_replicated(synced):
             reason = (
-                f"{synced[1]} replicas have the write on disk, WAYBILL_DURABILITY=replica requires {self._replicas}: "
-                "check the replicas"
+                f"{synced[1]} replicas have the write on disk, {self._replicas} are required: check the replicas, "
+                "WAYBILL_DURABILITY and WAYBILL_REPLICAS_CONFIRMING_MIN"
             )
             raise StoreUnavailable(reason, self._retry_after_seconds)
         return reply

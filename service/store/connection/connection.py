@@ -73,6 +73,7 @@ class DurabilityCheck:
 
     def __init__(self, settings: Settings, read_info: InfoReader | None) -> None:
         self._durability: Durability = settings.durability
+        self._replicas_min = settings.replicas_confirming_min
         self._read_info = read_info
         self._has_several_servers = len(urls_of(settings)) > 1
 
@@ -82,7 +83,7 @@ class DurabilityCheck:
         Raises:
             StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
             ConfigError: WAYBILL_REDIS_URL names several servers that are not those of a cluster.
-            ConnectionError: No replica is connected; this may be temporary.
+            ConnectionError: Too few replicas are connected; this may be temporary.
         """
         await connection.on_connect()
         info = await require_durability(connection, self._durability)
@@ -91,10 +92,17 @@ class DurabilityCheck:
             reason = "has several servers, but one of them is not in cluster mode"
             fix = "name one server, set WAYBILL_REDIS_SENTINEL for its replicas, or start the servers as a cluster"
             raise ConfigError("WAYBILL_REDIS_URL", reason, fix)
-        if self._durability == "replica" and info.get("role") == "master" and info.get("connected_slaves") == "0":
-            raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica requires at least one")
+        if self._durability == "replica" and info.get("role") == "master":
+            _require_replicas(int(info.get("connected_slaves", 0)), self._replicas_min)
         if self._read_info is not None:
             self._read_info(info)
+
+
+def _require_replicas(connected: int, required: int) -> None:
+    if connected < required:
+        fix = "add replicas, or lower WAYBILL_REPLICAS_CONFIRMING_MIN"
+        found = f"{connected or 'no'} replica{'s are' if connected > 1 else ' is'} connected"
+        raise ConnectionError(f"{found}; WAYBILL_DURABILITY=replica requires at least {required}: {fix}")
 
 
 async def require_durability(connection: AbstractConnection, durability: Durability) -> dict[str, str]:

@@ -4,6 +4,7 @@
 # pyright: reportUnknownMemberType=false
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,91 +29,103 @@ class ShardCall(NamedTuple):
 ShardReply = StoreReply | StoreUnavailable | StoreNotDurable
 
 
-async def call_together(script: Script, calls: Sequence[ShardCall], *, seconds_max: float) -> list[ShardReply]:
+async def call_together(script: Script, calls: Sequence[ShardCall]) -> list[ShardReply]:
     """Run a script for shards of one server. Its replies must not be nil.
 
-    The call is repeated as `Client.call` does. If a part of it fails, this part is repeated alone: its shard may have
-    moved, or have a damaged key. One shard that is unavailable does not affect the others.
+    A call that fails is run alone: its shard may have moved, or have a damaged key.
 
     Returns:
         The reply or the error of each shard.
     """
-    deadline = time.monotonic() + seconds_max
 
     async def call_alone(call: ShardCall) -> ShardReply:
-        left = max(deadline - time.monotonic(), 0)
         try:
-            return await call.client.call(script, call.arguments, seconds_max=left)
+            return await call.client.call(script, call.arguments, seconds_max=0)
         except (StoreUnavailable, StoreNotDurable) as error:
             return error
 
-    if len(calls) == 1:
-        return [await call_alone(calls[0])]
-    replies = await _repeat_together(script, calls, deadline)
-    failed = [index for index, reply in enumerate(replies) if reply is None or isinstance(reply, Exception)]
-    if failed:
-        repeated = await asyncio.gather(*(call_alone(calls[index]) for index in failed))
-        for index, reply in zip(failed, repeated, strict=True):
-            replies[index] = reply
+    replies: list[ShardReply | None] = [None]
+    if len(calls) > 1:
+        replies = await send_together(script, calls, seconds_max=0)
+    failed = [index for index, reply in enumerate(replies) if reply is None]
+    repeated = await asyncio.gather(*(call_alone(calls[index]) for index in failed))
+    for index, reply in zip(failed, repeated, strict=True):
+        replies[index] = reply
     return replies
 
 
-async def _repeat_together(script: Script, calls: Sequence[ShardCall], deadline: float) -> list[StoreReply]:
-    """Run the calls until the server answers. Return for each call its reply, or None or an error after a failure."""
-    servers = calls[0].client.servers
+async def send_together(script: Script, calls: Sequence[ShardCall], *, seconds_max: float) -> list[ShardReply | None]:
+    """Run a script for shards of one server, whose replies must not be nil. Repeat it while the server does not answer.
+
+    Returns:
+        The reply of each shard, or None for one whose call failed and must be run alone. After `seconds_max` without an
+        answer of the only server, its error.
+    """
+    deadline = time.monotonic() + seconds_max
     while True:
         try:
             return await _send_together(script, calls)
-        except (StoreFull, StoreNotDurable, StoreScriptFailed) as error:
-            return [error] * len(calls)
+        except (StoreFull, StoreNotDurable, StoreScriptFailed):
+            return [None] * len(calls)
         except StoreUnavailable as error:
-            # In a cluster, the shards may be on several servers by now.
-            if servers.is_cluster or time.monotonic() + RETRY_INTERVAL_SECONDS >= deadline:
-                return [error] * len(calls)
+            if calls[0].client.servers.is_cluster:  # the shards may be on several servers by now
+                return [None] * len(calls)
             STORE_ERRORS.inc((script.name, error.kind))
+            if time.monotonic() + RETRY_INTERVAL_SECONDS >= deadline:
+                return [error] * len(calls)
         await asyncio.sleep(RETRY_INTERVAL_SECONDS)
 
 
-async def _send_together(script: Script, calls: Sequence[ShardCall]) -> list[StoreReply]:
+async def _send_together(script: Script, calls: Sequence[ShardCall]) -> list[StoreReply | None]:
     first = calls[0].client
 
     async def send(link: Link) -> list[StoreReply]:
-        await _check_links(link, [call.client for call in calls])
+        usable = await _check_links(link, [call.client for call in calls])
+        parts = [
+            (call.client, (*call.arguments, call.client.installation.expected))
+            for call in calls
+            if call.client in usable
+        ]
+        if not parts:
+            return [None] * len(calls)
         wait = b"" if script.is_reader else first.replica_wait
-        parts = [(call.client, (*call.arguments, call.client.installation.expected)) for call in calls]
-        replies = await _run(link, script, parts, wait)
+        replies = dict(zip([client for client, _ in parts], await _run(link, script, parts, wait), strict=True))
         if wait:
             tick, synced = [await read_reply(link.connection) for _ in range(2)]
             # The wait covers earlier writes of other connections only if the tick was written.
             if isinstance(tick, ResponseError) or not first.is_replicated(synced):
-                return [StoreUnavailable("the writes may not be on the disk of a replica")] * len(calls)
-        return replies
+                raise StoreUnavailable("the writes may not be on the disk of a replica")
+        return [replies.get(call.client) for call in calls]
 
     started = time.monotonic()
     for call in calls:
         await call.client.verify_first()
     replies = await first.servers.exchange(first.slot, send)
     STORE_SECONDS.observe((script.name,), time.monotonic() - started)
-    return replies
+    return [None if isinstance(reply, Exception) else reply for reply in replies]
 
 
-async def _check_links(link: Link, clients: Sequence[Client]) -> None:
+async def _check_links(link: Link, clients: Sequence[Client]) -> set[Client]:
     """Compare the installation records that were not compared on the connection yet.
 
+    Returns:
+        The shards that can be used.
+
     Raises:
-        StoreNotDurable: A shard was lost.
         ConfigError: The store has another number of shards.
     """
-    unchecked = [client for client in clients if client.is_unchecked(link)]
+    usable = {client for client in clients if not client.is_unchecked(link)}
+    unchecked = [client for client in clients if client not in usable]
     if not unchecked:
-        return
+        return usable
     parts = [(client, (*client.installation.arguments(), "")) for client in unchecked]
     for client, stored in zip(unchecked, await _run(link, INSTALLATION, parts, b""), strict=True):
-        if isinstance(stored, bytes):
-            client.installation.use(stored)
-            client.mark_checked(link)
-        else:  # with its error
-            await client.check_link(link)
+        with contextlib.suppress(StoreNotDurable):  # its own call raises the error
+            if isinstance(stored, bytes):
+                client.installation.use(stored)
+                client.mark_checked(link)
+                usable.add(client)
+    return usable
 
 
 async def _run(

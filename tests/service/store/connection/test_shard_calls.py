@@ -131,9 +131,7 @@ async def test_shard_without_permission_rejects_only_its_deliveries(shards: Shar
 
 
 @pytest.mark.parametrize("kind", ["dedupe:*", "lane:*", "delivery:*", "open", "queue", "wake", "job"])
-async def test_shard_whose_events_fail_half_way_loses_none_of_them(
-    shards: Shards, settings: Settings, kind: str
-) -> None:
+async def test_shard_whose_call_fails_in_part_loses_no_event(shards: Shards, settings: Settings, kind: str) -> None:
     """Deny one kind of keys of a shard, in the middle of the call for all shards."""
     await deliver(shards)
     prefix = shards.stores[5].keys.prefix
