@@ -10,6 +10,7 @@ from service.errors import PermanentError
 from service.platforms.api.decoding import decode_body, digest_of
 from service.platforms.api.pointer_map import RecordReader
 from service.platforms.api.responses import PlatformResponse, TypedReader
+from service.platforms.base import FetchedRecord
 from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.flow_retail.connector import FlowRetail
 from service.platforms.open_food_network.connector import OpenFoodNetwork
@@ -111,3 +112,10 @@ def test_order_without_an_id_is_left() -> None:
 def test_number_with_an_exponent_beyond_decimal_is_left() -> None:
     body = b'{"id": "po", "lines": [{"quantity_ordered": 1e99999999999999999999}]}'
     assert read_typed_purchase_order(body) is None
+
+
+def test_digest_of_a_state_is_computed_once() -> None:
+    fetched = FetchedRecord(None, {"id": "po"}, None, None, 200, "pack_cloud.purchase_order.get", 1.0)
+    digest = fetched.digest
+    assert digest == digest_of({"id": "po"})
+    assert fetched.digest is digest
