@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from service import log as log_module
 from service.errors import PermanentError
+from service.log_rendering import Clock, json_renderer
 from service.redaction import NAMES_CACHED_MAX, REDACTED, REDACTED_NAMES, REDACTED_SUFFIXES, NameCheck, scrub, to_plain
 from tests.service.log_pipe import LogPipe
 from tests.waiting import PATIENCE_SECONDS
@@ -29,7 +30,7 @@ SECRET = "s3cr3t-value"
 
 def rendered(fields: dict[str, Any], limit: int = 4_096) -> bytes:
     line = {"event": "thing.happened", **fields}
-    finish = log_module._finisher("service", log_module._json_renderer(limit))
+    finish = log_module._finisher(json_renderer("service", limit))
     return finish(None, "info", line)
 
 
@@ -170,7 +171,7 @@ def test_line_starts_with_its_origin_and_its_name(read: LogPipe) -> None:
     ],
 )
 def test_timestamp_is_utc_with_milliseconds_and_rounds_down(now: float, text: str) -> None:
-    clock = log_module._Clock()
+    clock = Clock()
     assert clock.stamp(now) == text
     assert clock.stamp(now) == text
 
