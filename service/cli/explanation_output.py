@@ -25,7 +25,7 @@ _RESULTS = {"matched": "+", "unmatched": "-", "unknown": "?", "error": "!"}
 NOT_EVALUATED = "·"
 CIRCUITS = "waybill destinations list and waybill platforms list show circuits, also those paused by an operator"
 HELP = {"circuit_open": CIRCUITS, "credentials_rejected": CIRCUITS}
-"""Where to find the cause of a wait, by its reason."""
+"""Commands that show the cause of a wait, by its reason."""
 
 
 def format_explanation(explanation: Explanation, now: datetime) -> Iterator[str]:

@@ -229,7 +229,7 @@ def _check_record_kinds(
     at: str, pointers: RecordPointers | RecordOverride, source: SourceConfig, platform: PlatformConfig
 ) -> Iterator[ConfigError]:
     if isinstance(platform, NoPlatformConfig):
-        # Whoever writes a kind has forgotten the platform. The kinds of a preset are for both.
+        # A written kind needs a platform, which is missing. Presets name kinds for sources with and without one.
         if source.preset is None and (pointers.kind or pointers.kinds):
             fix = "add platform: with the account of the records, or remove kind and kinds"
             yield ConfigError(at, "has a record kind, but the source has no platform", fix)

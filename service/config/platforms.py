@@ -80,7 +80,7 @@ class PlatformConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hints: ClassVar[frozenset[str]] = frozenset()
     """The kinds that its connector resolves to records."""
     redelivery_hours: ClassVar[float | None] = None
-    """How long the platform may send an event again; None if only the operator can know."""
+    """Time in which the platform may send an event again; None if the platform does not document it."""
     listed: ClassVar[frozenset[str]] = frozenset()
     """The kinds of record that its API lists, so that they can be polled."""
     identical_bodies_default: ClassVar[Literal["same", "distinct"]] = "same"

@@ -61,7 +61,7 @@ class ChildProcess:
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
-            # Asked before the lines are read, so that the last words of one that ended are not missed.
+            # Checked before the lines are read, so that the last lines of an ended process are not missed.
             ended = self.process.poll() is not None
             for line in self.lines():
                 if predicate(line):
@@ -76,15 +76,18 @@ class ChildProcess:
 
     def lines(self) -> list[LogLine]:
         """Return all JSON objects of the output of this process."""
-        output = self.output.read_bytes()[self._start_bytes :]
-        return [line for text in output.splitlines() if (line := _read_object(text)) is not None]
+        return [line for text in self._read_output().splitlines() if (line := _read_object(text)) is not None]
 
     def stderr_tail(self) -> str:
         """Return the end of stdout and stderr."""
-        parts = (
-            path.read_text(encoding="utf-8", errors="replace")[-1_500:].strip() for path in (self.output, self.errors)
-        )
+        outputs = (self._read_output(), self.errors.read_bytes())
+        parts = (output[-1_500:].decode(errors="replace").strip() for output in outputs)
         return "\n".join(part for part in parts if part)
+
+    def _read_output(self) -> bytes:
+        with self.output.open("rb") as file:
+            file.seek(self._start_bytes)
+            return file.read()
 
     def kill(self) -> None:
         """Stop the process with SIGKILL, like a crash."""

@@ -6,7 +6,6 @@ Secrets are generated once for each directory. The processes receive them as env
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +25,8 @@ PLATFORM_TOKEN = "EXAMPLE_PLATFORM_TOKEN"
 FLOW_USER = "till"
 FLOW_TENANT = "T1"
 PACK_ORGANIZATION = "org_1"
+
+LOG_BYTES_MAX = 64 << 20
 
 ADMIN_TOKEN = "ADMIN_TOKEN"
 ADMIN_TOKEN_SHA256 = "DEV_ADMIN_TOKEN_SHA256"
@@ -150,10 +151,15 @@ def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def make_workspace(directory: Path, own_config: Path | None = None) -> Workspace:
-    """Create the folders and secrets, without logs. `write_config` writes the configuration of the sandbox."""
-    shutil.rmtree(directory / "logs", ignore_errors=True)
+    """Create the folders and secrets. `write_config` writes the configuration of the sandbox.
+
+    Logs of earlier runs stay. Files above LOG_BYTES_MAX are renamed, over the file that was renamed before.
+    """
     for folder in ("logs", "rules"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
+    for path in (directory / "logs").glob("*.jsonl"):
+        if path.stat().st_size > LOG_BYTES_MAX:
+            path.replace(path.with_name(f"{path.name}.1"))
     generated = {} if own_config else _load_secrets(directory, PACK_SECRET, FLOW_PASSWORD) | {PLATFORM_TOKEN: TOKEN}
     return Workspace(directory, directory / "valkey", generated, own_config and own_config.resolve())
 

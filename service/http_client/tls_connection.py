@@ -44,7 +44,7 @@ class TlsConnection(Connection):
         self._shake_hands()
 
     def data_received(self, data: bytes) -> None:
-        """Decrypt bytes, and parse what they contain."""
+        """Decrypt bytes, and parse their content."""
         self._incoming.write(data)
         if not self._ready.done() and not self._shake_hands():
             return

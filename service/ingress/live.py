@@ -42,7 +42,7 @@ class _LiveStream:
         while not self._readiness.stopping and time.monotonic() < ends_at:
             for message in render(batch):
                 yield message
-            # Only after its events does a position stand for them: a client that disconnects before gets them again.
+            # The position follows the events: a client that disconnects before it receives them again.
             yield ServerSentEventMessage(data=None, id=batch.next, comment="position")
             await asyncio.sleep(READ_INTERVAL_SECONDS)
             try:

@@ -107,24 +107,14 @@ class CircuitStates(InstallationOperations):
         keys = {*config.platforms, *destinations, *snapshot.keys, *others}
         return structs.replace(snapshot, errors=await stores[0].limits.last_errors(sorted(keys)))
 
-    async def pause_circuit(self, key: str, audit_action: str, target: str) -> None:
-        """Open a circuit until it is resumed, and record the change.
+    async def change_circuit(self, key: str, audit_action: str, target: str, *, paused: bool) -> None:
+        """Open a circuit until it is resumed, or close it, and record the change.
 
         Raises:
             StoreUnavailable: A store does not answer.
         """
         store = self.installation.stores[0]
-        await store.parking.pause(key)
-        await record_change(store, self.actor, audit_action, target)
-
-    async def resume_circuit(self, key: str, audit_action: str, target: str) -> None:
-        """Close a circuit, paused or open, and record the change.
-
-        Raises:
-            StoreUnavailable: A store does not answer.
-        """
-        store = self.installation.stores[0]
-        await store.parking.resume(key)
+        await (store.parking.pause(key) if paused else store.parking.resume(key))
         await record_change(store, self.actor, audit_action, target)
 
 
@@ -151,9 +141,7 @@ class CircuitOperations(CircuitStates):
             Rejection: 404 `not_found`.
             StoreUnavailable: A store does not answer.
         """
-        await self._circuit(account)
-        await self.pause_circuit(account, "platform.paused", account)
-        return await self._circuit(account)
+        return await self._change_account(account, "platform.paused", paused=True)
 
     @to_completion
     async def resume_account(self, account: str) -> CircuitView:
@@ -163,8 +151,11 @@ class CircuitOperations(CircuitStates):
             Rejection: 404 `not_found`.
             StoreUnavailable: A store does not answer.
         """
+        return await self._change_account(account, "platform.resumed", paused=False)
+
+    async def _change_account(self, account: str, audit_action: str, *, paused: bool) -> CircuitView:
         await self._circuit(account)
-        await self.resume_circuit(account, "platform.resumed", account)
+        await self.change_circuit(account, audit_action, account, paused=paused)
         return await self._circuit(account)
 
     async def _circuit(self, account: str) -> CircuitView:

@@ -78,9 +78,7 @@ class DestinationOperations(CircuitStates):
             Rejection: 404 `not_found`.
             StoreUnavailable: A store does not answer.
         """
-        self._check(name)
-        await self.pause_circuit(DESTINATION_PREFIX + name, "destination.paused", name)
-        return self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
+        return await self._change_destination(name, "destination.paused", paused=True)
 
     @to_completion
     async def resume_destination(self, name: str) -> DestinationView:
@@ -90,9 +88,7 @@ class DestinationOperations(CircuitStates):
             Rejection: 404 `not_found`.
             StoreUnavailable: A store does not answer.
         """
-        self._check(name)
-        await self.resume_circuit(DESTINATION_PREFIX + name, "destination.resumed", name)
-        return self._view(name, await self.load_circuits(DESTINATION_PREFIX + name))
+        return await self._change_destination(name, "destination.resumed", paused=False)
 
     @to_completion
     async def test_destination(self, name: str, method: str, path: str) -> Probe:
@@ -116,6 +112,12 @@ class DestinationOperations(CircuitStates):
             raise Rejection(422, "invalid", f"{name} is of kind {kind}, whose test takes neither method nor path.")
         await record_change(self.installation.stores[0], self.actor, "destination.tested", name)
         return await destinations[name].probe(method, path)
+
+    async def _change_destination(self, name: str, audit_action: str, *, paused: bool) -> DestinationView:
+        self._check(name)
+        key = DESTINATION_PREFIX + name
+        await self.change_circuit(key, audit_action, name, paused=paused)
+        return self._view(name, await self.load_circuits(key))
 
     def _check(self, name: str) -> None:
         if name not in self.installation.config().destinations and not HOST_NAME.fullmatch(name):

@@ -15,7 +15,7 @@ MISSING = "missing"
 CHANGE_TIMES = frozenset({"updated_at", "updatedAt", "lastModifiedAt"})
 """Names of modification times in the records of all platforms."""
 EXAMPLE_IDS = ("1", "2", "3")
-"""What a list shows as long as no record of its kind was set."""
+"""Ids of the records in a list until a record of its kind is set."""
 
 _TEXT = b"{id}"
 _WHOLE = b'"{id:int}"'

@@ -54,7 +54,7 @@ class Trace:
     def __init__(self, steps_max: int = TRACE_STEPS_MAX) -> None:
         self.steps: list[Step] = []
         self.kept: list[Any] = self.steps
-        """What was collected, in its order. `_collect_evidence` removes what settled nothing."""
+        """Collected steps in their order. `_collect_evidence` removes steps that settled nothing."""
         self.steps_max = steps_max
         self.complete = True
         self.rule = ""

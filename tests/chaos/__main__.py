@@ -140,7 +140,7 @@ async def repeat_until_counted(
 
 def print_row(row: Row) -> None:
     """Print a row."""
-    status = "BAD " if not row.is_sound else "lost" if row.is_in_window else "ok  "
+    status = "BAD " if not row.is_sound else "lost" if row.lost else "ok  "
     print(f"{status} {' · '.join(map(str, structs.astuple(row)[:-1]))}", flush=True)
 
 

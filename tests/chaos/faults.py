@@ -178,10 +178,10 @@ async def hang_lookups(fleet: Fleet) -> None:
         for n, url in enumerate(urls)
     ]
     fleet.write_rules([*rules, *named])
-    assert await fleet.publish() == 0
+    await fleet.publish()
     await asyncio.sleep(4)
     fleet.write_rules(rules)
-    assert await fleet.publish() == 0
+    await fleet.publish()
     fleet.names_hang.unlink()
 
 
@@ -293,7 +293,7 @@ async def empty_store(fleet: Fleet) -> None:
     for shard in store.stores[1:]:
         await shard.installation.accept(record.id)
     await store.close()
-    assert await fleet.publish() == 0
+    await fleet.publish()
 
 
 async def fill_disk(fleet: Fleet) -> None:
@@ -319,9 +319,9 @@ async def publish_rules(fleet: Fleet) -> None:
     rules = fleet.read_rules()
     for sort in (7, 8, 9):
         fleet.write_rules([rule | {"sort": sort} for rule in rules])
-        assert await fleet.publish() == 0
+        await fleet.publish()
     fleet.write_rules(rules)
-    assert await fleet.publish() == 0
+    await fleet.publish()
 
 
 async def roll_out(fleet: Fleet) -> None:

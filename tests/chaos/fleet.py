@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import subprocess
+import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -97,8 +98,7 @@ class Fleet:
         await self.start_store()
         await self.to_store.start()
         self._environ = self.make_environ()
-        publisher = self._child("rules", "rules", "apply")
-        assert await asyncio.to_thread(publisher.process.wait, TIMEOUT_SECONDS) == 0, publisher.stderr_tail()
+        await self.publish()
         for index in range(2):
             self.ingresses.append(await self.start_ingress(index))
             self.workers.append(await self.start_worker())
@@ -170,6 +170,11 @@ class Fleet:
         url = f"unix://{self.directory}/data/valkey.sock"
         return load_settings({"WAYBILL_REDIS_URL": url, "WAYBILL_DURABILITY": self.durability})
 
+    async def _run(self, *command: str) -> ChildProcess:
+        child = self._child(command[0], *command)
+        await asyncio.to_thread(child.process.wait, TIMEOUT_SECONDS)
+        return child
+
     def _child(self, name: str, *arguments: str, **environ: str) -> ChildProcess:
         self._started += 1
         label = f"{name}-{self._started}"
@@ -238,9 +243,14 @@ class Fleet:
         """Read the rule file."""
         return json.loads((self.directory / "rules" / "rules.yaml").read_text())
 
-    async def publish(self) -> int:
-        """Publish the rule file and return the exit code."""
-        return await asyncio.to_thread(self._child("rules", "rules", "apply").process.wait, TIMEOUT_SECONDS)
+    async def publish(self) -> None:
+        """Publish the rule file. Repeat the command while the store of a busy machine does not answer in time."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        publisher = await self._run("rules", "apply")
+        while publisher.process.returncode and time.monotonic() < deadline:
+            assert "store_unavailable" in publisher.stderr_tail(), publisher.stderr_tail()
+            publisher = await self._run("rules", "apply")
+        assert publisher.process.returncode == 0, publisher.stderr_tail()
 
     def make_environ(self) -> dict[str, str]:
         """Return the environment of the processes."""

@@ -180,7 +180,7 @@ def _check_url(url: str) -> None:
     found = find_secret_in_url(url)
     if found:
         raise ConfigError("url", f"contains {found}", _DESTINATION_FIX)
-    # Text from outside must not decide who is sent what a rule sends.
+    # Text from outside must not select the host that receives the request of a rule.
     if not _FIXED_HOST.fullmatch(_PLACEHOLDER.sub("{}", url)):
         fix = "begin with https:// and the host as it is, placeholders only after it: https://erp.example.com/{id}"
         raise ConfigError("url", "does not name its host", fix)

@@ -71,7 +71,7 @@ class ConnectionTable:
         if len(self._clients) >= self._max and not self._close_longest_waiting():
             self._record("rejected")
             return False
-        # A proxy stands for many clients.
+        # A proxy forwards the connections of many clients.
         client = "" if is_trusted(address, self._trusted) else address_block(address)
         self._clients[connection] = client
         self._waiting[connection] = None

@@ -69,7 +69,7 @@ class BodyReservation:
         self.size = self.sent_bytes = 0
 
     def reserve(self, size: int) -> None:
-        """Reserve `size` more bytes. Raises what `BodyMemoryLimit.reserve` raises."""
+        """Reserve `size` more bytes. Raises the errors of `BodyMemoryLimit.reserve`."""
         self._limit.reserve(self, size)
 
     @contextmanager

@@ -115,7 +115,7 @@ class FieldMap(Generic[Kind_co]):
             name = f"{above}.{field.encode_name}" if above else field.encode_name
             if self._only is not None and not above and name not in self._only:
                 continue
-            # Values that are derived by default are read only where the map says so.
+            # Values that are derived by default are read only where the map names them.
             if field.name.startswith("_") and not self._has(name):
                 self._known.add(name)
                 continue

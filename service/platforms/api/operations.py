@@ -282,7 +282,7 @@ def parameters_of(path: str) -> tuple[str, ...]:
     return _pieces(path)[1::2]
 
 
-@lru_cache(maxsize=1024)  # every call asks, about the few operations there are
+@lru_cache(maxsize=1024)  # every call reads it, for few operations
 def _pieces(path: str) -> tuple[str, ...]:
     """Split a path at its parameters: text, name, text, and so on, text last."""
     return tuple(_PLACE.split(path))

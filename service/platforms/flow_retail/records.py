@@ -46,7 +46,7 @@ PLACES: Mapping[str, FieldPlaces] = {
         "lines.quantity_received": "/quantityReceived",
     },
 }  # fmt: skip
-"""Where each field is read."""
+"""Place of each field in a response."""
 
 _SCALED = "it is part of a whole number with two implied decimals in the currency of the account"
 

@@ -46,7 +46,7 @@ PLACES: Mapping[str, FieldPlaces] = {
         },
     },
 }  # fmt: skip
-"""Where each field is read. The name of an address is joined from two fields, so it has no place."""
+"""Place of each field in a response. The name of an address is joined from two fields, so it has no place."""
 
 COMBINED: Mapping[str, Mapping[str, str]] = {
     "customer": {

@@ -22,7 +22,7 @@ from service.platforms.open_food_network.client import OpenFoodNetworkClient, re
 from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 
 TEST_ORDER = ("R555555555", "TEST Enterprise")
-"""What the "test webhook" button always sends: no payment at all."""
+"""Order of every delivery of the "test webhook" button, which is about no payment."""
 
 
 class _Order(Struct):

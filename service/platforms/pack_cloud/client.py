@@ -30,8 +30,8 @@ _INTEGRATION = "/integrations/{integration}"
 
 
 StatusFilter = Literal["repeated", "comma"]
-"""How several statuses are asked for, where the page says no more than that they are an array: `filter[status][]=a` for
-each, or `filter[status]=a,b`."""
+"""Form of a filter by several statuses, documented as an array only: `filter[status][]=a` for each, or
+`filter[status]=a,b`."""
 
 
 class NewIntegration(Struct, frozen=True, kw_only=True, omit_defaults=True):

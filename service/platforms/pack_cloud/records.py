@@ -57,7 +57,7 @@ PLACES: Mapping[str, FieldPlaces] = {
         "vat_number": "/billing_address/vat",
     },
 }  # fmt: skip
-"""Where each field is read."""
+"""Place of each field in a response."""
 
 COMBINED: Mapping[str, Mapping[str, str]] = {
     "customer": {

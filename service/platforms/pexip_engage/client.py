@@ -34,7 +34,7 @@ PLACES: Mapping[str, FieldPlaces] = {
         "billing_address.country_code": "/location/countryCode",
     },
 }  # fmt: skip
-"""Where each field is read."""
+"""Place of each field in a response."""
 
 LANGUAGES = ("da", "de", "el", "en", "es", "fr", "ja", "nl", "no", "pl")
 _TRANSLATED = ("city", "state", "street1", "street2")

@@ -35,7 +35,7 @@ def find(scope, elements):
         return slow(scope, elements)
     return result
 """
-_NUMBER = "(type({0}) is int or type({0}) is Decimal)"  # half the time of looking the type up in a set
+_NUMBER = "(type({0}) is int or type({0}) is Decimal)"  # half the time of a test in a set of types
 
 
 def compile_loop(

@@ -60,7 +60,7 @@ class Client:
         self.installation = InstallationCheck(settings, first.installation if first else None)
         self._checks_installation = check_installation
         self._prefix = settings.key_prefix
-        # The declared key, which tells a cluster the slot of the call, then the prefix and the queue.
+        # The declared key, from which a cluster computes the slot of the call, then the prefix and the queue.
         self._first_arguments = (1, settings.key_prefix, settings.key_prefix, settings.queue)
         self._replicas = 1 if settings.durability == "replica" else 0
         tick = _pack(("EVAL", TICK, 1, f"{settings.key_prefix}tick"))

@@ -19,7 +19,7 @@ class DamagedKey(Struct, frozen=True):
 
     @property
     def fix(self) -> str:
-        """What an operator does about it."""
+        """Return the instructions for the operator."""
         return (
             f"find the program that writes {self.key}, and give it names without WAYBILL_KEY_PREFIX or another "
             f"database; inspect the copy, then delete it: redis-cli UNLINK {self.moved_to}"

@@ -36,7 +36,7 @@ class InstallationStore:
             StoreUnavailable: The store does not answer.
             LookupError: The store has no record, and no id is given.
         """
-        # Not repeated after a lost reply: the generation would rise again. A second call of the operator tells.
+        # Not repeated after a lost reply: the generation would rise again. The operator can repeat the call.
         arguments = (installation_id, self._shards)
         reply: bytes | None = await self._client.call(ACCEPT_INSTALLATION, arguments, seconds_max=0)
         if reply is None:

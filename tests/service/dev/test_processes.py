@@ -66,6 +66,20 @@ def test_a_command_writes_its_output_to_files(tmp_path: Path) -> None:
     assert (tmp_path / "version.jsonl").read_text().startswith("waybill ")
 
 
+def test_logs_of_earlier_runs_stay_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.dev.workspace.LOG_BYTES_MAX", 100)
+    logs = make_workspace(tmp_path).logs
+    earlier = '{"message": "process.started"}\n'
+    (logs / "version.jsonl").write_text(earlier)
+    (logs / "worker-1.jsonl").write_text(earlier * 4)
+    child = start_child("version", ["--version"], dict(os.environ), make_workspace(tmp_path).logs)
+    with pytest.raises(SubprocessFailed, match=r"exit code 0\nwaybill \S+$"):
+        child.wait_for(lambda line: line.get("message") == "process.started", 60)
+    assert (logs / "version.jsonl").read_text().startswith(earlier + "waybill ")
+    assert (logs / "worker-1.jsonl.1").read_text() == earlier * 4
+    assert not (logs / "worker-1.jsonl").exists()
+
+
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}', flush=True); time.sleep(60)"
     output, errors = tmp_path / "out", tmp_path / "err"
