@@ -225,7 +225,7 @@ def missing_required(value: object, above: str = "") -> list[str]:
 
 
 def _scalar(conversion: Conversions, get: ValueGetter, options: FieldPointer, *, is_list: bool) -> ValueReader:
-    """Build the reader of a single value, or of a list of them. A list drops the elements of another type."""
+    """Build the reader of a single value, or of a list of them."""
     if is_list:
         convert_all = conversion.many
         return lambda anchor, currency: convert_all(get(anchor), currency)

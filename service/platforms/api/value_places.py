@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from service.bodies.pointers import resolve_pointer
+from service.platforms.api.coercion import as_objects
 from service.platforms.api.decoding import typed_decoder
 
 PointerSteps = tuple[str, ...]
@@ -38,7 +39,7 @@ class ValuePlaces(Protocol):
         ...
 
     def elements(self, steps: PointerSteps) -> tuple[ValueGetter, "ValuePlaces"]:
-        """Return the getter of the objects in a list, of None or UNSET without one; and the places below each."""
+        """Return the getter of a list of objects, of None or UNSET without one; and the places below each."""
         ...
 
 
@@ -60,16 +61,9 @@ class JsonPlaces:
         return lambda node: _presence(get(node))
 
     def elements(self, steps: PointerSteps) -> tuple[ValueGetter, Self]:
-        """Return the getter of the objects in a list, without its other items."""
+        """Return the getter of a list of objects."""
         get = self.value(steps)
-
-        def objects(node: object) -> object:
-            found = get(node)
-            if not isinstance(found, list):
-                return None if found is None else UNSET
-            return [item for item in cast("list[Any]", found) if item.__class__ is dict]
-
-        return objects, self
+        return lambda node: as_objects(get(node)), self
 
 
 JSON = JsonPlaces()
