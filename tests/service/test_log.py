@@ -53,6 +53,31 @@ def test_other_names_are_not_redacted(name: str) -> None:
     assert json.loads(rendered({name: "shown"}))[name] == "shown"
 
 
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("thing.happened", {}, {"message": "thing.happened"}),
+        ("thing.happened", {"level": "own"}, {"message": "thing.happened", "level": "own"}),
+        ("jane@example.org", {"status": 1}, {"message": REDACTED, "status": 1}),
+        ("half \ud800", {"status": 1}, {"message": "half ?", "status": "1"}),
+        ("thing.happened", {"reason": "half \ud800"}, {"message": "thing.happened", "reason": "half ?"}),
+        (PermanentError("kind", "reason"), {"status": 1}, {"message": "PermanentError: reason", "status": 1}),
+    ],
+)
+def test_unusual_lines_are_complete(name: object, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    finish = log_module._finisher(json_renderer("service", 4_096))
+    for _ in range(2):  # the second line has a prepared part
+        line = json.loads(finish(None, "info", {"event": name, **fields}))
+        assert list(line)[:6] == ["timestamp", "level", "component", "version", "instance", "message"]
+        assert {key: line[key] for key in expected} == expected
+
+
+def test_line_at_the_limit_is_not_truncated() -> None:
+    usual = rendered({"reason": "x" * 1_000})
+    assert b"truncated" not in rendered({"reason": "x" * 1_000}, limit=len(usual))
+    assert b"truncated" in rendered({"reason": "x" * 1_000}, limit=len(usual) - 1)
+
+
 def test_e_mail_addresses_and_passwords_in_text_are_redacted() -> None:
     text = 'cannot reach redis://user:hunter2@db:6379/0 for\n"jane.doe+x@example.org"\x01kim@example.org, see a @ b'
     line = json.loads(rendered({"reason": text, "detail": [text]}))
