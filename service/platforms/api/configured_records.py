@@ -40,7 +40,7 @@ class ConfiguredRecords:
         self._headers = headers
         self._configs = configs
         self._fields = {kind: compile_fields(calls.account, kind, config, types) for kind, config in configs.items()}
-        self._typed = {kind: typed_reader(config, self._fields[kind]) for kind, config in configs.items()}
+        self._typed: dict[str, TypedReader | None] = {}
 
     def __contains__(self, kind: str) -> bool:
         """Return whether waybill.yaml describes a kind of record for the account."""
@@ -58,6 +58,8 @@ class ConfiguredRecords:
         if ref.kind not in self._configs:
             raise unknown_kind(self._calls.account, ref.kind)
         place, fields = self._configs[ref.kind], self._fields[ref.kind]
+        if ref.kind not in self._typed:  # not at start: it takes milliseconds, and only workers fetch
+            self._typed[ref.kind] = typed_reader(place, fields)
 
         def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
             return read_answer(place, fields, reply)

@@ -5,8 +5,9 @@ waybill.yaml becomes code: names that are no identifiers are left to a loop.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from keyword import iskeyword
-from types import MappingProxyType, NoneType
+from types import CodeType, MappingProxyType, NoneType
 from typing import Any
 
 from msgspec import Struct
@@ -62,5 +63,11 @@ def build_struct_reader(structure: type[Struct], parts: Parts) -> ValueReader:
             value = f"read{index}(anchor, currency)"
         arguments.append(f"{name}={value}")
     source = _SOURCE.format(values="; ".join(values) or "pass", arguments=", ".join(arguments))
-    exec(compile(source, "<struct reader>", "exec"), names)  # noqa: S102 - built from identifiers only
+    exec(_compiled(source), names)  # noqa: S102 - built from identifiers only
     return names["read"]
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> CodeType:
+    """Compile a source. Most maps have the same ones: they differ in what is called, not in the names."""
+    return compile(source, "<struct reader>", "exec")
