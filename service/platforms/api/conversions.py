@@ -170,11 +170,10 @@ def _boolean(value: object) -> bool | UnsetType | None:
 
 def _date(value: object) -> date | UnsetType | None:
     """Convert `2026-01-31`, also at the beginning of a moment."""
-    if value is None:
-        return None
+    if not isinstance(value, str) or value[10:11] not in DATE_ENDS:
+        return None if value is None else UNSET
     try:
-        is_date = isinstance(value, str) and value[10:11] in DATE_ENDS
-        return date.fromisoformat(value[:10]) if is_date else UNSET
+        return date.fromisoformat(value[:10])
     except ValueError:
         return UNSET
 
