@@ -169,7 +169,7 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
         return min(float(text), RETRY_AFTER_SECONDS_MAX)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # an offset of many digits
         return None
     aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
     return min(max(aware.timestamp() - now, 0.0), RETRY_AFTER_SECONDS_MAX)
