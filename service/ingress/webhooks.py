@@ -159,22 +159,22 @@ class WebhookHandler:
             if challenge_response is not None:
                 self._check_unauthenticated(delivery_log, found)
                 return _answer_challenge(delivery_log, challenge_response)
-        source = _check_request(found, scope["method"])
+        source, query = _check_request(found, scope["method"]), scope["query_string"].decode("latin-1")
         if scope["method"] == "OPTIONS":
             self._check_unauthenticated(delivery_log, source)
             return answer_cloudevents_handshake(headers, settings.source_deliveries_per_second_max)
-        now = time.time()
-        # Without a body, for quarantine if reading fails.
-        query = scope["query_string"].decode("latin-1")
-        delivery_log.delivery = Delivery(source.name, headers, b"", now, delivery_log.address, token, query)
-        # Most bodies have arrived completely, and need neither a timer nor a switch of the event loop.
-        body = self._bodies.take(headers, reservation, cycle)
-        if body is None:
-            limited = self._rate_limits.is_limited(delivery_log.address, source.name)
-            body = await self._bodies.read(headers, reservation, receive, limited=limited)
-        delivery_log.body_bytes = len(body)
-        delivery_log.delivery = delivery = Delivery(source.name, headers, body, now, delivery_log.address, token, query)
-        delivery_log.whole = True
+        now, body = time.time(), b""
+        try:
+            # Most bodies have arrived completely, and need neither a timer nor a switch of the event loop.
+            if (complete := self._bodies.take(headers, reservation, cycle)) is not None:
+                body = complete
+            else:
+                limited = self._rate_limits.is_limited(delivery_log.address, source.name)
+                body = await self._bodies.read(headers, reservation, receive, limited=limited)
+            delivery_log.body_bytes, delivery_log.whole = len(body), True
+        finally:  # without a body if reading failed, for quarantine
+            delivery = Delivery(source.name, headers, body, now, delivery_log.address, token, query)
+            delivery_log.delivery = delivery
         # After the body is read, so that a rejected delivery is complete in quarantine.
         check_content_type(headers, source.content_types)
         verified = self._verify(delivery_log, source, delivery)

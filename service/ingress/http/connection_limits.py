@@ -6,6 +6,7 @@ as much as reading a small body.
 """
 
 import asyncio
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, cast
 from urllib.parse import unquote
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 PIPELINED_MAX = 16
+CACHED_URL_BYTES_MAX = 256
 PATH_BYTES_MAX = 2_048
 """Maximum size of a path. Litestar caches the routes of paths; a longer path has no route."""
 
@@ -96,18 +98,16 @@ class LimitedConnection(HttpToolsProtocol):
         if parser.should_upgrade():
             return  # `_parse` repeats the head without the upgrade
         app = cast("ASGI3Application", self.app)  # pyright: ignore[reportUnknownMemberType] - as uvicorn has it
-        version, url = parser.get_http_version(), httptools.parse_url(self.url)
+        version = parser.get_http_version()
+        # Deliveries of a source have one address. Longer ones are not cached, and neither are queries.
+        cached = len(self.url) <= CACHED_URL_BYTES_MAX and b"?" not in self.url
+        path, raw_path, query = _read_target(self.url) if cached else _read_target.__wrapped__(self.url)
         if fault := check_request_head(version, self.headers):
             self._fault = fault
             raise httptools.HttpParserError(fault.detail)
-        path = url.path.decode("ascii")
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
-        if len(path) > PATH_BYTES_MAX or is_ambiguous(url.path):
-            path = NO_ROUTE
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = url.path
-        scope["query_string"] = url.query or b""
+        scope["path"], scope["raw_path"], scope["query_string"] = path, raw_path, query
         self.cycle = FastRequestCycle(
             scope=scope,
             transport=self.transport,
@@ -130,8 +130,10 @@ class LimitedConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Mark the end of the body, unless the head is repeated without the upgrade."""
         if not self.parser.should_upgrade():
-            super().on_message_complete()
-            if not self.cycle.response_complete:
+            cycle = self.cycle
+            if not cycle.response_complete:
+                cycle.more_body = False
+                cycle.message_event.set()
                 self.table.work(self)
 
     def on_response_complete(self) -> None:
@@ -214,6 +216,20 @@ class LimitedConnection(HttpToolsProtocol):
         answer = make_response(status, MEDIA_TYPE, problem_bytes(status, code, detail), {"connection": "close"})
         self.transport.write(b"%b\r\n%b" % (answer.headers.head, answer.body))
         self.transport.close()
+
+
+@lru_cache(maxsize=1_024)
+def _read_target(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return the path, the path as sent, and the query.
+
+    Raises:
+        httptools.HttpParserError: the address is malformed.
+    """
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    if len(path) > PATH_BYTES_MAX or is_ambiguous(parsed.path):
+        path = NO_ROUTE
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
 
 
 def connection_class(settings: Settings) -> type[LimitedConnection]:

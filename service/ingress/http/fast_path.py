@@ -4,6 +4,7 @@ ASGI passes a body in messages and a response in two, each a write with new head
 complete before their handler runs, and most responses are encoded in advance. Others use plain ASGI.
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from litestar.types import Receive
@@ -65,7 +66,11 @@ class FastRequestCycle(RequestResponseCycle):
             self._encoded = None
             body = message.get("body", b"")
             if not message.get("more_body") and len(body) == encoded.body_bytes:
-                await self._send_whole(encoded, body)
+                # Wait for a client that does not read, or its responses would accumulate in memory.
+                if self.flow.write_paused and not self.disconnected:
+                    await self.flow.drain()
+                if not self.disconnected:
+                    self._write_whole(encoded, body)
                 self._record_sent()
                 return
             # A middleware changed the body: uvicorn checks its length.
@@ -82,14 +87,9 @@ class FastRequestCycle(RequestResponseCycle):
         if on_sent is not None:
             on_sent(status)
 
-    async def _send_whole(self, encoded: EncodedHeaders, body: bytes) -> None:
-        # Wait for a client that does not read, or its responses would accumulate in memory.
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
+    def _write_whole(self, encoded: EncodedHeaders, body: bytes) -> None:
         self.response_started = self.response_complete = True
-        lines = [encoded.head, *[b"%b: %b\r\n" % pair for pair in self.default_headers]]
+        lines = [encoded.head, _encode_pairs(tuple(self.default_headers))]
         if encoded.closes:
             self.keep_alive = False
         elif not self.keep_alive:
@@ -102,6 +102,12 @@ class FastRequestCycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+@lru_cache(maxsize=4)
+def _encode_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    # The same pairs for a second: the date and the fixed headers.
+    return b"".join([b"%b: %b\r\n" % pair for pair in pairs])
 
 
 def request_cycle_of(receive: Receive) -> FastRequestCycle | None:

@@ -93,7 +93,7 @@ class Ingest:
             results = await self._alone.submit(delivery)
         if not isinstance(results, list):
             raise results
-        if any(result is None for result in results):
+        if None in results:
             maximum, shards = self._settings.shard_events_max, self._settings.shards
             part = f" in this shard, one of {shards}" if shards > 1 else ""
             reason = f"{maximum} events are pending{part}: add workers, or raise WAYBILL_BACKLOG_EVENTS_MAX"

@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 import aiohttp
 import pytest
+import uvloop
+from litestar import Litestar
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import ConfigError
+from service.ingress.server import ACCEPTS_MAX, Listener
 from service.listening_socket import bind
+from service.settings import Settings
 from tests.service.ingress.conftest import Order, Start, encode, signed
 from tests.waiting import until
 
@@ -119,3 +123,26 @@ def test_bind_supports_ipv4_and_ipv6() -> None:
     for host in ("127.0.0.1", "::1"):
         with bind(host, 0, "WAYBILL_PORT") as listener:
             assert listener.getsockname()[1] > 0
+
+
+def test_several_new_connections_are_accepted_per_iteration_of_the_event_loop() -> None:
+    # uvloop accepts one connection per socket and iteration: of many new ones, the last would wait for seconds.
+    assert uvloop.run(_iterations_to_accept(Settings(), 64)) <= 64 / ACCEPTS_MAX + 8
+
+
+async def _iterations_to_accept(settings: Settings, clients: int) -> int:
+    """Return the iterations of the event loop until all clients, which connected before, are accepted."""
+    with bind("127.0.0.1", 0, "WAYBILL_PORT") as port:
+        listener = Listener(Litestar([]), port, settings)
+        await listener.start()
+        connected = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(clients)]
+        iterations = 0
+        for _ in range(2 * clients):
+            if len(listener.server_state.connections) == clients:
+                break
+            iterations += 1
+            await asyncio.sleep(0)
+        for each in connected:
+            each.close()
+        await listener.stop()
+    return iterations
