@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.config.loading import Config, ConfigReport, KindTypes, check_config
 from service.destinations.registry import CONFIG_TYPE as DESTINATION_TYPE
-from service.errors import ConfigErrors
+from service.errors import ConfigErrors, MissingSecret
 from service.platforms.registry import CONFIG_TYPE as PLATFORM_TYPE
 
 KIND_TYPES = KindTypes(PLATFORM_TYPE, DESTINATION_TYPE)
@@ -28,6 +28,25 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     if report.config is None:
         raise ConfigErrors(report.mistakes)
     return report.config
+
+
+def load_checkable_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read and check waybill.yaml for commands that use none of its secrets, which may be missing.
+
+    Args:
+        path: The YAML file.
+        environ: The environment variables.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigErrors: All other mistakes, with file and line.
+    """
+    report = read_config(path, environ)
+    if report.checkable is None:
+        raise ConfigErrors([mistake for mistake in report.mistakes if not isinstance(mistake, MissingSecret)])
+    return report.checkable
 
 
 def read_config(path: Path, environ: Mapping[str, str]) -> ConfigReport:

@@ -2,7 +2,8 @@
 
 WaybillError
 ├── ConfigError            the process does not start; the operator fixes the configuration
-│   └── ConfigErrors       as above: several mistakes of one check
+│   ├── ConfigErrors       as above: several mistakes of one check
+│   └── MissingSecret      as above: a variable or a file of a secret is not there
 ├── Rejection              the sender gets an HTTP status and an error code
 ├── StoreUnavailable       the service answers 503, workers wait
 │   └── StoreFull          as above: the memory or the backlog is at its limit
@@ -70,6 +71,10 @@ class ConfigErrors(ConfigError):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self._mistakes))
+
+
+class MissingSecret(ConfigError):
+    """The variable or the file of a secret is missing or cannot be read. Rules are checked without it."""
 
 
 class Rejection(WaybillError):

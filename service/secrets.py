@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from service.errors import ConfigError
+from service.errors import ConfigError, MissingSecret
 
 SECRET_BYTES_MAX = 65_536
 """Maximum size of a secret file."""
@@ -37,13 +37,14 @@ class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the secret, without trailing line breaks. `at` is the path of the reference, for error messages.
 
         Raises:
-            ConfigError: The variable or file is missing, empty or not text. The error never contains the secret.
+            MissingSecret: The variable or file is missing or empty. No error contains the secret.
+            ConfigError: The file is too large, not text, or its path is not absolute.
         """
         secret = _read_variable(self.env, environ, at) if self.env else _read_file(self.file or "", at)
         secret = secret.rstrip("\r\n")
         if not secret:
             place = f"variable {self.env}" if self.env else f"file {self.file}"
-            raise ConfigError(at or place, f"{place} is empty", "write the secret into it")
+            raise MissingSecret(at or place, f"{place} is empty", "write the secret into it")
         return secret
 
 
@@ -105,7 +106,8 @@ def _file_state(ref: SecretRef) -> tuple[int, int, int] | None:
 
 def _read_variable(name: str, environ: Mapping[str, str], at: str) -> str:
     if name not in environ:
-        raise ConfigError(at or name, f"variable {name} is not set", f"set {name} in the environment of the process")
+        fix = f"set {name} in the environment of the process"
+        raise MissingSecret(at or name, f"variable {name} is not set", fix)
     return environ[name]
 
 
@@ -121,6 +123,6 @@ def _read_file(name: str, at: str) -> str:
         return content.decode()
     except OSError as error:
         reason = f"cannot read {name}: {error.strerror}"
-        raise ConfigError(at or name, reason, "mount the secret there, readable by the process") from None
+        raise MissingSecret(at or name, reason, "mount the secret there, readable by the process") from None
     except UnicodeDecodeError:
         raise ConfigError(at or name, f"{name} is not UTF-8 text", "store the secret as text") from None

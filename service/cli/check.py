@@ -11,7 +11,7 @@ import click
 
 from service.cli.mistakes_output import EXIT_INVALID, FORMAT, Format, print_mistakes
 from service.cli.output import print_text
-from service.cli.rule_files import find_rule_warnings, read_configured_rules, read_rules_of_report
+from service.cli.rule_files import find_rule_warnings, read_rules_of_report
 from service.config.config_files import config_folder
 from service.config.loading import Config
 from service.configuration import read_config
@@ -61,7 +61,7 @@ def check(path: Path | None, output_format: Format) -> None:
         mistakes.extend(_check_connections(reading.config, settings, os.environ))
     config = reading.config
     try:
-        files = read_configured_rules(config) if config else read_rules_of_report(reading, config_folder(path))
+        files = read_rules_of_report(reading, config_folder(path))
     except ConfigError as error:
         mistakes.extend(error.mistakes)
     warnings = find_warnings(config, files) if config else ()

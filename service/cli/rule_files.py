@@ -15,11 +15,11 @@ from service.config.loading import Config, ConfigReport, load_record_types
 from service.config.locations import locate
 from service.config.platforms import BuiltInPlatformConfig
 from service.configuration import read_config
-from service.errors import ConfigError, ConfigErrors
+from service.errors import ConfigError, ConfigErrors, MissingSecret
 from service.platforms.registry import PLATFORMS
 from service.plurals import count_noun
 from service.records import RecordTypes
-from service.rules.enums import PlatformValues, account_values, check_enums
+from service.rules.enums import PlatformValues, account_values, check_enums, declared_values
 from service.rules.header_checks import check_headers
 from service.rules.json_schema import make_schema, write_schema
 from service.rules.lookup_checks import check_lookups
@@ -112,12 +112,12 @@ def read_files(files: Sequence[Path]) -> tuple[RuleFile, ...]:
 
 
 def _read_all_configured() -> tuple[RuleFile, ...]:
-    """Read the rule files of waybill.yaml. Mistakes of waybill.yaml are reported together with those of the rules."""
+    """Read the rule files of waybill.yaml. Report its mistakes too, except missing secrets."""
     path = Path(load_settings(os.environ).config)
     report = read_config(path, os.environ)
-    if report.config is not None:
-        return read_configured_rules(report.config)
-    mistakes = list(report.mistakes)
+    if report.checkable is not None:
+        return read_configured_rules(report.checkable)
+    mistakes = [mistake for mistake in report.mistakes if not isinstance(mistake, MissingSecret)]
     try:
         read_rules_of_report(report, config_folder(path))
     except ConfigError as error:
@@ -152,12 +152,14 @@ def configured_records() -> RecordTypes:
 
 
 def read_rules_of_report(report: ConfigReport, folder: Path) -> tuple[RuleFile, ...]:
-    """Read the rule files of a waybill.yaml with mistakes in `folder`, whose accounts are not known.
+    """Read the rule files of a waybill.yaml in `folder`. With other mistakes than missing secrets, fewer checks apply.
 
     Raises:
-        ConfigErrors: all mistakes of all files, except undocumented values.
+        ConfigErrors: all mistakes of all files.
     """
-    checks = [partial(check_sources, report.sources)]
+    if report.checkable is not None:
+        return read_configured_rules(report.checkable)
+    checks = [partial(check_sources, report.sources), _enum_check(partial(declared_values, report.record_types))]
     return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks, report.record_types)
 
 
@@ -171,11 +173,12 @@ def _find_values() -> ValuesOf | None:
     if not path.exists():
         return _built_in_values
     reading = read_config(path, os.environ)
-    if reading.config is None:
-        text = f"values such as statuses are not checked, because {path} has a mistake: {reading.mistakes[0]}"
+    if reading.checkable is None:
+        mistake = next(each for each in reading.mistakes if not isinstance(each, MissingSecret))
+        text = f"values such as statuses are not checked, because {path} has a mistake: {mistake}"
         print_text(f"waybill: {text}", err=True)
         return None
-    return partial(account_values, reading.config)
+    return partial(account_values, reading.checkable)
 
 
 def _built_in_values(rule: Rule) -> PlatformValues:

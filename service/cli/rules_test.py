@@ -21,7 +21,7 @@ from service.cli.output import JSON, print_json, print_text
 from service.cli.rule_files import configured_records, read_files
 from service.config import PlatformConfig
 from service.config.decoding import did_you_mean
-from service.configuration import load_config
+from service.configuration import load_checkable_config
 from service.errors import ConfigError, Rejection
 from service.events import Delivery
 from service.http_client import HttpClient
@@ -128,7 +128,7 @@ class ResponseReader:
     def _load_accounts(self) -> Mapping[str, PlatformConfig]:
         if self._accounts is None:
             path = Path(load_settings(os.environ).config)
-            self._accounts = load_config(path, os.environ).platforms if path.exists() else {}
+            self._accounts = load_checkable_config(path, os.environ).platforms if path.exists() else {}
         return self._accounts
 
 

@@ -66,6 +66,9 @@ def valid_parts(data: JsonValue, expected: ExpectedType) -> JsonValue | UnsetTyp
     elif get_origin(chosen) in {tuple, list} and isinstance(data, list):
         items = [valid_parts(item, get_args(chosen)[0]) for item in cast("list[Any]", data)]
         valid = [cast("dict[str, Any]", {}) if item is UNSET else item for item in items]
+    elif get_origin(chosen) is dict and isinstance(data, dict):
+        entries = {key: valid_parts(value, get_args(chosen)[1]) for key, value in cast("dict[str, Any]", data).items()}
+        valid = {key: entry for key, entry in entries.items() if entry is not UNSET}
     return cast("JsonValue", valid) if _fits(valid, expected) else UNSET
 
 

@@ -31,7 +31,7 @@ from service.config.platforms import NO_PLATFORM, PlatformConfig
 from service.config.presets import expand_preset
 from service.config.record_kinds import RecordKindConfig, build_record_types
 from service.config.sources import SOURCE_NAME, SourceConfig
-from service.errors import ConfigError, ConfigErrors
+from service.errors import ConfigError, ConfigErrors, MissingSecret
 from service.events import EVENT_KIND, JsonValue
 from service.mistakes import Mistakes, is_consequence
 from service.records import RECORDS, RecordType, RecordTypes
@@ -101,7 +101,8 @@ class ConfigReport(Struct, frozen=True):
     """Result of reading a file: a Config, or all mistakes.
 
     With mistakes, `rules`, `sources` and `record_types` are the rule files, the names of the sources and the types of
-    the valid record kinds, to check the rules as well.
+    the valid record kinds, to check the rules as well. `checkable` is the Config for this check: also with missing
+    secrets, and None with any other mistake.
     """
 
     config: Config | None
@@ -109,6 +110,7 @@ class ConfigReport(Struct, frozen=True):
     rules: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     record_types: RecordTypes = RECORDS
+    checkable: Config | None = None
 
 
 def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> ConfigReport:
@@ -125,8 +127,8 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     destinations = dict(_table(data, "destinations", types.destination, mistakes))
     general = _general(data, files, mistakes)
     kinds = _record_kinds(data, mistakes)
-    records, wrong = build_record_types(kinds)
-    mistakes.extend(wrong)
+    records, of_kinds = build_record_types(kinds)
+    mistakes.extend(of_kinds)
     # Kinds with mistakes are known, so that their platforms do not report unknown kinds as well.
     known: dict[str, RecordType | None] = {**dict.fromkeys(_names(data, "records")), **records}
     known.pop(EVENT_KIND)  # no platform has it
@@ -138,11 +140,11 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     for name, destination in destinations.items():
         mistakes.extend(destination.check(f"destinations.{name}", environ))
     mistakes.extend(check_admin(general.admin, environ))
-    if constructs.found or mistakes:
-        wrong = {mistake.path for mistake in constructs.found}
-        others = [mistake for mistake in mistakes if not is_consequence(mistake, wrong)]
-        mistakes = [*constructs.found, *others]
-        return ConfigReport(None, _locate_in(files, mistakes), general.rules, tuple(_names(data, "sources")), records)
+    wrong = {mistake.path for mistake in constructs.found}
+    mistakes = [*constructs.found, *(mistake for mistake in mistakes if not is_consequence(mistake, wrong))]
+    report = ConfigReport(None, _locate_in(files, mistakes), general.rules, tuple(_names(data, "sources")), records)
+    if not all(isinstance(mistake, MissingSecret) for mistake in mistakes):
+        return report
     config = Config(
         path=path,
         record_types=records,
@@ -155,7 +157,10 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
         admin=general.admin,
         warnings=(),
     )
-    return ConfigReport(structs.replace(config, warnings=tuple(_warnings(config, environ))), ())
+    if mistakes:
+        return structs.replace(report, checkable=config)
+    config = structs.replace(config, warnings=tuple(_warnings(config, environ)))
+    return ConfigReport(config, (), checkable=config)
 
 
 def _check_sources(

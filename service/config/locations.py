@@ -37,7 +37,7 @@ def _located(
     path = mistake.path.removeprefix(root)
     places = [(*_walk(node, path), file) for file, node in nodes]
     depth, line, file = max(places, key=lambda place: place[0], default=(0, 0, files[0]))
-    return ConfigError(
+    return type(mistake)(
         mistake.path, mistake.reason, mistake.fix, file=str(file), line=line if depth else None, rule_id=mistake.rule_id
     )
 

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from service.config import Config
 from service.config.platforms import DocumentedValues
 from service.errors import ConfigError
-from service.records import DeclaredRecord
+from service.records import DeclaredRecord, RecordTypes
 from service.rules.compiler.literals import format_literal
 from service.rules.syntax import Condition, Rule
 
@@ -28,8 +28,8 @@ PlatformValues = Mapping[str, DocumentedValues | None]
 
 def account_values(config: Config, rule: Rule) -> PlatformValues:
     """Return the documented values of the accounts whose records a rule may see: those of its sources, or all."""
-    if isinstance(record := config.record_types.get(rule.type), type) and issubclass(record, DeclaredRecord):
-        return {f"records.{rule.type}": record.enum_values}
+    if declared := declared_values(config.record_types, rule):
+        return declared
     sources = [config.sources[name].platform for name in rule.sources if name in config.sources]
     accounts = {
         name: config.platforms[name]
@@ -41,6 +41,14 @@ def account_values(config: Config, rule: Rule) -> PlatformValues:
         for name, platform in accounts.items()
         if rule.type in platform.known_kinds()
     }
+
+
+def declared_values(records: RecordTypes, rule: Rule) -> PlatformValues:
+    """Return the values that the kind of a rule declares; nothing for a built-in or unknown kind."""
+    record = records.get(rule.type)
+    if isinstance(record, type) and issubclass(record, DeclaredRecord):
+        return {f"records.{rule.type}": record.enum_values}
+    return {}
 
 
 def check_enums(rule: Rule, at: str, platforms: PlatformValues) -> Iterator[ConfigError]:

@@ -23,11 +23,11 @@ from service.destinations.action import DestinationAction, DestinationName
 from service.destinations.http import HttpDestination
 from service.destinations.http.config import RESERVED_HEADERS
 from service.destinations.http.request import OutgoingRequest, SendContext
-from service.destinations.http.secret_names import find_secret_in_header, find_secret_in_url
 from service.destinations.registry import Destinations
 from service.errors import ConfigError
 from service.http_client import HttpResponse
 from service.mistakes import Mistakes
+from service.secret_names import find_secret_in_header, find_secret_in_url, has_secret_segment
 
 _FIXED_HOST = re.compile(r"https?://[^/?#{}\s\\@]+([/?#][^\s\\]*)?", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
@@ -177,7 +177,7 @@ def _compile_address(action: Http, compile_template: CompileTemplate) -> tuple[s
 
 
 def _check_url(url: str) -> None:
-    found = find_secret_in_url(url)
+    found = find_secret_in_url(url) or ("a path that looks like a secret" if has_secret_segment(url) else "")
     if found:
         raise ConfigError("url", f"contains {found}", _DESTINATION_FIX)
     # Text from outside must not select the host that receives the request of a rule.

@@ -10,10 +10,10 @@ from msgspec import Meta, Struct, field
 from service.config.auth import Auth, ClientCredentialsAuth, HeaderAuth, NoAuth
 from service.config.destinations import DestinationConfig
 from service.config.platforms import HeaderName, secrets
-from service.destinations.http.secret_names import find_secret_in_header, find_secret_in_url
 from service.destinations.http.signing import RequestSignature
 from service.egress import parse_proxy_url
 from service.errors import ConfigError
+from service.secret_names import find_secret_in_header, find_secret_in_url
 from service.secrets import REFERENCE_FIX, SecretRef
 
 HIDDEN_URL = "[secret URL]"

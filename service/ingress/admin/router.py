@@ -31,6 +31,7 @@ from service.ingress.admin.rule_types import RuleTypes
 from service.ingress.admin.rulebook import RulebookVersions
 from service.ingress.admin.rules import Rules
 from service.ingress.admin.status import Circuits, PlatformAccounts, Sources, SystemStatus
+from service.ingress.http.routing import UncopiedRouter
 from service.management.audit_log import Actor
 from service.management.installation import Installation
 from service.management.operations import AdminOperations
@@ -83,7 +84,7 @@ def admin_router(installation: Installation, environ: Mapping[str, str]) -> Rout
         return PlatformOperations(installation, request.user)
 
     tokens = TokenAuth(lambda: installation.config().admin, environ)
-    return Router(
+    return UncopiedRouter(
         PATH,
         route_handlers=CONTROLLERS,
         guards=[tokens.authorize, check_request_query],

@@ -32,6 +32,7 @@ from service.ingress.console.rule_editor import RuleEditor
 from service.ingress.console.rules import HistoryPages, RulePages
 from service.ingress.console.session import SAFE_METHODS, Connection, LoginRequired, Session, Sessions, check_origin
 from service.ingress.console.sources import SourcePages
+from service.ingress.http.routing import UncopiedRouter
 from service.management.audit_log import Actor
 from service.management.installation import Installation
 from service.management.operations import AdminOperations
@@ -88,7 +89,7 @@ def console_router(installation: Installation, environ: Mapping[str, str]) -> Ro
     def accounts_of(request: Request[Actor, Session, Any]) -> PlatformOperations:
         return PlatformOperations(installation, request.user)
 
-    return Router(
+    return UncopiedRouter(
         "/",
         route_handlers=[get_asset, *CONTROLLERS],
         guards=[authorize],

@@ -1,12 +1,14 @@
-"""Litestar's routing with less work per request.
+"""Litestar's routing with less work per request, and at the start.
 
 Litestar 2.25 repeats work for each request: it normalizes the path and checks the Host header by regular expressions,
-and merges the exception handlers of a mount. Here each is done once.
+and merges the exception handlers of a mount. Here each is done once. At the start it copies each router with all that
+its handlers refer to, which takes a third of the time to build the admin app.
 """
 
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Self, cast
 
+from litestar import Router
 from litestar._asgi import asgi_router
 from litestar._asgi.utils import is_valid_host
 from litestar.handlers import ASGIRouteHandler
@@ -17,6 +19,14 @@ PATHS_MAX = 1_024
 
 HOSTS_MAX = 16
 """Cached Host headers, whose length is limited by the read buffer only."""
+
+
+class UncopiedRouter(Router):
+    """Router of one app, which registers it without a copy."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the router itself."""
+        return self
 
 
 class WebhookMount(ASGIRouteHandler):

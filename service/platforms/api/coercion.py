@@ -4,7 +4,7 @@ One malformed field must not make a record unreadable: an absent or malformed fi
 and codes become text, amounts Decimal, timestamps aware (UTC if the platform states no offset).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
@@ -71,13 +71,25 @@ def as_money(value: object, currency: object) -> Money | UnsetType:
     return Money(amount, currency if currency.isupper() else currency.upper())
 
 
-def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
-    """Convert to a list of text; other items are left out."""
-    if value is None:
-        return None
+def as_objects(value: object) -> Sequence[JsonObject] | UnsetType | None:
+    """Return a list of objects; with any other item the list is UNSET, so that no rule decides on a part of it."""
     if not isinstance(value, list):
-        return UNSET
-    return tuple(item for item in cast("list[object]", value) if isinstance(item, str))
+        return None if value is None else UNSET
+    items = cast("list[Any]", value)
+    return items if all(item.__class__ is dict for item in items) else UNSET
+
+
+def as_tags(value: object) -> tuple[str, ...] | UnsetType | None:
+    """Convert to a list of text. Null items are left out; with an item of another type the list is UNSET."""
+    return as_list(value, as_text)
+
+
+def as_list(value: object, convert: Callable[[object], Any]) -> tuple[Any, ...] | UnsetType | None:
+    """Convert the items of a list. Null items are left out; with an item of another type the list is UNSET."""
+    if not isinstance(value, list):
+        return None if value is None else UNSET
+    converted = [convert(item) for item in cast("list[object]", value) if item is not None]
+    return UNSET if UNSET in converted else tuple(converted)
 
 
 def text(node: JsonObject, key: str) -> Text:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.record_maps import FieldPointer
-from service.platforms.api.coercion import as_decimal, as_money, as_quantity, as_text, as_timestamp
+from service.platforms.api.coercion import as_decimal, as_list, as_money, as_quantity, as_text, as_timestamp
 from service.records import Money
 
 Convert = Callable[[object], Any]
@@ -93,10 +93,10 @@ def build_conversion(kind: ElementType, options: FieldPointer) -> Conversions:
     """Build the conversion of a field that is not an object."""
     if Money in kind.types:
         return Conversions(
-            lambda _value: UNSET, lambda found, currency: _all(found, lambda each: _money(each, currency))
+            lambda _value: UNSET, lambda found, currency: as_list(found, lambda each: _money(each, currency))
         )
     one = _scaling(_base(kind, options), options.scale)
-    return Conversions(one, lambda found, _currency: _all(found, one))
+    return Conversions(one, lambda found, _currency: as_list(found, one))
 
 
 def _scaling(convert: Convert, scale: int | None) -> Convert:
@@ -180,14 +180,6 @@ def _money(value: object, currency: object) -> Money | UnsetType:
         return as_money(value, currency)
     members = cast("dict[str, object]", value)
     return as_money(members.get("value"), members.get("currency", currency))
-
-
-def _all(found: object, convert: Convert) -> tuple[Any, ...] | UnsetType | None:
-    """Convert the elements of a list; those of another type are left out."""
-    if not isinstance(found, list):
-        return None if found is None else UNSET
-    converted = [convert(item) for item in cast("list[object]", found)]
-    return tuple(item for item in converted if item is not UNSET and item is not None)
 
 
 def _members(annotation: object) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from service.config.decoding import did_you_mean
 from service.config.record_maps import FieldPointer
 from service.errors import ConfigError
 from service.mistakes import Mistakes
-from service.platforms.api.coercion import as_money
+from service.platforms.api.coercion import as_money, as_objects
 from service.platforms.api.conversions import (
     Conversions,
     ElementType,
@@ -186,7 +186,7 @@ def missing_required(value: object, above: str = "") -> list[str]:
 
 
 def _scalar(conversion: Conversions, steps: PointerSteps, options: FieldPointer, *, is_list: bool) -> ValueReader:
-    """Build the reader of a single value, or of a list of them. A list drops the elements of another type."""
+    """Build the reader of a single value, or of a list of them."""
     if is_list:
         convert_all = conversion.many
         return lambda anchor, currency: convert_all(_items(anchor, steps), currency)
@@ -216,16 +216,10 @@ def _one(read: ValueReader, steps: PointerSteps, *, below: bool) -> ValueReader:
 
 def _many(read: ValueReader, steps: PointerSteps) -> ValueReader:
     def items(anchor: object, currency: object) -> object:
-        found = _items(anchor, steps)
-        if not isinstance(found, list):
-            return None if found is None else UNSET
-        return tuple(read(item, currency) for item in cast("list[object]", found) if _is_object(item))
+        found = as_objects(_items(anchor, steps))
+        return found if found is None or found is UNSET else tuple(read(item, currency) for item in found)
 
     return items
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
 
 
 def _items(node: object, steps: PointerSteps) -> object:

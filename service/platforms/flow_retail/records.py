@@ -14,6 +14,7 @@ from service.config.platforms import DocumentedValues, FieldPlaces
 from service.platforms.api.coercion import (
     JsonObject,
     as_money,
+    as_objects,
     as_text,
     child,
     children,
@@ -114,7 +115,7 @@ def read_purchase_order(
         NoRecordError: It has neither a uid nor items.
     """
     node = unwrap(reply.data, reply.status, wrapped=False)
-    items = children(node, "items")
+    items = as_objects(node.get("items", UNSET))
     own = as_text(node.get("purchaseOrderUid"))
     if not own and not isinstance(items, list):
         raise NoRecordError("the answer is no purchase order", reply.status)

@@ -13,10 +13,10 @@ from msgspec import UNSET, UnsetType
 from service.config.platforms import DocumentedValues, FieldPlaces
 from service.platforms.api.coercion import (
     JsonObject,
+    as_objects,
     as_quantity,
     as_text,
     child,
-    children,
     latest,
     money,
     quantity,
@@ -119,7 +119,7 @@ def read_purchase_order(reply: PlatformResponse) -> tuple[JsonObject, PurchaseOr
         PermanentError: `platform_wrong_envelope`.
     """
     node = unwrap(reply.data, reply.status, wrapped=None)
-    lines = children(node, "lines")
+    lines = as_objects(node.get("lines", UNSET))
     record = PurchaseOrder(
         id=record_id(node.get("id"), reply.status),
         reference=text(node, "reference"),

@@ -21,6 +21,7 @@ from service.rules.delivery_fields import DELIVERY
 from service.rules.fields import Field, FieldScope
 from service.rules.limits import ACTIONS_MAX
 from service.rules.rule_records import record_type
+from service.rules.secret_checks import find_secrets
 from service.rules.syntax import Rule
 
 MISSING_TEXT = "https://unknown.invalid/"
@@ -92,6 +93,10 @@ def compile_rule(
         reject_duplicates(
             [str(action.get("id", index)) for index, action in enumerate(rule.actions)], f"{at}.actions", "action"
         )
+    reported = {each.path for each in mistakes.found}
+    for mistake in find_secrets(rule, at):
+        if mistake.path not in reported:
+            mistakes.add(mistake)
     if in_lookups:  # the fields of the look-ups are not known
         mistakes.found[in_lookups:] = [each for each in mistakes.found[in_lookups:] if not _names(each, rule.with_)]
     mistakes.raise_all()

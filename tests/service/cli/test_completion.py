@@ -1,4 +1,7 @@
-"""Shell completion in a real bash: commands, options, names of waybill.yaml, and rules and ids of the stores."""
+"""Shell completion: commands, options, names of waybill.yaml, and rules and ids of the stores.
+
+One completion of each kind runs in a real bash. The others share one process, since its start takes most of the time.
+"""
 
 import asyncio
 import functools
@@ -9,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from service.cli.completion import HELP_CHARACTERS_MAX
@@ -31,6 +35,20 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 
 
+MANY = """
+import contextlib, io, json, os, sys
+from service.cli.main import main
+found = []
+for words in json.loads(sys.argv[1]):
+    os.environ["COMP_WORDS"], os.environ["COMP_CWORD"] = f"waybill {words}", str(len(words.split(" ")))
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())) as out, contextlib.suppress(SystemExit):
+        main()
+    found.append([line.partition(",")[2] for line in out.buffer.getvalue().decode().split()])
+print(json.dumps(found))
+"""
+"""Program that completes several lines as the script of bash asks for it, one after the other."""
+
+
 @functools.cache
 def bash_script() -> str:
     """Return the output of `waybill completion bash`, of one run for all completions."""
@@ -50,24 +68,27 @@ async def complete(environ: dict[str, str], *words: str) -> list[str]:
     return stdout.decode().split()
 
 
-async def complete_until(expected: set[str], environ: dict[str, str], *words: str) -> None:
-    """Complete until the words are offered: a busy machine may exceed the deadline of a completion."""
-
-    async def offers() -> bool:
-        return set(await complete(environ, *words)) == expected
-
-    await until(offers)
+async def complete_many(environ: dict[str, str], *lines: str) -> list[list[str]]:
+    """Return what is offered for the last word of each line, from one process without a word on stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", MANY, msgspec.json.encode(lines).decode(),
+        env={"PATH": os.environ["PATH"], COMPLETION_VARIABLE: "bash_complete", **environ}, cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    stdout, stderr = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert (stderr, process.returncode) == (b"", 0)
+    # A completion that exceeds its deadline on a busy machine ends the process without a word.
+    return msgspec.json.decode(stdout, type=list[list[str]]) if stdout else []
 
 
 async def test_commands_and_options_are_completed_without_an_installation(tmp_path: Path) -> None:
     nowhere = {"WAYBILL_CONFIG": str(tmp_path / "none.yaml")}
-    assert await complete(nowhere, "dead") == ["dead-letters"]
-    assert {"events", "explain", "completion"} <= set(await complete(nowhere, "e") + await complete(nowhere, "c"))
-    assert await complete(nowhere, "events", "re") == ["replay"]
-    assert await complete(nowhere, "events", "list", "--sou") == ["--source"]
     assert await complete(nowhere, "events", "list", "--state", "de") == ["decided", "dead"]
-    assert await complete(nowhere, "sources", "show", "shopi") == ["shopify"]
-    assert await complete(nowhere, "send", "") == []
+    started_with_e, *others = await complete_many(
+        nowhere, "e", "dead", "events re", "events list --sou", "sources show shopi", "send "
+    )
+    assert {"events", "explain"} <= set(started_with_e)
+    assert others == [["dead-letters"], ["replay"], ["--source"], ["shopify"], []]
 
 
 @pytest.fixture
@@ -88,9 +109,11 @@ async def test_names_of_the_configuration_are_completed_without_its_secrets(
 ) -> None:
     environ = {"WAYBILL_CONFIG": str(config_with_destination)}
     assert await complete(environ, "send", "erp-c") == ["erp-cloud", "erp-custom"]
-    assert await complete(environ, "events", "list", "--source", "pack") == ["pack-orders"]
-    assert await complete(environ, "platforms", "pause", "") == ["pack", "flow", "ofn", "engage", "erp"]
-    assert await complete(environ, "destinations", "test", "") == ["erp-target"]
+    assert await complete_many(environ, "events list --source pack", "platforms pause ", "destinations test ") == [
+        ["pack-orders"],
+        ["pack", "flow", "ofn", "engage", "erp"],
+        ["erp-target"],
+    ]
     assert await complete({"WAYBILL_CONFIG": str(wrong_path)}, "send", "") == []
 
 
@@ -99,17 +122,29 @@ async def test_rules_and_ids_are_completed(
     access: str, installation: SampleInstallation, environ: dict[str, str]
 ) -> None:
     known = environ if access == "stores" else installation.api_environ("viewer")
-    events = {installation.dead, installation.ended, installation.queued}
-    await complete_until(events, known, "explain", "0")
-    await complete_until({installation.dead}, known, "events", "show", installation.dead[:-1])
-    await complete_until({installation.dead}, known, "dead-letters", "replay", "")
-    await complete_until({installation.ended}, known, "events", "replay", "")
-    await complete_until({"notify"}, known, "events", "list", "--rule", "")
-    await complete_until({"notify"}, known, "rules", "show", "no")
-    await complete_until({installation.first}, known, "rules", "rollback", installation.first[:6])
-    await complete_until({installation.quarantined}, known, "quarantine", "show", "")
-    await complete_until({"pack-orders"}, known, "quarantine", "list", "--source", "pack-o")
-    await complete_until({"pack"}, known, "platforms", "list", "p")
+    dead = [installation.dead]
+    expected = {
+        "explain 0": sorted((*dead, installation.ended, installation.queued)),
+        f"events show {installation.dead[:-1]}": dead,
+        "dead-letters replay ": dead,
+        "events replay ": [installation.ended],
+        "events list --rule ": ["notify"],
+        "rules show no": ["notify"],
+        f"rules rollback {installation.first[:6]}": [installation.first],
+        "quarantine show ": [installation.quarantined],
+        "quarantine list --source pack-o": ["pack-orders"],
+        "platforms list p": ["pack"],
+    }
+
+    async def offers() -> bool:
+        return [sorted(found) for found in await complete_many(known, *expected)] == list(expected.values())
+
+    await until(offers)
+
+    async def offers_in_bash() -> bool:
+        return await complete(known, "events", "replay", "") == [installation.ended]
+
+    await until(offers_in_bash)
 
 
 async def test_text_of_senders_does_not_reach_the_terminal(harness: WorkerHarness, environ: dict[str, str]) -> None:
@@ -132,13 +167,14 @@ async def test_the_script_of_each_shell_calls_the_command(shell: str, run: Run) 
 
 async def test_a_completion_is_silent_and_fast_if_nothing_answers(free_port: int, tmp_path: Path) -> None:
     """One port is closed; the other accepts connections and never answers."""
+    nowhere = {"WAYBILL_CONFIG": str(tmp_path / "none.yaml")}
     server = socket.create_server(("127.0.0.1", 0))
     for port in (free_port, server.getsockname()[1]):
         for environ in (
             {"WAYBILL_REDIS_URL": f"redis://127.0.0.1:{port}"},
             {"WAYBILL_ADMIN_URL": f"http://127.0.0.1:{port}", "WAYBILL_ADMIN_TOKEN": "x"},
-            {"WAYBILL_ADMIN_URL": f"http://127.0.0.1:{port}"},
-            {"WAYBILL_REDIS_URL": "nonsense"},
         ):
-            assert await complete({"WAYBILL_CONFIG": str(tmp_path / "none.yaml"), **environ}, "explain", "") == []
+            assert await complete(nowhere | environ, "explain", "") == []
     server.close()
+    for environ in ({"WAYBILL_ADMIN_URL": f"http://127.0.0.1:{free_port}"}, {"WAYBILL_REDIS_URL": "nonsense"}):
+        assert await complete(nowhere | environ, "explain", "") == []

@@ -219,3 +219,50 @@ async def test_rules_of_a_concurrent_publication_are_kept(store: Store, others: 
     current = await store.rulebook.current()
     assert current is not None
     assert [rule.id for rule in parse_document(current[1]).rules] == ["one", "api0"]
+
+
+RECORDS_CONFIG = """
+records: {order: {fields: {status: {enum: [open, paid]}}}}
+platforms: {pack: {kind: pack_cloud, organization_id: o, token: {env: UNSET}}}
+sources: {shop: {platform: pack, verify: {scheme: basic, username: till, password: {file: /unset}}}}
+destinations: {erp: {url: {env: UNSET}, auth: {type: bearer, token: {env: UNSET}}}}
+rules: [rules/*.yaml]
+"""
+RULE_TEST = "- {name: n, type: purchase_order, platform: pack, raw: {id: '1'}, expect: {matches: []}}"
+ORDER = "- {id: three, type: order, when: {field: status, op: eq, value: %s}}\n"
+PURCHASE_ORDER = "- {id: four, type: purchase_order, when: {field: status, op: eq, value: recieved}}\n"
+
+
+def test_rules_are_checked_completely_without_the_secrets_of_waybill_yaml(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "waybill.yaml").write_text(RECORDS_CONFIG)
+    (tmp_path / "rules").mkdir()
+    file = write(tmp_path / "rules", a=ORDER % "paid" + ONE)[0]
+    assert run("check").exit_code == 0, run("check").stderr
+    assert (run("check", file).exit_code, run("check", file).stderr) == (0, "")
+    write(tmp_path / "rules", **{"a.examples": RULE_TEST})
+    assert run("test").stdout.startswith("ok     n\n1 test, 0 failed\n")
+    send = "actions: [{id: a, do: http, destination: epr}]"
+    write(tmp_path / "rules", a=ORDER % "piad" + PURCHASE_ORDER + ONE.replace("events: [created]", send))
+    for words in ((), (file,)):
+        result = run("check", *words)
+        assert (result.exit_code, "UNSET" in result.stderr) == (2, False)
+        assert "did you mean paid?" in result.stderr
+        assert "did you mean received?" in result.stderr
+    assert "did you mean erp?" in run("check").stderr
+
+
+def test_values_of_a_declared_kind_are_checked_beside_other_mistakes(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "waybill.yaml").write_text(RECORDS_CONFIG.replace("pack_cloud", "pack_clod"))
+    (tmp_path / "rules").mkdir()
+    write(tmp_path / "rules", a=ORDER % "piad")
+    result = run("check")
+    assert "did you mean pack_cloud?" in result.stderr
+    assert "did you mean paid?" in result.stderr
+    assert result.stderr.endswith("waybill: 2 errors found\n")
+
+
+def test_a_mistake_in_one_entry_of_with_hides_no_other(run: Run, tmp_path: Path) -> None:
+    wrong = "a: {kind: customer, id: x, each: lines, elements_max: 51}, b: {kind: nothing, id: x}"
+    result = run("check", *write(tmp_path, a=ONE.replace("events: [created]", f"with: {{{wrong}}}")))
+    assert "with.a.elements_max: Expected `int` <= 50" in result.stderr
+    assert "with.b.kind: no record kind 'nothing'" in result.stderr

@@ -12,11 +12,12 @@ from service.actions import load_actions
 from service.errors import ConfigError, ConfigErrors
 from service.mistakes import MISTAKES_MAX
 from service.records import Customer
-from service.rules import Rulebook, limits, read_rule_files, write_document
+from service.rules import Rule, Rulebook, limits, read_rule_files, write_document
 from service.rules.limits import ACTIONS_MAX, CONDITION_DEPTH_MAX, CONDITION_NODES_MAX, DOCUMENT_BYTES_MAX, RULES_MAX
 from service.rules.rule_files import check_sources, find_rule_files
 from tests.service.rules.rule_samples import compile_tree, rules_of
 
+ACTIONS = load_actions()
 LEAF = {"field": "status", "op": "eq", "value": "x"}
 LINES = {"any_of": "lines", "where": LEAF}
 
@@ -472,3 +473,33 @@ def test_too_many_conditions_are_one_mistake(tmp_path: Path) -> None:
     assert [mistake.reason for mistake in caught.value.mistakes] == [
         f"more than {limits.CONDITION_NODES_MAX} conditions in one rule"
     ]
+
+
+TOKEN = "xoxb-0123456789-abcdef"
+
+
+@pytest.mark.parametrize(
+    ("part", "path"),
+    [
+        ({"when": {"field": "delivery.token", "op": "eq", "value": TOKEN}}, "when.value"),
+        ({"when": {"any": [{"field": "status", "op": "in", "value": ["a", TOKEN]}]}}, "when.any[0].value[1]"),
+        ({"actions": [{"id": "a", "do": "log", "message": f"see {TOKEN}"}]}, "actions[0].message"),
+        ({"actions": [{"id": "a", "do": "publish", "stream": "s", "message": {"apiKey": "0123456789"}}]},
+         "actions[0].message.apiKey"),
+        ({"actions": [{"id": "a", "do": "slack", "destination": "chat", "text": f"{TOKEN}"}]}, "actions[0].text"),
+    ],
+)  # fmt: skip
+def test_a_secret_anywhere_in_a_rule_is_rejected_without_being_printed(part: Any, path: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        Rulebook.load(write_document([msgspec.convert({"id": "r", "type": "purchase_order", **part}, Rule)]), ACTIONS)
+    assert [mistake.path for mistake in caught.value.mistakes] == [f"rules[0].{path}"]
+    assert not any(text in str(caught.value) for text in (TOKEN, "0123456789"))
+
+
+def test_names_and_texts_that_are_no_secrets_are_accepted() -> None:
+    body = {"token": "{delivery.token}", "password_reset": "required", "signature": "Warehouse", "api_key": "none"}
+    actions = [
+        {"id": "a", "do": "http", "url": "https://x.test/orders/550e8400-e29b-41d4-a716-446655440000", "body": body}
+    ]
+    rule = msgspec.convert({"id": "r", "type": "purchase_order", "actions": actions}, Rule)
+    assert Rulebook.load(write_document([rule]), ACTIONS).rules

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import cache
 from typing import Any, get_args
 
 import pytest
@@ -32,6 +33,7 @@ def no_store() -> Store:
     raise StoreUnavailable("there is no store")
 
 
+@cache
 def routes() -> list[tuple[str, str, Role]]:
     """Return every route: method, path with sample ids, and minimum role."""
     app = Litestar([admin_router(installation_of(no_store), ENVIRON)], openapi_config=None)
@@ -47,17 +49,16 @@ def routes() -> list[tuple[str, str, Role]]:
     return found
 
 
-ROUTES = routes()
 STREAM = "/api/v1/live"
 
 
 def test_every_route_names_its_required_role() -> None:
-    assert len(ROUTES) >= len(CONTROLLERS)
-    assert {role for _, _, role in ROUTES} <= set(ROLES)
+    assert len(routes()) >= len(CONTROLLERS)
+    assert {role for _, _, role in routes()} <= set(ROLES)
 
 
 def test_viewers_have_read_routes_only() -> None:
-    assert [path for method, path, role in ROUTES if method != "GET" and role == "viewer"] == []
+    assert [path for method, path, role in routes() if method != "GET" and role == "viewer"] == []
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_viewers_have_read_routes_only() -> None:
 )
 async def test_a_request_without_a_known_token_is_rejected(api: Api, value: str | None) -> None:
     named = {} if value is None else {"authorization": value}
-    for method, path, _ in ROUTES:
+    for method, path, _ in routes():
         answer = await api(method, path, role=None, **named)
         assert (answer.status, answer.body["code"]) == (401, "unauthenticated"), (method, path)
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -74,7 +75,7 @@ async def test_a_request_without_a_known_token_is_rejected(api: Api, value: str 
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_role_permits_its_routes_only(api: Api, role: Role) -> None:
-    for method, path, required in ROUTES:
+    for method, path, required in routes():
         if path == STREAM and required == ROLES[0]:
             continue  # permitted for every role, and without an end
         answer = await api(method, path, role=role)
@@ -95,7 +96,7 @@ async def test_the_openapi_document_lists_every_route_without_a_token(api: Api) 
     answer = await api("GET", "/docs/openapi.json", role=None)
     assert answer.status == 200
     paths: dict[str, dict[str, Any]] = answer.body["paths"]
-    assert sum(len(methods) for methods in paths.values()) >= len(ROUTES)
+    assert sum(len(methods) for methods in paths.values()) >= len(routes())
     assert answer.body["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from functools import cache
 
 import pytest
 from litestar import Litestar
@@ -21,6 +22,7 @@ from .scenario import Scenario
 pytestmark = pytest.mark.slow
 
 
+@cache
 def routes() -> list[tuple[str, str, Role | None]]:
     """Return every page: method, path with sample ids, and minimum role; None for a public page."""
     app = Litestar(
@@ -37,22 +39,21 @@ def routes() -> list[tuple[str, str, Role | None]]:
     return found
 
 
-ROUTES = routes()
 STREAM = "/events/live"
 
 
 def test_only_the_login_and_the_files_are_public() -> None:
-    public = [(method, path) for method, path, role in ROUTES if role is None]
+    public = [(method, path) for method, path, role in routes() if role is None]
     assert sorted(public) == [("GET", "/assets/x/x"), ("GET", "/login"), ("POST", "/login")]
 
 
 def test_viewers_change_nothing_but_their_session() -> None:
-    assert [path for method, path, role in ROUTES if method == "POST" and role == "viewer"] == ["/logout"]
+    assert [path for method, path, role in routes() if method == "POST" and role == "viewer"] == ["/logout"]
 
 
 async def test_without_a_session_every_page_leads_to_the_login(new_browser: NewBrowser) -> None:
     browser = new_browser()
-    for method, path, role in ROUTES:
+    for method, path, role in routes():
         if role is not None:
             answer = await (browser.get(path) if method == "GET" else browser.submit(path, {}))
             assert (answer.status, answer.headers["location"][:6], answer.text) == (303, "/login", ""), path
@@ -66,7 +67,7 @@ async def test_a_role_opens_its_pages_only(new_browser: NewBrowser, capfd: pytes
     for role in ROLES:
         browser = new_browser()
         await browser.log_in(role)
-        for method, path, required in ROUTES:
+        for method, path, required in routes():
             if required is None or path in {"/logout", STREAM}:
                 continue  # the stream has no end
             answer = await (browser.get(path) if method == "GET" else browser.post(path))
@@ -84,7 +85,7 @@ async def test_a_form_without_the_token_of_the_session_is_rejected(
 ) -> None:
     other = new_browser()
     await other.log_in("operator")
-    allowed = [path for method, path, role in ROUTES if method == "POST" and role in {"viewer", "operator"}]
+    allowed = [path for method, path, role in routes() if method == "POST" and role in {"viewer", "operator"}]
     paths = [*allowed, f"/events/{filled.dead}/replay"]
     for path in paths:
         for forged in ("", "x" * 32, other.form_token, "é"):

@@ -159,7 +159,8 @@ def test_nested_parts_of_another_shape_are_unknown() -> None:
     assert children(node, "list") == [{"x": 1}]
     assert nested(node, "object", "a") == {"b": 1}
     assert nested(node, "text", "a") == {}
-    assert as_tags(["a", 1, "b"]) == ("a", "b")
+    assert as_tags(["a", 1, None, "b"]) == ("a", "1", "b")
+    assert as_tags(["a", 1.5, "b"]) is UNSET
     assert as_tags("a") is UNSET
     assert as_tags(None) is None
 

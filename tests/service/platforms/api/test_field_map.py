@@ -73,8 +73,12 @@ def test_a_value_is_converted(field: str, options: dict[str, Any], value: Any, e
     ("field", "pointer", "node", "expected"),
     [
         ("tags", "/labels/*/name", {"labels": [{"name": "a"}, {}, {"name": None}, {"name": 5}]}, ("a", "5")),
-        ("sizes", "/boxes/*/sizes", {"boxes": [{"sizes": [1, "x", 2]}, {"sizes": 3}, 4]}, (1, 2, 3)),
-        ("days", "/days", {"days": ["2026-01-02", "never"]}, (date(2026, 1, 2),)),
+        ("tags", "/labels/*/name", {"labels": [{"name": "a"}, {"name": True}]}, UNSET),
+        ("sizes", "/boxes/*/sizes", {"boxes": [{"sizes": [1, None, 2]}, {"sizes": 3}, 4]}, (1, 2, 3)),
+        ("sizes", "/boxes/*/sizes", {"boxes": [{"sizes": [1, "x", 2]}, {"sizes": 3}]}, UNSET),
+        ("days", "/days", {"days": ["2026-01-02", None]}, (date(2026, 1, 2),)),
+        ("days", "/days", {"days": ["2026-01-02", "never"]}, UNSET),
+        ("prices", "/all/*", {"all": ["1", {"value": "x"}]}, UNSET),
         ("prices", "/all/*", {"all": ["1", {"value": "2", "currency": "usd"}]},
          (Money(Decimal(1), "EUR"), Money(Decimal(2), "USD"))),
         ("tags", "/labels/*/name", {"labels": None}, None),
@@ -86,7 +90,7 @@ def test_a_list_is_collected(field: str, pointer: str, node: Any, expected: Any)
 
 
 def test_elements_of_nested_lists_become_one_list() -> None:
-    orders = [{"rows": [{"no": "a"}, "junk"]}, {"rows": [{"no": "b", "price": 100}]}]
+    orders = [{"rows": [{"no": "a"}]}, {"rows": [{"no": "b", "price": 100}]}]
     pointers = {
         "rows": "/orders/*/rows",
         "rows.sku": "/no",
@@ -94,6 +98,12 @@ def test_elements_of_nested_lists_become_one_list() -> None:
     }  # fmt: skip
     rows = field_map(pointers).read({"id": "1", "orders": orders}).rows
     assert [(row.sku, row.price) for row in rows] == [("a", UNSET), ("b", Money(Decimal("1.00"), "EUR"))]
+
+
+@pytest.mark.parametrize("item", [None, "junk", 5, ["a"]])
+def test_a_list_with_an_item_that_is_no_object_is_unknown(item: object) -> None:
+    # A rule on the other items alone would match without a reason.
+    assert field_map({}).read({"id": "1", "rows": [{"sku": "a"}, item]}).rows is UNSET
 
 
 @pytest.mark.parametrize(

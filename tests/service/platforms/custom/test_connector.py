@@ -154,7 +154,16 @@ def test_an_amounts_own_currency_wins_over_the_records(node: dict[str, Any], pri
 
 
 @pytest.mark.parametrize(
-    ("lines", "read"), [(None, None), ("x", UNSET), ({}, UNSET), ([], ()), ([1, None, {"id": 5}], (Line(id="5"),))]
+    ("lines", "read"),
+    [
+        (None, None),
+        ("x", UNSET),
+        ({}, UNSET),
+        ([], ()),
+        ([{"id": 5}], (Line(id="5"),)),
+        ([1, {"id": 5}], UNSET),
+        ([{"id": 5}, None], UNSET),
+    ],
 )
 def test_lines_of_another_shape_are_unknown(lines: object, read: object) -> None:
     assert purchase_order({}, {"id": "1", "lines": lines}).lines == read

@@ -1,4 +1,4 @@
-"""Detection of secrets that are written in clear: headers, query parameters and well-known URLs. Pure."""
+"""Detection of secrets that are written in clear: headers, query parameters, URLs and members of bodies. Pure."""
 
 import re
 from urllib.parse import parse_qsl, urlsplit
@@ -14,11 +14,13 @@ KEY_WORDS = frozenset({"api", "access", "auth", "app", "client", "private", "sec
 SECRET_PARAMETERS = frozenset({"key", "code", "auth", "pwd"})
 """Query parameters that are secrets if their value is long; `code` is that of Azure Functions."""
 LONG_CHARACTERS = 16
+MEMBER_CHARACTERS = 8
+"""A shorter text under a secret name of a body, such as `token: none`, is no secret."""
 
 _WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
+_SCHEME = re.compile(r"(?i)\A(bearer|basic|token|apikey)\s+\S{8,}")
 _SECRET_VALUES = re.compile(
-    r"(?i:\A(bearer|basic|token|apikey)\s+\S{8,})"
-    r"|\b(sk|pk|rk)_(live|test)_[A-Za-z0-9]{8,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[abprs]-\S{8,}"
+    r"\b(sk|pk|rk)_(live|test)_[A-Za-z0-9]{8,}|\bsk-[A-Za-z0-9_-]{16,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bxox[abprs]-\S{8,}"
     r"|\bwhsec_[A-Za-z0-9+/=]{8,}|\bAKIA[A-Z0-9]{12,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\."
 )
 _SECRET_URLS = re.compile(
@@ -29,15 +31,37 @@ _SECRET_URLS = re.compile(
     r"|chat\.googleapis\.com/v1/spaces/.*[?&]key="
     r"|hooks\.zapier\.com/hooks/catch/\d"
     r"|api\.telegram\.org/bot\d"
-    r"|maker\.ifttt\.com/.*/key/)"
+    r"|maker\.ifttt\.com/.*/key/"
+    r"|hook\.[a-z0-9.]+\.make\.com/\w)"
 )
+_LONG_SEGMENT = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{26,}")
 
 
 def find_secret_in_header(name: str, value: str) -> str:
     """Return the reason why a header is probably a secret, empty without one."""
-    if name.lower() in SECRET_HEADERS or _is_secret_name(name):
+    is_long = "auth" in _words(name) and len(value) >= LONG_CHARACTERS and "{" not in value
+    if name.lower() in SECRET_HEADERS or is_long or _is_secret_name(name):
         return f"a credential in the header {name}"
+    return "a value that looks like a secret" if _looks_like_secret(value) else ""
+
+
+def find_secret_in_member(name: str, value: str) -> str:
+    """Return the reason why a member of a body, or another named text, is probably a secret, empty without one.
+
+    A name such as `password_reset` is not that of a secret, and a text with blanks or a placeholder is not its value.
+    """
+    words = _WORDS.sub("_", name).lower().split("_")
+    is_key = words[-1] == "key" and not KEY_WORDS.isdisjoint(words)
+    has_secret_name = is_key or words[-1] in SECRET_WORDS - {"sig", "signature"}
+    if has_secret_name and len(value) >= MEMBER_CHARACTERS and not re.search(r"[\s{]", value):
+        return f"a credential in {name[:64]}"
     return "a value that looks like a secret" if _SECRET_VALUES.search(value) else ""
+
+
+def has_secret_segment(url: str) -> bool:
+    """Return whether a part of the path is as long and random as the tokens of incoming webhooks."""
+    path = re.sub(r"\{[^{}]*\}", "", url.partition("?")[0])
+    return any(_LONG_SEGMENT.fullmatch(part) for part in path.split("/")[3:])
 
 
 def find_secret_in_url(url: str) -> str:
@@ -56,11 +80,19 @@ def find_secret_in_url(url: str) -> str:
     for name, value in parse_qsl(parts.query.replace("{", "%7B").replace("}", "%7D")):
         literal = re.sub(r"\{[^{}]*\}", "", value)
         is_long = name.lower() in SECRET_PARAMETERS and len(literal) >= LONG_CHARACTERS
-        if literal and (is_long or _is_secret_name(name) or _SECRET_VALUES.search(literal)):
+        if literal and (is_long or _is_secret_name(name) or _looks_like_secret(literal)):
             return f"a secret in the query parameter {name[:64]}"
     return "a value that looks like a secret" if _SECRET_VALUES.search(parts.path) else ""
 
 
+def _looks_like_secret(value: str) -> bool:
+    return bool(_SCHEME.match(value) or _SECRET_VALUES.search(value))
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORDS.split(name) if word}
+
+
 def _is_secret_name(name: str) -> bool:
-    words = {word.lower() for word in _WORDS.split(name) if word}
+    words = _words(name)
     return bool(words & SECRET_WORDS) or ("key" in words and bool(words & KEY_WORDS))
