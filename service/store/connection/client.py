@@ -297,4 +297,4 @@ async def read_reply(connection: AbstractConnection) -> StoreReply:
 
 
 def _pack(command: tuple[Argument, ...]) -> bytes:
-    return cast("bytes", hiredis.pack_command(command))  # pyright: ignore[reportArgumentType] - its stub says one item
+    return cast("bytes", hiredis.pack_command(command))  # pyright: ignore[reportArgumentType] - the stub permits one item only
