@@ -9,6 +9,7 @@ import pytest
 from msgspec import Struct
 
 from tests.docs.page_steps import DOCS, steps_of
+from tests.docs.transcripts import with_outputs
 from tests.test_readme_quickstart import first_terminal, run_until_same
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -84,6 +85,17 @@ def test_commands_of_the_pages_print_the_shown_output(terminal: Terminal) -> Non
     assert all(outputs.values())
     diagnosis = next(output for command, output in outputs[PAGES[0]].items() if "diagnose" in command)
     assert "not_verified" in diagnosis
+
+
+def test_a_changed_output_is_written_with_its_ids() -> None:
+    page = "   ```console\n   $ waybill send x\n   202  {}\n   $ waybill explain {}\n   event {}: {}\n   ```\n"
+    old, new = "0" * 32, "1" * 32
+    sent = [(f"202  {each}\n", f"202  {new}\n") for each in (old,)]
+    text = page.format(old, old, old, "ended")
+    same = [*sent, (f"event {old}: ended\n", f"event {new}: ended\n")]
+    assert with_outputs(text, same) == text
+    changed = [*sent, (f"event {old}: ended\n", f"event {new}: done\n")]
+    assert with_outputs(text, changed) == page.format(new, new, new, "done")
 
 
 def test_every_page_with_a_block_is_run() -> None:
