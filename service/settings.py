@@ -66,6 +66,14 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
         Durability,
         Meta(description="what a 202 survives: fsync (crash of the store), replica (loss of its disk), declared"),
     ] = "fsync"
+    replicas_confirming_min: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=8,
+            description="with durability replica: replicas that must have a write on disk; with fewer: 503",
+        ),
+    ] = 1
     declared_loss_window_seconds: Annotated[
         float,
         Meta(

@@ -30,9 +30,8 @@ async def free_parked_jobs(shards: Shards, rates: Mapping[str, float]) -> None:
     Raises:
         StoreUnavailable, StoreNotDurable: a store cannot be used.
     """
-    parked = await asyncio.gather(*(store.parking.accounts() for store in shards.stores))
     waiting: dict[str, list[tuple[float, Store]]] = {}
-    for store, accounts in zip(shards.stores, parked, strict=True):
+    for store, accounts in (await shards.parked_jobs()).items():
         for account, jobs in accounts.items():
             waiting.setdefault(account, []).append((jobs.age_seconds, store))
     circuits = await shards.home.limits.open_circuits() if waiting else {}

@@ -27,6 +27,9 @@ class Script(Struct, frozen=True):
     sha: str
     repairing_source: str
     """The same script, which sets keys of another type aside instead of failing."""
+    grouped_source: str
+    """The same script for several shards of one server. Their arguments follow each other (`grouped.lua`)."""
+    grouped_sha: str
 
     @property
     def is_reader(self) -> bool:
@@ -38,10 +41,17 @@ def load_script(name: str) -> Script:
     """Return the script `scripts/<name>.lua`, with `shared.lua` inserted after its first line."""
     folder = files("service.store") / "scripts"
     flags, body = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n", 1)
-    shared, repairing = ((folder / f"{each}.lua").read_text(encoding="utf-8") for each in ("shared", "repairing"))
-    source = f"{flags}\nlocal set_aside\n{shared}\n{body}"
-    repairing_source = f"#!lua flags=allow-oom\n{repairing}\n{shared}\n{body}"
-    return Script(name, source, hashlib.sha1(source.encode()).hexdigest(), repairing_source)  # noqa: S324 - required
+    shared, single, grouped, repairing = (
+        (folder / f"{each}.lua").read_text(encoding="utf-8") for each in ("shared", "single", "grouped", "repairing")
+    )
+    source = f"{flags}\nlocal set_aside\n{shared}\n{single}\n{body}"
+    repairing_source = f"#!lua flags=allow-oom\n{repairing}\n{shared}\n{single}\n{body}"
+    grouped_source = f"{flags}\nlocal set_aside\n{shared}\nlocal function run()\n{body}\nend\n{grouped}"
+    return Script(name, source, _sha(source), repairing_source, grouped_source, _sha(grouped_source))
+
+
+def _sha(source: str) -> str:
+    return hashlib.sha1(source.encode()).hexdigest()  # noqa: S324 - the server requires it
 
 
 INGEST, CLAIM, RENEW, DECIDE, SETTLE, FINISH = map(

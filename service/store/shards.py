@@ -7,24 +7,33 @@ first start. The first shard also holds what concerns all records: rulebook, lim
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from msgspec import structs
 
-from service.errors import StoreNotDurable, StoreUnavailable
+from service.errors import StoreUnavailable
 from service.settings import Settings
 from service.store.connection.client import WAITAOF_TIMEOUT_MS
 from service.store.connection.installation import require_number
-from service.store.connection.server import Server
 from service.store.management.memory_usage import KeyUsage, sum_usage
 from service.store.management.quarantine import QuarantinedDelivery
 from service.store.management.queue_stats import QueueStats
+from service.store.platforms.parking import ParkedJobs
 from service.store.platforms.polls import RecordStatus
 from service.store.queue.ingest import IngestRequest, IngestResult
+from service.store.server_calls import (
+    call_each_server,
+    check_server,
+    group_by_server,
+    read_parked,
+    require_all,
+    sample_server,
+)
 from service.store.store import Store
 
 CHECK_SECONDS_MAX = 1.5
-"""Longest check of one of several shards, so that a server that hangs does not delay the result for the others."""
+"""Longest check of one of several servers, so that one that hangs does not delay the result for the others."""
 
 REPLICA_CHECK_MARGIN_SECONDS = 0.5
 """With durability `replica`, time of a check beside its wait for a replica. A replica that lags less is no failure."""
@@ -40,14 +49,6 @@ SAMPLE_SECONDS_MAX = 1.5
 def shard_of(lane: str, shards: int) -> int:
     """Return the index of a lane's shard. Stored data depend on it: never change it."""
     return zlib.crc32(lane.encode()) % shards
-
-
-async def _sample_if_available(store: Store) -> QueueStats | None:
-    try:
-        async with asyncio.timeout(SAMPLE_SECONDS_MAX):
-            return await store.sample()
-    except (StoreUnavailable, StoreNotDurable, TimeoutError):
-        return None
 
 
 def shard_name(index: int) -> str:
@@ -82,7 +83,7 @@ class Shards:
 
     @property
     def check_seconds_max(self) -> float:
-        """Longest check of one of several shards."""
+        """Longest check of one of several servers."""
         if self.settings.durability != "replica":
             return CHECK_SECONDS_MAX
         return WAITAOF_TIMEOUT_MS / 1000 + REPLICA_CHECK_MARGIN_SECONDS
@@ -125,10 +126,11 @@ class Shards:
         for error in filter(None, results):
             raise error
 
-    async def check(self, *, is_worker: bool = False) -> dict[str, str]:
+    async def check(self, *, is_worker: bool = False, seconds_max: float | None = None) -> dict[str, str]:
         """Check that at least one shard accepts durable writes, and that every server that answers is durable.
 
-        The check covers the commands of ingest, and with `is_worker` those of a worker.
+        The check covers the commands of ingest, and with `is_worker` those of a worker. With several servers, that of
+        each has the limit `seconds_max`, by default `check_seconds_max`.
 
         Returns:
             The names of the shards that accept no durable writes now, with the reasons.
@@ -139,18 +141,10 @@ class Shards:
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
             ConfigError: The store has another number of shards.
         """
-        seconds_max = self.check_seconds_max
-
-        async def check(store: Store) -> None:
-            try:
-                # A single shard has the limit of its calls only: it delays no other.
-                async with asyncio.timeout(seconds_max if len(self.stores) > 1 else None):
-                    await store.check(is_worker=is_worker)
-            except TimeoutError:
-                raise StoreUnavailable(f"the store did not answer a check within {seconds_max:g} s") from None
-
-        results = await asyncio.gather(*map(check, self.stores), return_exceptions=True)
-        failed = {store: error for store, error in zip(self.stores, results, strict=True) if error is not None}
+        results = await call_each_server(
+            self.stores, partial(check_server, is_worker=is_worker), seconds_max or self.check_seconds_max
+        )
+        failed = {store: error for store, error in results.items() if isinstance(error, Exception)}
         # An unavailable server rejects only its own records. A server that is not durable could lose events.
         serious = [error for error in failed.values() if not isinstance(error, StoreUnavailable)]
         if serious or len(failed) == len(self.stores):
@@ -164,17 +158,29 @@ class Shards:
             StoreUnavailable: The server of one of the shards does not answer.
             StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
         """
-        stats = await asyncio.gather(*(store.sample() for store in self.stores))
+        results = await call_each_server(self.stores, sample_server, self.settings.store_timeout_seconds)
+        stats = require_all(results)
         maxima = {"oldest_age_ms", "oldest_due_ms", "parked_age_ms", "memory_percent", "workers"}
         names = QueueStats.__struct_fields__
         combined = {name: (max if name in maxima else sum)(getattr(each, name) for each in stats) for name in names}
         # The shards of one server have the same memory.
-        by_server = {store.client.server: each.memory_bytes for store, each in zip(self.stores, stats, strict=True)}
+        by_server = {store.client.server: each.memory_bytes for store, each in results.items()}
         return QueueStats(**combined | {"memory_bytes": sum(by_server.values())})
 
     async def samples(self) -> Sequence[QueueStats | None]:
         """Return the queue statistics of each shard, None for one that did not answer or is not durable."""
-        return await asyncio.gather(*(_sample_if_available(store) for store in self.stores))
+        results = await call_each_server(self.stores, sample_server, SAMPLE_SECONDS_MAX)
+        return [None if isinstance(result, Exception) else result for result in results.values()]
+
+    async def parked_jobs(self) -> Mapping[Store, Mapping[str, ParkedJobs]]:
+        """Return the accounts with parked jobs of each shard.
+
+        Raises:
+            StoreUnavailable: The server of one of the shards does not answer.
+            StoreNotDurable: One of the servers does not meet WAYBILL_DURABILITY.
+        """
+        results = await call_each_server(self.stores, read_parked, self.settings.store_timeout_seconds)
+        return dict(zip(self.stores, require_all(results), strict=True))
 
     async def open_circuits(self) -> dict[str, float]:
         """Return the seconds until the next probe of each circuit.
@@ -190,7 +196,7 @@ class Shards:
         Raises:
             StoreUnavailable: One of the servers does not answer.
         """
-        differences = (store.clock_difference_seconds() for store in self._one_per_server())
+        differences = (store.clock_difference_seconds() for store, *_ in group_by_server(self.stores))
         return max(await asyncio.gather(*differences), key=abs)
 
     async def quarantine_deliveries(self, deliveries: Sequence[QuarantinedDelivery]) -> int:
@@ -254,12 +260,6 @@ class Shards:
         await asyncio.gather(*(store.lanes.drain() for store in self.stores))
         await self.home.close()
 
-    def _one_per_server(self) -> Sequence[Store]:
-        found: dict[Server, Store] = {}
-        for store in self.stores:
-            found.setdefault(store.client.server, store)
-        return list(found.values())
-
 
 def build_shards(settings: Settings, *, check_installation: bool = False) -> Shards:
     """Return the shards of the store. Opens no connection.
@@ -289,7 +289,7 @@ async def open_shards(settings: Settings, *, check_installation: bool = False) -
     """
     shards = build_shards(settings, check_installation=check_installation)
     try:
-        await shards.check()
+        await shards.check(seconds_max=settings.store_timeout_seconds)
         if not check_installation:
             await shards.require_number()
     except BaseException:

@@ -76,8 +76,6 @@ class Store:
         self.arrivals = Arrivals(self.client, self.keys)
         self.ingest_batchers: IngestBatchers = first.ingest_batchers if first else IngestBatchers()
         self._ingest = Ingest(self.client, settings, self.ingest_batchers)
-        self._memory_percent = 0
-        self._memory_checked_until = 0.0
 
     async def ingest(self, event: Event, dedupe_key: str, window_ms: int) -> IngestResult:
         """Ingest one event.
@@ -101,7 +99,7 @@ class Store:
             StoreUnavailable: The events may not be durable.
             StoreFull: The memory or the backlog is at its limit; nothing was written.
         """
-        if time.monotonic() >= self._memory_checked_until:
+        if time.monotonic() >= self.client.server.memory_checked_until:
             with contextlib.suppress(StoreUnavailable):  # the ingest below waits for the store, the check does not
                 await self._check_memory()
         self._require_memory(self.settings.store_memory_percent_max)
@@ -121,7 +119,7 @@ class Store:
             StoreUnavailable: The deliveries may not be stored.
             StoreFull: The memory is within 10 percentage points of its limit; events take precedence.
         """
-        if time.monotonic() >= self._memory_checked_until:
+        if time.monotonic() >= self.client.server.memory_checked_until:
             await self._check_memory()
         self._require_memory(self.settings.store_memory_percent_max - MEMORY_RESERVE_PERCENT)
         return await self.quarantine.put(deliveries)
@@ -152,10 +150,19 @@ class Store:
             StoreFull: The memory is at its limit.
             StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
         """
-        await self._check_memory()
-        self._require_memory(self.settings.store_memory_percent_max)
+        await self.require_memory()
         # Check with a write: a server that is full, demoted or read-only still answers reads.
         await self.client.call(CHECK, (int(is_worker),), seconds_max=0)
+
+    async def require_memory(self) -> None:
+        """Check the memory of the server.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+            StoreFull: The memory is at its limit.
+        """
+        await self._check_memory()
+        self._require_memory(self.settings.store_memory_percent_max)
 
     async def sample(self) -> QueueStats:
         """Return the queue statistics.
@@ -211,13 +218,15 @@ class Store:
 
     async def _check_memory(self) -> None:
         # Set before the reply arrives, so that only one of many concurrent callers sends the command.
-        self._memory_checked_until = time.monotonic() + MEMORY_CHECK_SECONDS
-        _, self._memory_percent = await self.queue_stats.memory()
+        self.client.server.memory_checked_until = time.monotonic() + MEMORY_CHECK_SECONDS
+        _, percent = await self.queue_stats.memory()
+        self.client.server.memory_percent = percent  # of all its shards
 
     def _require_memory(self, percent_max: int) -> None:
-        if self._memory_percent >= percent_max:
+        percent = self.client.server.memory_percent
+        if percent >= percent_max:
             reason = (
-                f"the store's memory is {self._memory_percent} % full, the limit is {percent_max} %: "
+                f"the store's memory is {percent} % full, the limit is {percent_max} %: "
                 "raise maxmemory, or WAYBILL_STORE_MEMORY_PERCENT_MAX"
             )
             raise StoreFull(reason, self.settings.retry_after_seconds)

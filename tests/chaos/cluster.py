@@ -20,7 +20,9 @@ from tests.chaos.tally import Tally
 from tests.valkey_cluster import NODE_TIMEOUT_MS, Node, ValkeyCluster, wait_until
 
 PRIMARIES, SHARDS = 3, 16
-REPLICAS = {"fsync": 1, "replica": 2}
+ALL_REPLICAS = "all replicas"
+"""Durability `replica`, with a confirmation by all replicas."""
+REPLICAS = {"fsync": 1, "replica": 2, ALL_REPLICAS: 2}
 """Replicas of each primary. With `replica`, a promoted server needs one, too."""
 
 LAG_SECONDS = 1.5
@@ -81,10 +83,19 @@ class ClusterFleet(Fleet):
     def make_environ(self) -> dict[str, str]:
         """Return the environment of the processes."""
         url = {"WAYBILL_REDIS_URL": self.cluster.url, "WAYBILL_SHARDS": str(SHARDS)}
-        return super().make_environ() | url
+        environ = super().make_environ() | url
+        if self.durability == ALL_REPLICAS:
+            number = str(REPLICAS[ALL_REPLICAS])
+            environ |= {"WAYBILL_DURABILITY": "replica", "WAYBILL_REPLICAS_CONFIRMING_MIN": number}
+        return environ
 
 
-OWN_SETTINGS = {"WAYBILL_REDIS_URL", "WAYBILL_SHARDS", "WAYBILL_DURABILITY"}
+OWN_SETTINGS = {
+    "WAYBILL_REDIS_URL",
+    "WAYBILL_SHARDS",
+    "WAYBILL_DURABILITY",
+    "WAYBILL_REPLICAS_CONFIRMING_MIN",
+}
 
 
 async def kill_primary(fleet: ClusterFleet) -> None:
@@ -199,8 +210,8 @@ def _stop_replication(primary: Node) -> None:
 def _failovers() -> dict[str, ClusterFault]:
     """Return the failovers with each durability. In the stated window are all with `fsync`, which are asynchronous.
 
-    `replica` waits for one replica. Replication ends at one replica before the other, so the cluster can promote the
-    replica that lags behind.
+    `replica` waits for one replica by default. Replication ends at one replica before the other, so the cluster can
+    promote the replica that lags behind. With a confirmation by both, no event may be lost.
     """
     causes = {
         "primary killed": kill_primary,
@@ -214,6 +225,7 @@ def _failovers() -> dict[str, ClusterFault]:
         window = ", the stated window" if is_in_window else ""
         fault = ClusterFault(inject, durability, is_in_window=is_in_window)
         faults[f"cluster: {cause} (`{durability}`{window})"] = fault
+    faults[f"cluster: {LAG} (`replica`, confirmed by both)"] = ClusterFault(kill_primary_ahead, ALL_REPLICAS)
     return faults
 
 

@@ -12,9 +12,7 @@ Scripts are sent as EVALSHA, and as EVAL if the server does not know them (resta
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import cast
 
-import hiredis
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
@@ -22,14 +20,12 @@ from redis.exceptions import NoScriptError, ResponseError
 from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.metrics.families import STORE_ERRORS, STORE_SECONDS
 from service.settings import Settings
-from service.store.connection.connection import StoreReply, run_command
+from service.store.connection.connection import Argument, StoreReply, pack_command, read_reply, run_command
 from service.store.connection.damage import DamageLog, is_damage
 from service.store.connection.installation import InstallationCheck
 from service.store.connection.server import Link, Send, Server
 from service.store.connection.servers import Servers, slot_of
 from service.store.scripts import COMMAND, DAMAGED_KEYS, INSTALLATION, Script
-
-Argument = str | bytes | int | float
 
 RETRY_INTERVAL_SECONDS = 0.05
 WAITAOF_TIMEOUT_MS = 2_000
@@ -59,12 +55,12 @@ class Client:
         self._first = first
         self.installation = InstallationCheck(settings, first.installation if first else None)
         self._checks_installation = check_installation
-        self._prefix = settings.key_prefix
+        self.prefix, self.queue = settings.key_prefix, settings.queue
         # The declared key, from which a cluster computes the slot of the call, then the prefix and the queue.
         self._first_arguments = (1, settings.key_prefix, settings.key_prefix, settings.queue)
-        self._replicas = 1 if settings.durability == "replica" else 0
-        tick = _pack(("EVAL", TICK, 1, f"{settings.key_prefix}tick"))
-        wait = tick + _pack(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
+        self._replicas = settings.replicas_confirming_min if settings.durability == "replica" else 0
+        tick = pack_command(("EVAL", TICK, 1, f"{settings.key_prefix}tick"))
+        wait = tick + pack_command(("WAITAOF", 1, self._replicas, WAITAOF_TIMEOUT_MS))
         self.replica_wait = wait if self._replicas else b""
         """Commands with two replies, behind a write that must be on the disk of a replica; empty without replicas."""
         self._timeout_seconds = settings.store_timeout_seconds
@@ -155,7 +151,7 @@ class Client:
                     raise
                 # The calls of the other shards repair their own keys.
                 for key in keys:
-                    if key.startswith(self._prefix):
+                    if key.startswith(self.prefix):
                         await self._repair(link.connection, COMMAND, ("LLEN", key))
                 return None
             return reply[0].decode() if reply else None
@@ -199,14 +195,21 @@ class Client:
             StoreNotDurable: The store was lost.
             ConfigError: The store has another number of shards.
         """
-        if self._checks_installation and self._prefix not in link.checked:
+        if self.is_unchecked(link):
             await self._check_installation(link.connection)
-            link.checked.add(self._prefix)
+            self.mark_checked(link)
+
+    def is_unchecked(self, link: Link) -> bool:
+        """Return whether the installation record must be compared on the connection first."""
+        return self._checks_installation and self.prefix not in link.checked
+
+    def mark_checked(self, link: Link) -> None:
+        """Note that the installation record was compared on the connection."""
+        link.checked.add(self.prefix)
 
     def pack(self, script: Script, arguments: Sequence[Argument]) -> bytes:
-        """Return the command that runs a script, if the server knows it."""
-        last = self.installation.expected
-        return _pack(("EVALSHA", script.sha, *self._first_arguments, *arguments, last))
+        """Return the command that runs a script, if the server knows it. `arguments` end with the expected record."""
+        return pack_command(("EVALSHA", script.sha, *self._first_arguments, *arguments))
 
     def is_replicated(self, synced: StoreReply) -> bool:
         """Return whether a reply to WAITAOF shows enough disks."""
@@ -225,10 +228,8 @@ class Client:
         return await self.servers.exchange(self.slot, check_and_send, seconds_max)
 
     async def _check_installation(self, connection: AbstractConnection) -> None:
-        async def read_record(arguments: Sequence[str | int]) -> bytes:
-            return await self._evaluate(connection, INSTALLATION, (*arguments, ""))
-
-        await self.installation.verify(read_record)
+        arguments = (*self.installation.arguments(), "")
+        self.installation.use(await self._evaluate(connection, INSTALLATION, arguments))
 
     async def _run(self, connection: AbstractConnection, script: Script, arguments: Sequence[Argument]) -> StoreReply:
         try:
@@ -269,7 +270,7 @@ class Client:
     async def _send(
         self, connection: AbstractConnection, script: Script, command: tuple[Argument, ...], *, writes: bool = False
     ) -> StoreReply:
-        packed = _pack(command)
+        packed = pack_command(command)
         # A script without writes does not wait for replicas.
         if not self._replicas or (script.is_reader and not writes):
             await connection.send_packed_command(packed)
@@ -281,20 +282,8 @@ class Client:
                 raise error
         if not self.is_replicated(synced):
             reason = (
-                f"{synced[1]} replicas have the write on disk, WAYBILL_DURABILITY=replica requires {self._replicas}: "
-                "check the replicas"
+                f"{synced[1]} replicas have the write on disk, {self._replicas} are required: check the replicas, "
+                "WAYBILL_DURABILITY and WAYBILL_REPLICAS_CONFIRMING_MIN"
             )
             raise StoreUnavailable(reason, self._retry_after_seconds)
         return reply
-
-
-async def read_reply(connection: AbstractConnection) -> StoreReply:
-    """Return one reply of several. Errors are returned, not raised, so that no reply stays unread."""
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _pack(command: tuple[Argument, ...]) -> bytes:
-    return cast("bytes", hiredis.pack_command(command))  # pyright: ignore[reportArgumentType] - the stub permits one item only

@@ -3,14 +3,15 @@
 redis-py connects, implements RESP and follows Sentinel. Its retries are off: `client` repeats scripts.
 """
 
-# redis-py 5.3.1 has incomplete types. Only this folder uses them.
+# redis-py 5.3.1 and hiredis have incomplete types. Only this folder uses them.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import hiredis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -20,6 +21,9 @@ from service.errors import ConfigError, StoreNotDurable
 from service.settings import Durability, Settings
 from service.store.connection.address import credentials_of, urls_of
 from service.store.connection.durability import CHECKED_SETTINGS, durability_problems, parse_info
+
+Argument = str | bytes | int | float
+"""Part of a command."""
 
 StoreReply = Any
 """Reply of a command or a script. The caller knows its types."""
@@ -69,6 +73,7 @@ class DurabilityCheck:
 
     def __init__(self, settings: Settings, read_info: InfoReader | None) -> None:
         self._durability: Durability = settings.durability
+        self._replicas_min = settings.replicas_confirming_min
         self._read_info = read_info
         self._has_several_servers = len(urls_of(settings)) > 1
 
@@ -78,7 +83,7 @@ class DurabilityCheck:
         Raises:
             StoreNotDurable: The server does not meet WAYBILL_DURABILITY.
             ConfigError: WAYBILL_REDIS_URL names several servers that are not those of a cluster.
-            ConnectionError: No replica is connected; this may be temporary.
+            ConnectionError: Too few replicas are connected; this may be temporary.
         """
         await connection.on_connect()
         info = await require_durability(connection, self._durability)
@@ -87,10 +92,17 @@ class DurabilityCheck:
             reason = "has several servers, but one of them is not in cluster mode"
             fix = "name one server, set WAYBILL_REDIS_SENTINEL for its replicas, or start the servers as a cluster"
             raise ConfigError("WAYBILL_REDIS_URL", reason, fix)
-        if self._durability == "replica" and info.get("role") == "master" and info.get("connected_slaves") == "0":
-            raise ConnectionError("no replica is connected; WAYBILL_DURABILITY=replica requires at least one")
+        if self._durability == "replica" and info.get("role") == "master":
+            _require_replicas(int(info.get("connected_slaves", 0)), self._replicas_min)
         if self._read_info is not None:
             self._read_info(info)
+
+
+def _require_replicas(connected: int, required: int) -> None:
+    if connected < required:
+        fix = "add replicas, or lower WAYBILL_REPLICAS_CONFIRMING_MIN"
+        found = f"{connected or 'no'} replica{'s are' if connected > 1 else ' is'} connected"
+        raise ConnectionError(f"{found}; WAYBILL_DURABILITY=replica requires at least {required}: {fix}")
 
 
 async def require_durability(connection: AbstractConnection, durability: Durability) -> dict[str, str]:
@@ -111,10 +123,23 @@ async def require_durability(connection: AbstractConnection, durability: Durabil
     return info
 
 
-async def run_command(connection: AbstractConnection, *command: str | bytes | float) -> StoreReply:
+async def run_command(connection: AbstractConnection, *command: Argument) -> StoreReply:
     """Return the reply to one command."""
     await connection.send_command(*command)
     return await connection.read_response()
+
+
+async def read_reply(connection: AbstractConnection) -> StoreReply:
+    """Return one reply of several. Errors are returned, not raised, so that no reply stays unread."""
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def pack_command(command: Sequence[Argument]) -> bytes:
+    """Return the bytes of a command."""
+    return cast("bytes", hiredis.pack_command(tuple(command)))  # pyright: ignore[reportArgumentType] - the stub permits one item only
 
 
 async def _config(connection: AbstractConnection) -> dict[str, str] | None:

@@ -7,7 +7,7 @@ Each shard has a record. All of them have the id of the first shard and the numb
 """
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -56,20 +56,21 @@ class InstallationCheck:
         self.known: InstallationRecord | None = None
         self.expected = ""
 
-    async def verify(self, read_record: Callable[[Sequence[str | int]], Awaitable[bytes]]) -> None:
-        """Check the record that `read_record` returns. Its argument is that of the script `installation`.
+    def arguments(self) -> Sequence[str | int]:
+        """Return the arguments of the script `installation`."""
+        known = self.known
+        may_initialize = known is None and self._may_initialize
+        own_id = self._own_id or self._new_id
+        return own_id, known.generation if known else 0, int(may_initialize), self._shards
+
+    def use(self, stored: bytes) -> None:
+        """Compare the record that the script returned, and keep it.
 
         Raises:
             StoreLost: The store has not the data of this installation.
             ConfigError: The store has another number of shards.
         """
-        known = self.known
-        first = self._first.known if self._first else None
-        own_id = known.id if known else first.id if first else self._configured_id
-        may_initialize = known is None and self._may_initialize
-        stored = await read_record(
-            (own_id or self._new_id, known.generation if known else 0, int(may_initialize), self._shards)
-        )
+        own_id = self._own_id
         record = parse_installation(stored)
         if record is None:
             reason = f"its installation record cannot be read: {stored[:100]!r}"
@@ -83,6 +84,11 @@ class InstallationCheck:
             data = f"the data of installation {record.id}, generation {record.generation}"
             raise StoreLost(_message(f"it was emptied or is an earlier copy, without {data}", ACCEPT))
         self.known, self.expected = record, record.encode()
+
+    @property
+    def _own_id(self) -> str:
+        first = self._first.known if self._first else None
+        return self.known.id if self.known else first.id if first else self._configured_id
 
 
 def require_number(record: InstallationRecord, shards: int) -> None:

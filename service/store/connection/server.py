@@ -72,6 +72,9 @@ class Server:
         self._connection_slots = asyncio.Semaphore(settings.store_connections_max)
         self._timeout_seconds = settings.store_timeout_seconds
         self._retry_after_seconds = settings.retry_after_seconds
+        self.memory_percent = 0
+        """Percentage of maxmemory in use at the last check."""
+        self.memory_checked_until = 0.0  # monotonic
 
     @property
     def pool(self) -> ConnectionPool:

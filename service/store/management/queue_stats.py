@@ -1,7 +1,8 @@
 """Queue statistics: jobs, events, age of the oldest event, memory, workers. Also writes heartbeats."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -97,20 +98,7 @@ class QueueStatsReader:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        reply = await self._client.call(QUEUE_STATS, (), seconds_max=0)
-        due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms, now_ms, damaged = reply
-        memory_bytes, memory_percent = await self.memory()
-        heartbeats: list[bytes] = await self._client.command("HVALS", self._workers_key)
-        beats = [parse_heartbeat(each) for each in heartbeats]
-        alive = [int(beat.running) for beat in beats if beat.until * 1000 >= now_ms]
-        # From the heartbeats: counting leases would require a scan of all keys.
-        running = sum(alive)
-        # Never negative: the three numbers are read at different times.
-        deferred = max(queued - due - running - parked, 0)
-        return QueueStats(
-            due, deferred, running, pending, oldest_age_ms, dead_letters, memory_bytes, memory_percent, len(alive),
-            parked, parked_age_ms, oldest_due_ms, damaged,
-        )  # fmt: skip
+        return decode_stats(await self._client.call(QUEUE_STATS, (), seconds_max=0), await self.memory())
 
     async def memory(self) -> tuple[int, int]:
         """Return the used bytes and the percentage of maxmemory, 0 without a limit.
@@ -121,3 +109,19 @@ class QueueStatsReader:
         info = parse_info(await self._client.command("INFO", "memory"))
         used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
         return used, used * 100 // limit if limit else 0
+
+
+def decode_stats(reply: Sequence[Any], memory: tuple[int, int]) -> QueueStats:
+    """Return the statistics from the reply of the script, and bytes and percentage of the server's memory."""
+    due, queued, pending, oldest_age_ms, dead_letters, parked, parked_age_ms, oldest_due_ms, now_ms, *rest = reply
+    damaged, heartbeats = rest
+    beats = [parse_heartbeat(each) for each in heartbeats]
+    alive = [int(beat.running) for beat in beats if beat.until * 1000 >= now_ms]
+    # From the heartbeats: counting leases would require a scan of all keys.
+    running = sum(alive)
+    # Never negative: heartbeats are older than the queue.
+    deferred = max(queued - due - running - parked, 0)
+    return QueueStats(
+        due, deferred, running, pending, oldest_age_ms, dead_letters, *memory, len(alive),
+        parked, parked_age_ms, oldest_due_ms, damaged,
+    )  # fmt: skip

@@ -3,7 +3,8 @@
 Each store has its own parked jobs. The circuits are on the first store, like the other state of accounts.
 """
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -37,11 +38,7 @@ class Parking:
         Raises:
             StoreUnavailable: The store does not answer.
         """
-        flat = await self._client.call(PARKED, (), seconds_max=0)
-        return {
-            flat[i].decode(errors="replace"): ParkedJobs(flat[i + 1], flat[i + 2] / 1000)
-            for i in range(0, len(flat), 3)
-        }
+        return decode_parked(await self._client.call(PARKED, (), seconds_max=0))
 
     async def unpark(self, account: str, circuit: Literal["probe", "closed"], per_second_max: float) -> int:
         """Make the oldest jobs of an account due: one for a probe, otherwise twice as many as a second ago.
@@ -77,3 +74,10 @@ class Parking:
         """
         await self._client.command("DEL", self._keys.named(f"probe:{account}"))
         return bool(await self._client.command("HDEL", self._keys.named("circuits"), account))
+
+
+def decode_parked(flat: Sequence[Any]) -> dict[str, ParkedJobs]:
+    """Return the accounts with parked jobs from the reply of the script."""
+    return {
+        flat[i].decode(errors="replace"): ParkedJobs(flat[i + 1], flat[i + 2] / 1000) for i in range(0, len(flat), 3)
+    }

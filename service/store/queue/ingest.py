@@ -14,7 +14,7 @@ from service.settings import Settings
 from service.store.connection.batching import Batcher
 from service.store.connection.client import Argument, Client
 from service.store.connection.server import Server
-from service.store.connection.shard_calls import ShardCall, call_together
+from service.store.connection.shard_calls import ShardCall, send_together
 from service.store.queue.arq_jobs import encode_job
 from service.store.queue.serialization import encode_event
 from service.store.scripts import INGEST
@@ -54,12 +54,16 @@ class _Delivery(NamedTuple):
 
 
 _Results = list[IngestResult | None] | StoreUnavailable | StoreNotDurable
-IngestBatchers = WeakKeyDictionary[Server, Batcher[_Delivery, _Results]]
+IngestBatchers = WeakKeyDictionary[Server, Batcher[_Delivery, _Results | None]]
 """Batches of each server."""
 
 
 class Ingest:
-    """Sends requests in batches to the ingest script. The shards of one server share `batchers`."""
+    """Sends requests in batches to the ingest script. The shards of one server share `batchers`.
+
+    If the call of a batch fails for this shard, its deliveries are sent in batches of their own: the repetitions of a
+    shard that is unavailable delay no other.
+    """
 
     def __init__(self, client: Client, settings: Settings, batchers: IngestBatchers) -> None:
         self._client = client
@@ -67,6 +71,7 @@ class Ingest:
         self._batchers = batchers
         self._server: Server | None = None
         self._batcher = self._batcher_of(client.server)
+        self._alone: Batcher[_Delivery, _Results] = Batcher(partial(_send_alone, settings), settings.store_batch_max, 1)
 
     async def submit(self, requests: Sequence[IngestRequest]) -> list[IngestResult]:
         """Ingest the events of one delivery, all or none.
@@ -82,7 +87,10 @@ class Ingest:
         server = self._client.server
         if server is not self._server:  # the first call, or the shard has moved
             self._server, self._batcher = server, self._batcher_of(server)
-        results = await self._batcher.submit(_Delivery(self._client, requests))
+        delivery = _Delivery(self._client, requests)
+        results = await self._batcher.submit(delivery)
+        if results is None:
+            results = await self._alone.submit(delivery)
         if not isinstance(results, list):
             raise results
         if any(result is None for result in results):
@@ -91,36 +99,57 @@ class Ingest:
             raise StoreFull(reason, self._settings.retry_after_seconds)
         return cast("list[IngestResult]", results)
 
-    def _batcher_of(self, server: Server) -> Batcher[_Delivery, _Results]:
+    def _batcher_of(self, server: Server) -> Batcher[_Delivery, _Results | None]:
         settings = self._settings
         if server not in self._batchers:
-            send = partial(_send, settings)
+            send = partial(_send_alone if settings.shards == 1 else _send, settings)
             self._batchers[server] = Batcher(send, settings.store_batch_max, settings.store_batches_in_flight_max)
         return self._batchers[server]
 
 
-async def _send(settings: Settings, batch: Sequence[_Delivery]) -> list[_Results]:
-    by_shard: dict[Client, list[Argument]] = {}
-    for client, requests in batch:
-        arguments = by_shard.setdefault(client, [settings.backlog_events_max])
-        arguments.append(len(requests))
-        for request in requests:
-            arguments += ingest_arguments(request)
-    calls = [ShardCall(client, INGEST, arguments) for client, arguments in by_shard.items()]
-    replies = await call_together(calls, seconds_max=settings.ingest_timeout_seconds)
+async def _send(settings: Settings, batch: Sequence[_Delivery]) -> list[_Results | None]:
+    """Send the deliveries of all shards. The result is None for those of a shard whose call failed."""
+    by_shard: dict[Client, list[_Delivery]] = {}
+    for delivery in batch:
+        by_shard.setdefault(delivery.client, []).append(delivery)
+    calls = [ShardCall(client, _arguments(settings, deliveries)) for client, deliveries in by_shard.items()]
+    replies = await send_together(INGEST, calls, seconds_max=settings.ingest_timeout_seconds)
     event_ids = {
-        client: reply if isinstance(reply, StoreUnavailable | StoreNotDurable) else iter(reply)
+        client: reply if reply is None or isinstance(reply, StoreUnavailable | StoreNotDurable) else iter(reply)
         for client, reply in zip(by_shard, replies, strict=True)
     }
-    return [_results(delivery.requests, event_ids[delivery.client]) for delivery in batch]
+    return [_results(delivery, event_ids[delivery.client]) for delivery in batch]
+
+
+async def _send_alone(settings: Settings, batch: Sequence[_Delivery]) -> list[_Results]:
+    """Send the deliveries of one shard."""
+    arguments, client = _arguments(settings, batch), batch[0].client
+    try:
+        event_ids = iter(await client.call(INGEST, arguments, seconds_max=settings.ingest_timeout_seconds))
+    except (StoreUnavailable, StoreNotDurable) as error:
+        return [error] * len(batch)
+    return [_decode(delivery, event_ids) for delivery in batch]
+
+
+def _arguments(settings: Settings, deliveries: Sequence[_Delivery]) -> list[Argument]:
+    arguments: list[Argument] = [settings.backlog_events_max]
+    for delivery in deliveries:
+        arguments.append(len(delivery.requests))
+        for request in delivery.requests:
+            arguments += ingest_arguments(request)
+    return arguments
 
 
 def _results(
-    requests: Sequence[IngestRequest], event_ids: Iterator[bytes] | StoreUnavailable | StoreNotDurable
-) -> _Results:
-    if isinstance(event_ids, Exception):
+    delivery: _Delivery, event_ids: Iterator[bytes] | StoreUnavailable | StoreNotDurable | None
+) -> _Results | None:
+    if event_ids is None or isinstance(event_ids, StoreUnavailable | StoreNotDurable):
         return event_ids
-    return [_result(request, next(event_ids)) for request in requests]
+    return _decode(delivery, event_ids)
+
+
+def _decode(delivery: _Delivery, event_ids: Iterator[bytes]) -> list[IngestResult | None]:
+    return [_result(request, next(event_ids)) for request in delivery.requests]
 
 
 def pack_holder(event_id: str, content: bytes) -> bytes:

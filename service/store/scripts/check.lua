@@ -9,7 +9,7 @@ redis.call('LLEN', wake)
 local key = prefix .. 'tick'
 local commands = {
   {'SET', key, now}, {'DEL', key .. ':none'}, {'GET', key}, {'HGET', key, ''}, {'HSET', key, '', ''},
-  {'LLEN', key}, {'LPUSH', key, ''}, {'PEXPIRE', key .. ':none', 1}, {'RPUSH', key, ''}, {'TYPE', key},
+  {'LLEN', key}, {'LPUSH', key, ''}, {'MGET', key}, {'PEXPIRE', key .. ':none', 1}, {'RPUSH', key, ''}, {'TYPE', key},
   {'ZADD', key, 0, ''}, {'ZCARD', key},
 }
 local commands_of_workers = {

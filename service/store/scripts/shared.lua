@@ -1,13 +1,19 @@
 -- Functions that several scripts share. Prepended to each of them. ARGV[1] is the key prefix, ARGV[2] arq's queue. The
 -- last argument is the installation record that the caller expects ('' for any); the scripts do not see it.
-local prefix, queue = ARGV[1], ARGV[2]
-local expected = table.remove(ARGV)
-local lane_prefix, effects_prefix = prefix .. 'lane:', prefix .. 'effects:'
-local open, dead, ended, wake = prefix .. 'open', prefix .. 'dead', prefix .. 'ended', prefix .. 'wake'
-local install, rebuild = prefix .. 'install', prefix .. 'rebuild'
+local ARGV = ARGV
+local prefix, queue, expected, lane_prefix, effects_prefix, open, dead, ended, wake, install, rebuild
 local WAKE_TOKENS_MAX = 32
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Use the keys of the shard of these arguments from now on.
+local function use_shard(arguments)
+  ARGV = arguments
+  prefix, queue, expected = ARGV[1], ARGV[2], table.remove(ARGV)
+  lane_prefix, effects_prefix = prefix .. 'lane:', prefix .. 'effects:'
+  open, dead, ended, wake = prefix .. 'open', prefix .. 'dead', prefix .. 'ended', prefix .. 'wake'
+  install, rebuild = prefix .. 'install', prefix .. 'rebuild'
+end
 
 local function starts_with(text, head)
   return string.sub(text, 1, #head) == head
@@ -21,11 +27,6 @@ local function read(...)
     return not string.find(reply.err, '^WRONGTYPE') and redis.call(...) or nil
   end
   return reply
-end
-
--- In the same call as the writes: nothing is written to a store that was emptied or replaced a moment ago.
-if expected ~= '' and read('GET', install) ~= expected then
-  return redis.error_reply('LOST the store has not the installation record ' .. expected)
 end
 
 -- Return a string, or a part of it; nil if there is none, or if the key has another type.

@@ -143,7 +143,7 @@ async def test_denied_repair_is_not_acknowledged(store: Store) -> None:
 
 async def test_event_without_memory_is_stored_when_it_is_sent_again(store: Store) -> None:
     event = make_event()
-    store._memory_checked_until = float("inf")
+    store.client.server.memory_checked_until = float("inf")
     url = store.settings.redis_url
     _, limit = run_on_server(url, "CONFIG", "GET", "maxmemory")
     run_on_server(url, "CONFIG", "SET", "maxmemory", "1")

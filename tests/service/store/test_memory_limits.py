@@ -90,7 +90,10 @@ async def test_server_out_of_memory_rejects_events_but_workers_continue(own_valk
     async with store_on(server.url, store_memory_percent_max=100) as store:
         taken = await fill(store, 2048)
         before = await contents(store)
-        store._memory_checked_until, store._memory_percent = float("inf"), 0  # the server itself must reject
+        store.client.server.memory_checked_until, store.client.server.memory_percent = (
+            float("inf"),
+            0,
+        )  # the server itself must reject
         with pytest.raises(StoreFull, match="memory limit"):
             await store.ingest(make_event(), "k", WINDOW_MS)
         with pytest.raises(StoreFull):
@@ -116,7 +119,7 @@ async def test_memory_limit_is_detected_within_a_second(own_valkey: OwnValkey) -
     async with store_on(server.url, store_memory_percent_max=10) as store:
         await store.ingest(make_event(), "a", WINDOW_MS)
         await store.client.command("SET", "ballast", b"x" * 12 * 1024 * 1024)
-        store._memory_checked_until = 0
+        store.client.server.memory_checked_until = 0
         with pytest.raises(StoreFull):
             await store.ingest(make_event(), "b", WINDOW_MS)
         await store.client.command("DEL", "ballast")

@@ -56,7 +56,7 @@ async def test_running_call_survives_a_server_restart(own_valkey: OwnValkey) -> 
     async with store_on(server.url, ingest_timeout_seconds=30) as store:
         first = make_event("1")
         await store.ingest(first, "a", WINDOW_MS)
-        store._memory_checked_until = 0
+        store.client.server.memory_checked_until = 0
         server.kill()
         waiting = asyncio.create_task(store.ingest(make_event("2"), "b", WINDOW_MS))
         await asyncio.sleep(0.1)

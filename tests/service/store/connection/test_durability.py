@@ -263,6 +263,27 @@ class TestReplicaMode:
             primary.kill()
         assert run_on_server(again.url, "EXISTS", f"wb:delivery:{receipt.event_id}") == 1
 
+    async def test_every_required_replica_must_have_the_event(
+        self, pair: tuple[Any, ...], start_server: StartServer
+    ) -> None:
+        primary, replica, _ = pair
+        port = run_on_server(primary.url, "CONFIG", "GET", "port")[1].decode()
+        values = {"durability": "replica", "replicas_confirming_min": 2, "ingest_timeout_seconds": 0.1}
+        async with store_on(primary.url, **values) as store:
+            with pytest.raises(StoreUnavailable, match="requires at least 2: add replicas"):
+                await store.check()
+            second = start_server("second", "--replicaof", f"127.0.0.1 {port}", server=None)
+            await in_step(primary, 2)
+            assert (await retry_until_stored(lambda: store.ingest(make_event(), "k", WINDOW_MS))).status == "queued"
+            os.kill(second.pid, signal.SIGSTOP)
+            with pytest.raises(StoreUnavailable, match="1 replicas have the write on disk, 2 are required"):
+                await store.ingest(make_event(), "l", WINDOW_MS)
+            os.kill(second.pid, signal.SIGCONT)
+            event = make_event()
+            await retry_until_stored(lambda: store.ingest(event, "m", WINDOW_MS))
+        for server in (replica, second):
+            assert run_on_server(server.url, "EXISTS", f"wb:delivery:{event.id}") == 1
+
     async def test_repeated_call_waits_for_the_writes_of_the_first_one(self, pair: tuple[Any, ...]) -> None:
         primary, replica, _ = pair
         async with store_on(primary.url, durability="replica", lease_seconds=0.5) as store:
@@ -322,10 +343,11 @@ def test_readiness_waits_longer_than_the_check_of_a_shard(module: ModuleType) ->
     assert WAITAOF_TIMEOUT_MS / 1000 < shards.check_seconds_max < module.CHECK_TIMEOUT_SECONDS < 3  # of the probes
 
 
-async def in_step(primary: EmbeddedValkey) -> None:
-    """Wait until a replica follows the primary."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            if run_on_server(primary.url, "INFO", "replication").get("slave0", {}).get("state") == "online":
-                return
-            await asyncio.sleep(0.02)
+async def in_step(primary: EmbeddedValkey, replicas: int = 1) -> None:
+    """Wait until so many replicas follow the primary."""
+
+    def follow() -> bool:
+        info = run_on_server(primary.url, "INFO", "replication")
+        return all(info.get(f"slave{number}", {}).get("state") == "online" for number in range(replicas))
+
+    await until(follow)

@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import StoreFull, StoreLost, StoreUnavailable
 from service.settings import Settings
 from service.store import IngestRequest, IngestResult, Shards, open_shards
+from service.store.shards import build_shards
 from tests.service.store.builders import run_on_server
+from tests.service.store.proxy import wire_to
+from tests.service.store.test_denied_commands import is_stored
 from tests.service.store.test_shards import make_arrival
 from tests.waiting import PATIENCE_SECONDS
 
@@ -60,17 +65,45 @@ def reads_of(settings: Settings) -> int:
     return run_on_server(settings.redis_url, "INFO", "stats")["total_reads_processed"]
 
 
+def scripts_of(settings: Settings) -> int:
+    return run_on_server(settings.redis_url, "INFO", "commandstats")["cmdstat_evalsha"]["calls"]
+
+
+async def test_results_are_in_the_order_of_the_deliveries(shards: Shards) -> None:
+    first, again = list(one_per_shard(shards).values()), list(one_per_shard(shards).values())
+    same = [structs.replace(new, dedupe_key=old.dedupe_key) for old, new in zip(first, again, strict=True)]
+    mixed = [*same[:5], *first, *same[5:]]
+    await shards.ingest_all(first)
+    results = await asyncio.gather(*(shards.ingest_all([arrival]) for arrival in mixed))
+    expected = [each.event.id for each in (*first[:5], *first, *first[5:])]
+    assert [result[0].event_id for result in results] == expected
+    statuses = ["duplicate"] * 5 + ["queued"] * SHARDS + ["duplicate"] * (SHARDS - 5)
+    assert [result[0].status for result in results] == statuses
+
+
+@pytest.mark.usefixtures("shards")
+async def test_first_connection_compares_all_records_in_one_call(settings: Settings) -> None:
+    opened = build_shards(settings, check_installation=True)
+    await opened.stores[0].client.verify()
+    before = scripts_of(settings)
+    assert all(isinstance(result, list) for result in (await deliver(opened)).values())
+    assert scripts_of(settings) - before <= 4  # the records, the check of the server, and the events twice if unknown
+    assert all(store.client.installation.known for store in opened.stores)
+    await opened.close()
+
+
 async def test_concurrent_deliveries_and_the_parts_of_one_share_a_round_trip(
     shards: Shards, settings: Settings
 ) -> None:
     for _ in range(3):  # the server knows the script then, and the records are compared on the connection
         await deliver(shards)
-    before = reads_of(settings)
+    scripts, before = scripts_of(settings), reads_of(settings)
     await deliver(shards)
     results = await shards.ingest_all(list(one_per_shard(shards).values()))
     assert [result.status for result in results] == ["queued"] * SHARDS
     # Two, those of the connection of this test, and perhaps a check of the durability.
     assert reads_of(settings) - before <= SHARDS / 2
+    assert scripts_of(settings) - scripts == 2
     assert (await shards.sample()).pending == 5 * SHARDS
 
 
@@ -95,6 +128,48 @@ async def test_shard_without_permission_rejects_only_its_deliveries(shards: Shar
     await require_only(shards, "05", StoreUnavailable)
     run_on_server(settings.redis_url, "ACL", "SETUSER", "default", "allkeys")
     assert (await shards.sample()).pending == 2 * SHARDS - 1
+
+
+@pytest.mark.parametrize("kind", ["dedupe:*", "lane:*", "delivery:*", "open", "queue", "wake", "job"])
+async def test_shard_whose_call_fails_in_part_loses_no_event(shards: Shards, settings: Settings, kind: str) -> None:
+    """Deny one kind of keys of a shard, in the middle of the call for all shards."""
+    await deliver(shards)
+    prefix = shards.stores[5].keys.prefix
+    kinds = {name: prefix + name for name in ("install", "dedupe:*", "lane:*", "delivery:*", "open", "queue", "wake")}
+    kinds |= {"job": f"arq:job:{prefix}*", "prefix": prefix, "damaged": f"{prefix}damaged"}
+    del kinds[kind]
+    others = [f"*{store.keys.prefix}*" for store in shards.stores if store is not shards.stores[5]]
+    keys = [f"~{key}" for key in (*kinds.values(), *others)]
+    arrivals = one_per_shard(shards)
+    run_on_server(settings.redis_url, "ACL", "SETUSER", "default", "resetkeys", *keys)
+    calls = (shards.ingest_all([arrival]) for arrival in arrivals.values())
+    results = dict(zip(arrivals, await asyncio.gather(*calls, return_exceptions=True), strict=True))
+    run_on_server(settings.redis_url, "ACL", "SETUSER", "default", "allkeys")
+    failed = results.pop("05")
+    assert [result[0].status for result in results.values() if isinstance(result, list)] == ["queued"] * (SHARDS - 1)
+    first = arrivals["05"]
+    if isinstance(failed, list):  # a missing wake-up alone may be acknowledged
+        assert await is_stored(shards.stores[5], first.event.id)
+    again = make_arrival(first.event.record.id, first.dedupe_key)
+    (redelivered,) = await shards.ingest_all([again])
+    assert await is_stored(shards.stores[5], redelivered.event_id)
+    assert redelivered.event_id in {first.event.id, again.event.id}
+
+
+async def test_events_of_all_shards_are_stored_once_if_the_reply_is_lost(
+    shards: Shards, settings: Settings, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    await deliver(shards)
+    async with wire_to(settings.redis_url, tmp_path) as wire:
+        through = make_settings(redis_url=wire.url, shards=SHARDS)
+        opened = await open_shards(through, check_installation=True)
+        await deliver(opened)
+        wire.cut(0, "on the way back")
+        results = await opened.ingest_all(list(one_per_shard(opened).values()))
+        assert wire.cuts == 1
+        assert [result.status for result in results] == ["queued"] * SHARDS
+        await opened.close()
+    assert (await shards.sample()).pending == 3 * SHARDS
 
 
 async def test_lost_shard_rejects_only_its_deliveries(shards: Shards, settings: Settings) -> None:

@@ -150,7 +150,7 @@ async def test_quarantine_stops_before_the_memory_limit_of_events(
     async def fill() -> None:
         for number in range(200):
             await store.quarantine_deliveries([make_quarantined(number, size=500_000)])
-            store._memory_checked_until = 0  # check the memory each time
+            store.client.server.memory_checked_until = 0  # check the memory each time
 
     with pytest.raises(StoreFull):
         await fill()
