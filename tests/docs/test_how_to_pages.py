@@ -88,13 +88,17 @@ def test_commands_of_the_pages_print_the_shown_output(terminal: Terminal) -> Non
 
 
 def test_a_changed_output_is_written_with_its_ids() -> None:
-    page = "   ```console\n   $ waybill send x\n   202  {}\n   $ waybill explain {}\n   event {}: {}\n   ```\n"
+    page = (
+        "   ```console\n   $ waybill send x\n   202  {}\n   $ waybill explain {}\n"
+        "   event {}: {} at 127.0.0.1:8090\n   ```\n"
+    )
     old, new = "0" * 32, "1" * 32
-    sent = [(f"202  {each}\n", f"202  {new}\n") for each in (old,)]
+    sent = [(f"202  {old}\n", f"202  {new}\n")]
     text = page.format(old, old, old, "ended")
-    same = [*sent, (f"event {old}: ended\n", f"event {new}: ended\n")]
+    shown = f"event {old}: ended at 127.0.0.1:8090\n"
+    same = [*sent, (shown, f"event {new}: ended at 127.0.0.1:31234\n")]
     assert with_outputs(text, same) == text
-    changed = [*sent, (f"event {old}: ended\n", f"event {new}: done\n")]
+    changed = [*sent, (shown, f"event {new}: done at 127.0.0.1:31234\n")]
     assert with_outputs(text, changed) == page.format(new, new, new, "done")
 
 
