@@ -86,6 +86,9 @@ api-examples: $(VENV)/.installed-dev ## record the examples of the admin API aga
 screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs chromium and chromium-driver
 	$(BIN)/python -m tests.browser.screenshots
 
+transcripts: $(VENV)/.installed-dev ## run the commands of the pages and write their outputs
+	$(BIN)/python -m tests.docs.transcripts
+
 board-pictures: $(VENV)/.installed-dev ## write the pictures of the dashboards; needs chromium, prometheus, VictoriaLogs
 	$(BIN)/python -m tests.observability.boards $(ARGS)
 
