@@ -16,7 +16,7 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots board-pictures lock senders clean
+.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots transcripts board-pictures lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
