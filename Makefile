@@ -16,7 +16,7 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots board-pictures lock senders clean
+.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots transcripts board-pictures lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -85,6 +85,9 @@ api-examples: $(VENV)/.installed-dev ## record the examples of the admin API aga
 
 screenshots: $(VENV)/.installed-dev ## write the pictures of the console; needs chromium and chromium-driver
 	$(BIN)/python -m tests.browser.screenshots
+
+transcripts: $(VENV)/.installed-dev ## run the commands of the pages and write their outputs
+	$(BIN)/python -m tests.docs.transcripts
 
 board-pictures: $(VENV)/.installed-dev ## write the pictures of the dashboards; needs chromium, prometheus, VictoriaLogs
 	$(BIN)/python -m tests.observability.boards $(ARGS)

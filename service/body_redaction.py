@@ -1,4 +1,4 @@
-"""Redaction inside bodies, URLs and headers: JSON, forms and XML, also if the end is missing. Pure.
+"""Redaction inside bodies, URLs and headers: JSON, forms, XML and lines of headers, also without their end. Pure.
 
 Values are redacted by name and keep their place, so that the rest of a body stays readable.
 """
@@ -9,10 +9,11 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from service.redaction import REDACTED, NameCheck
+from service.redaction import CONTAINER_NAMES, REDACTED, NameCheck
 
 SECRET_CHARACTERS_MIN = 4
 """A shorter secret is part of too many words to be removed from text."""
+BYTE_ORDER_MARK = "\ufeff"
 NESTED_JSON_MAX = 3
 """Levels of JSON within text of JSON that are redacted."""
 
@@ -21,8 +22,14 @@ _COLON = re.compile(r"\s*:\s*")
 _STRING_OR_BRACKET = re.compile(_STRING.pattern + r"|[{}\[\]]", re.DOTALL)
 _SCALAR = re.compile(r"[^,}\]\s]*")
 _SHOWN_SCALARS = frozenset({"", "null", "true", "false"})
-_PAIR = re.compile(r"""(?<![\w.:%-])(?P<name>[\w.:%-]{1,256})=(?P<value>"[^"]*"?|'[^']*'?|[^&;<>\s]*)""")
-_ELEMENT = re.compile(r"(?P<open><(?:[\w.-]+:)?(?P<name>[\w.-]{1,256})(?:\s[^<>]*)?>)(?P<value>[^<]+)")
+_PAIR = re.compile(
+    r"""(?<![\w.:%\[\]-])(?P<name>[\w.:%\[\]-]{1,256})(?P<sign>[ \t]{0,3}=[ \t]{0,3})"""
+    r"""(?P<value>"[^"]*"?|'[^']*'?|[^&;<>\s]*)"""
+)
+_LINE = re.compile(r"^(?P<name>[\w-]{1,256})(?P<sign>:[ \t]*)(?P<value>[^\r\n]+)", re.MULTILINE)
+_QUOTED = re.compile(r"""(?P<name>'[\w.-]{1,256}')(?P<sign>\s{0,3}:\s{0,3})(?P<value>'[^'"\\]*(?:'|\Z))""")
+"""A member of a Python dict. The value has no character that would end a string of JSON around it."""
+_ELEMENT = re.compile(r"<(?P<whole>(?:[\w.-]{1,256}:)?(?P<name>[\w.-]{1,256}))(?:\s[^<>]*)?(?<!/)>")
 
 
 def redact_text(text: str, is_redacted: NameCheck, depth: int = 0) -> str:
@@ -35,9 +42,11 @@ def redact_text(text: str, is_redacted: NameCheck, depth: int = 0) -> str:
     """
     if not is_redacted.may_occur(text):
         return text
-    if text.lstrip()[:1] in {"{", "[", '"'}:
+    text = _QUOTED.sub(lambda found: _redact_pair(found, is_redacted), text)
+    if text.lstrip().lstrip(BYTE_ORDER_MARK).lstrip()[:1] in {"{", "[", '"'}:
         return _redact_json(text, is_redacted, depth)
-    return _ELEMENT.sub(lambda found: _redact_element(found, is_redacted), redact_pairs(text, is_redacted))
+    redacted = _redact_elements(redact_pairs(text, is_redacted), is_redacted)
+    return _LINE.sub(lambda found: _redact_pair(found, is_redacted), redacted)
 
 
 def redact_pairs(text: str, is_redacted: NameCheck) -> str:
@@ -68,14 +77,27 @@ def _variants(secrets: Collection[str]) -> set[str]:
 
 
 def _redact_pair(found: re.Match[str], is_redacted: NameCheck) -> str:
-    if not is_redacted[unquote_plus(found["name"])] or not found["value"].strip("\"'"):
+    if not is_redacted[unquote_plus(found["name"].strip("'"))] or not found["value"].strip("\"'"):
         return found[0]
     mark = found["value"][0] if found["value"][0] in "\"'" else ""
-    return f"{found['name']}={mark}{REDACTED}{mark}"
+    return f"{found['name']}{found['sign']}{mark}{REDACTED}{mark}"
 
 
-def _redact_element(found: re.Match[str], is_redacted: NameCheck) -> str:
-    return f"{found['open']}{REDACTED}" if is_redacted[found["name"]] and found["value"].strip() else found[0]
+def _redact_elements(text: str, is_redacted: NameCheck) -> str:
+    """Redact the whole content of elements of XML: text, CDATA and inner elements."""
+    parts: list[str] = []
+    at = 0
+    while found := _ELEMENT.search(text, at):
+        parts.append(text[at : found.end()])
+        at = found.end()
+        if is_redacted[found["name"]]:
+            is_body = found["name"].lower() in CONTAINER_NAMES  # that of HTML or SOAP: its elements are read
+            end = text.find("<" if is_body else f"</{found['whole']}", at)
+            end = len(text) if end < 0 else end
+            parts.append(REDACTED if text[at:end].strip() else text[at:end])
+            at = end
+    parts.append(text[at:])
+    return "".join(parts)
 
 
 def _redact_json(text: str, is_redacted: NameCheck, depth: int) -> str:

@@ -9,18 +9,13 @@ the lines.
 import atexit
 import logging
 import os
-import socket
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, cast
 
-import msgspec
 import structlog
 from msgspec import Struct
 from structlog.contextvars import merge_contextvars
@@ -28,14 +23,14 @@ from structlog.typing import FilteringBoundLogger
 
 from service.errors import WaybillError
 from service.log_processors import LogFields, load_log_processors
+from service.log_rendering import LogRenderer, json_renderer, readable_renderer
 from service.log_sampling import is_written
 from service.log_writer import ATOMIC_WRITE_BYTES_MAX, BufferedLineWriter, DirectLineWriter
-from service.redaction import mask_values, redact, scrub, to_plain
+from service.redaction import mask_values, redact
 from service.tracing.spans import current_ids
 
 Component = Literal["service", "workers"]
 LineWriter = DirectLineWriter | BufferedLineWriter
-LogRenderer = Callable[[dict[str, Any]], bytes]
 Finisher = Callable[[Any, str, LogFields], bytes]
 
 FRAMES_MAX = 20
@@ -50,8 +45,6 @@ LIBRARY_LEVELS = {
     "uvicorn.error": logging.ERROR,  # its warnings about malformed HTTP would let every client fill the log
 }
 LEVEL_NUMBERS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
-_NEVER_DROPPED = ("timestamp", "level", "component", "version", "instance", "message", "event_id")
-_encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 
 
 def configure(
@@ -71,12 +64,12 @@ def configure(
     Raises:
         ConfigError: a log processor of another package cannot be loaded.
     """
-    render = _render_readable if os.isatty(fd) else _json_renderer(line_bytes_max)
+    render = readable_renderer(component) if os.isatty(fd) else json_renderer(component, line_bytes_max)
     writer: LineWriter = DirectLineWriter(fd)
     if buffered:
         writer = BufferedLineWriter(fd, lambda lines: current_logger().warning("log.lines_dropped", lines=lines))
         atexit.register(writer.flush)
-    processors: list[Any] = [merge_contextvars, _finisher(component, render)]
+    processors: list[Any] = [merge_contextvars, _finisher(render)]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -121,112 +114,32 @@ def current_logger() -> FilteringBoundLogger:
 def log_info(name: str, fields: dict[str, Any]) -> None:
     """Write a sampled line like `current_logger().info(name, **fields)`, through the same processors. For the hot path.
 
-    It saves a fifth of the time, because `fields` are not copied once per call.
+    The processors get `fields` themselves, which saves a third of the time: no copy, and no keyword arguments.
     """
     logger: Any = current_logger()
     if not logger.is_enabled_for(logging.INFO) or not is_written(fields):
         return
+    line: Any = fields
+    line["event"] = name
     try:
-        arguments, named = logger._process_event("info", name, fields)  # noqa: SLF001 - documented for wrappers
+        for process in cast("Iterable[Any]", _current.processors):
+            line = process(None, "info", line)
     except structlog.DropEvent:
         return
-    logger._logger.info(*arguments, **named)  # noqa: SLF001 - as above
+    logger._logger.info(line)  # noqa: SLF001 - documented for wrappers
 
 
-def _finisher(component: str, render: LogRenderer) -> Finisher:
-    stamp = _Clock().stamp
-
+def _finisher(render: LogRenderer) -> Finisher:
     def finish(_logger: object, level: str, fields: LogFields) -> bytes:
         name = fields.pop("event", "")
         if "exc_info" in fields or "stack_info" in fields:
             _add_exception(fields)
-        redact(fields)
-        release, instance = _origin()
-        line = {
-            "timestamp": stamp(time.time()), "level": level, "component": component, "version": release,
-            "instance": instance, "message": name, **fields,
-        }  # fmt: skip
         if (ids := current_ids()) is not None:
-            line["trace_id"], line["span_id"] = ids
-        return render(line)
+            fields["trace_id"], fields["span_id"] = ids
+        redact(fields)
+        return render(level, name, fields)
 
     return finish
-
-
-@cache
-def _origin() -> tuple[str, str]:
-    """Return the version, and the host name, which is the name of the pod. Read for the first line only."""
-    return version("waybill"), socket.gethostname()
-
-
-def _json_renderer(line_bytes_max: int) -> LogRenderer:
-    fit = line_bytes_max - 1
-
-    def render(line: dict[str, Any]) -> bytes:
-        try:
-            encoded = _encode(line)
-        except ValueError:  # a lone surrogate, which UTF-8 cannot encode
-            line = {_utf8(name): _utf8(str(value)) for name, value in line.items()}
-            encoded = _encode(line)
-        # Redacted text always contains an @: an e-mail address, or a URL with user and password.
-        if b"@" in encoded:
-            line = scrub(line)
-            encoded = _encode(line)
-        return (encoded if len(encoded) <= fit else _shorten(line, fit)) + b"\n"
-
-    return render
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def _shorten(line: Mapping[str, Any], fit: int) -> bytes:
-    """Return a line of at most `fit` bytes: truncate the longest fields and list their names in `truncated`."""
-    length_max = fit // 2
-    while length_max >= 32:
-        truncated: list[str] = []
-        shorter = {name: _truncate(name, value, length_max, truncated) for name, value in line.items()}
-        encoded = _encode({**shorter, "truncated": truncated})
-        if len(encoded) <= fit:
-            return encoded
-        length_max //= 2
-    ids = {name: _truncate(name, line[name], 32, []) for name in _NEVER_DROPPED if name in line}
-    return _encode({**ids, "truncated": ["*"]})
-
-
-def _truncate(name: str, value: object, length_max: int, truncated: list[str]) -> object:
-    text = value if isinstance(value, str) else _encode(value).decode()
-    if len(text) <= length_max:
-        return value
-    truncated.append(name[:64])
-    return text[: length_max - 1] + "…"
-
-
-def _render_readable(line: dict[str, Any]) -> bytes:
-    """Return colored text for a terminal, with the traceback on separate lines."""
-    line = scrub(line)
-    del line["version"], line["instance"]
-    stack = line.pop("error_stack", "")
-    return f"{_console(None, '', line)}\n{stack}".encode("utf-8", "replace")
-
-
-_console = structlog.dev.ConsoleRenderer(colors=True, timestamp_key="timestamp", event_key="message", pad_event_to=20)
-
-
-class _Clock:
-    """Formats timestamps such as `2026-11-20T08:15:30.042Z`. Caches the text of the current second."""
-
-    def __init__(self) -> None:
-        self.second = -1
-        self.prefix = ""
-
-    def stamp(self, now: float) -> str:
-        second = int(now)
-        if second != self.second:
-            self.prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self.second = second
-        return f"{self.prefix}.{int((now - second) * 1000):03d}Z"
 
 
 class _LibraryHandler(logging.Handler):

@@ -80,7 +80,8 @@ class RecordLookups:
             reason = f"{ref.platform} has no such {ref.kind} ({fetched.http_status})"
             return LookedUpRecord(ref=ref, is_final=False, error_kind=MISSING, reason=reason, digest=fetched.digest)
         self._response_bytes[ref.lane] = fetched.body_bytes
-        return LookedUpRecord(ref=ref, record=fetched.record, version=fetched.version, digest=fetched.digest)
+        digest = fetched.bytes_digest or fetched.digest  # for people only: needs no plain JSON of a typed record
+        return LookedUpRecord(ref=ref, record=fetched.record, version=fetched.version, digest=digest)
 
     def _drop_beyond_limit(self) -> None:
         """Drop the records beyond LOOKUP_BYTES_MAX in the order of the requests, whatever the order of the responses.

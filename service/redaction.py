@@ -159,12 +159,19 @@ IS_SECRET_OR_PERSONAL = NameCheck(
 _is_redacted = NameCheck(REDACTED_NAMES, REDACTED_SUFFIXES)
 
 
+_plain_names: set[str] = set()
+"""Names of earlier lines that are not redacted."""
+
+
 def redact(fields: MutableMapping[str, Any]) -> None:
     """Redact `fields` in place by name, and convert nested values to redacted plain data."""
     # Most lines have nothing to redact. Both checks run in C.
-    if any(map(_is_redacted.__getitem__, fields)):
-        for name in [name for name in fields if _is_redacted[name]]:
+    if not _plain_names.issuperset(fields):
+        redacted = {name for name in fields if _is_redacted[name]}
+        for name in redacted:
             fields[name] = REDACTED
+        if len(_plain_names) < NAMES_CACHED_MAX:
+            _plain_names.update(fields.keys() - redacted)
     if not _SCALARS.issuperset(map(type, fields.values())):
         for name, value in fields.items():
             fields[name] = to_plain(value)

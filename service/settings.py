@@ -67,12 +67,7 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
         Meta(description="what a 202 survives: fsync (crash of the store), replica (loss of its disk), declared"),
     ] = "fsync"
     replicas_confirming_min: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=8,
-            description="with durability replica: replicas that must have a write on disk; with fewer: 503",
-        ),
+        int, Meta(ge=1, le=8, description="with durability replica: replicas that must have an event on disk")
     ] = 1
     declared_loss_window_seconds: Annotated[
         float,
@@ -109,9 +104,9 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     store_batches_in_flight_max: Annotated[
         int, Meta(ge=1, le=16, description="concurrent batched calls of one kind")
     ] = 4
-    backlog_events_max: Annotated[int, Meta(ge=1, description="pending events from which the service answers 503")] = (
-        2_000_000
-    )
+    backlog_events_max: Annotated[
+        int, Meta(ge=1, description="pending events from which the service answers 503; each shard has an equal part")
+    ] = 2_000_000
     store_memory_percent_max: Annotated[
         int, Meta(ge=1, le=100, description="percentage of the store's maxmemory from which the service answers 503")
     ] = 80
@@ -255,6 +250,11 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     def queue(self) -> str:
         """Key of the arq queue."""
         return f"{self.key_prefix}queue"
+
+    @property
+    def shard_events_max(self) -> int:
+        """Part of `backlog_events_max` of one shard."""
+        return -(-self.backlog_events_max // self.shards)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

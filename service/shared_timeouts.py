@@ -45,13 +45,14 @@ class SharedTimeout:
         self._timeouts: deque[Timeout] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> Timeout:
-        """Start a timeout.
+    def start(self, loop: asyncio.AbstractEventLoop | None = None) -> Timeout:
+        """Start a timeout in the running `loop`, which is looked up if it is None.
 
         Raises:
             RuntimeError: the caller is not inside a task.
         """
-        loop = asyncio.get_running_loop()
+        # Each look-up of the running loop is a system call.
+        loop = loop or asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a timeout needs a task to cancel; call start() inside a task")
@@ -80,7 +81,8 @@ def start_timeout(seconds: float) -> Timeout:
     Raises:
         RuntimeError: the caller is not inside a task.
     """
-    return _shared(asyncio.get_running_loop(), seconds).start()
+    loop = asyncio.get_running_loop()
+    return _shared(loop, seconds).start(loop)
 
 
 @lru_cache(maxsize=16)

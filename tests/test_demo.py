@@ -70,12 +70,12 @@ def environ_in(directory: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def dev_in(directory: Path, *options: str) -> Generator[Dev]:
+def dev_in(directory: Path, *options: str, **variables: str) -> Generator[Dev]:
     """Start `waybill dev` with stale variables. Its output is in `directory / "out"`."""
     environ = environ_in(directory)
     with (directory / "out").open("wb") as out:
         command = [*DEV, *options]
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environ | STALE, cwd=directory)
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environ | STALE | variables, cwd=directory)
     yield Dev(process, directory, environ)
     process.kill()
     process.wait()
@@ -216,21 +216,11 @@ def test_the_demo_shows_the_expected_outcomes_and_ends_with_0(environ: dict[str,
     assert max(len(line.rstrip()) for line in lines) <= 80
 
 
-def test_dev_stops_all_its_processes_on_sigterm(dev: Dev, tmp_path: Path) -> None:
-    text = dev.introduction()
-    children = children_of(dev.process.pid)
-    assert len(children) == 4
-    dev.process.send_signal(signal.SIGTERM)
-    assert dev.process.wait(20) == 0
-    assert alive(children) == set()
-    (socket_path,) = found(r"store +unix://(\S+)", text)
-    assert not Path(socket_path).parent.exists()
-    assert not (tmp_path / "waybill" / "dev.json").exists()
-
-
-def test_dev_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
+def test_dev_stops_all_its_processes_and_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
     with dev_in(tmp_path) as first:
         text = first.introduction()
+        children = children_of(first.process.pid)
+        assert len(children) == 4
         (words,) = found(r"waybill (send .+)", text)
         (token,) = found(r"with token (\S+)", text)
         sent = run(first.environ, *shlex.split(words))
@@ -245,7 +235,11 @@ def test_dev_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
         assert (other.returncode, other.stdout) == (2, "")
         assert "is in use by another `waybill dev`. Fix: stop it, or add --data" in other.stderr
         first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(20) == 0
+        assert first.process.wait(START_SECONDS_MAX) == 0
+        assert alive(children) == set()
+        (socket_path,) = found(r"store +unix://(\S+)", text)
+        assert not Path(socket_path).parent.exists()
+        assert not (tmp_path / "waybill" / "dev.json").exists()
     with dev_in(tmp_path) as second:
         assert found(r"with token (\S+)", second.introduction()) == (token,)
         assert event_id in run(second.environ, "events", "list").stdout
@@ -253,10 +247,13 @@ def test_dev_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
         answer = call("GET", f"{admin}/api/v1/rules", {"authorization": f"Bearer {token}"})
         assert answer.status == 200
         second.process.send_signal(signal.SIGTERM)
-        assert second.process.wait(20) == 0
+        assert second.process.wait(START_SECONDS_MAX) == 0
     with dev_in(tmp_path, "--fresh") as third:
         assert token not in third.introduction()
         assert event_id not in run(third.environ, "events", "list").stdout
+        kill_child(third, "valkey")
+        assert third.process.wait(START_SECONDS_MAX) == 1
+        assert "the store ended with exit code -9" in (tmp_path / "out").read_text()
 
 
 def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
@@ -300,12 +297,17 @@ def test_commands_print_the_running_dev_on_a_terminal(shared_dev: Dev) -> None:
     assert f"waybill: using `waybill dev`, process {shared_dev.process.pid}, /" in output
 
 
-def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict[str, str], tmp_path: Path) -> None:
+def test_all_processes_of_a_killed_dev_end_and_its_file_is_ignored_and_removed(
+    dev: Dev, environ: dict[str, str], tmp_path: Path
+) -> None:
     dev.introduction()
+    children = children_of(dev.process.pid)
+    assert len(children) == 4
     file = tmp_path / "waybill" / "dev.json"
     assert file.stat().st_mode & 0o777 == 0o600
     dev.process.kill()
     dev.process.wait()
+    wait_for(lambda: not alive(children))
     done = run(environ, "send", "pack-orders", "--event", "x")
     assert done.returncode == 2
     ended, mistake = done.stderr.splitlines()
@@ -314,21 +316,19 @@ def test_the_file_of_a_killed_dev_is_ignored_and_removed(dev: Dev, environ: dict
     assert not file.exists()
 
 
-def test_dev_runs_a_waybill_yaml_of_the_user_with_its_rules(environ: dict[str, str], tmp_path: Path) -> None:
+def test_dev_runs_a_waybill_yaml_of_the_user_and_ends_with_1_if_a_process_ends(tmp_path: Path) -> None:
     (tmp_path / "waybill.yaml").write_text(OWN_CONFIG)
     (tmp_path / "rules.yaml").write_text("- {id: all, type: customer, actions: [{id: a, do: log, message: hello}]}\n")
-    command, own = [*DEV, "--config", "waybill.yaml"], environ | {"OWN_SECRET": "s"}
-    with (tmp_path / "out").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=own | STALE, cwd=tmp_path)
-    try:
-        (words,) = found(r"waybill (send .+)", wait_for(lambda: output_with(tmp_path, STARTED)))
+    with dev_in(tmp_path, "--config", "waybill.yaml", OWN_SECRET="s") as dev:
+        (words,) = found(r"waybill (send .+)", dev.introduction())
         assert words == "send crm --event customer.updated --id 1"
+        own = dev.environ | {"OWN_SECRET": "s"}
         assert run(own, "rules", "list").stdout.splitlines()[1].startswith("0\tall\tcustomer")
         assert run(own, *shlex.split(words)).stdout.startswith("202  ")
         assert "s" not in msgspec.json.decode((tmp_path / "waybill" / "dev.json").read_bytes())["environ"].values()
-    finally:
-        process.terminate()
-        process.wait(20)
+        kill_child(dev, "worker")
+        assert dev.process.wait(START_SECONDS_MAX) == 1
+        assert "worker-1 ended with exit code -9" in (tmp_path / "out").read_text()
 
 
 OWN_CONFIG = """
@@ -343,24 +343,8 @@ rules: [rules.yaml]
 """
 
 
-def test_all_processes_of_a_killed_dev_end(dev: Dev) -> None:
-    dev.introduction()
-    children = children_of(dev.process.pid)
-    assert len(children) == 4
-    dev.process.kill()
-    dev.process.wait()
-    wait_for(lambda: not alive(children))
-
-
-@pytest.mark.parametrize(
-    ("program", "words"),
-    [("valkey", "the store ended with exit code -9"), ("worker", "worker-1 ended with exit code -9")],
-)
-def test_dev_ends_with_1_and_names_the_process_that_ended(dev: Dev, tmp_path: Path, program: str, words: str) -> None:
-    dev.introduction()
+def kill_child(dev: Dev, program: str) -> None:
     os.kill(next(pid for pid in children_of(dev.process.pid) if runs(pid, program)), signal.SIGKILL)
-    assert dev.process.wait(START_SECONDS_MAX) == 1
-    assert words in (tmp_path / "out").read_text()
 
 
 def run(environ: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":

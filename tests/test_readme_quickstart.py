@@ -17,6 +17,12 @@ pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[1]
 SECONDS_MAX = 120.0
+RECORDS = "RECORD_TRANSCRIPTS"
+"""Variable of tests.docs.transcripts: outputs are recorded, and another output than the shown one is accepted."""
+RECORD_SECONDS = 15.0
+"""Time after which another output is recorded: an event is processed by then."""
+RECORDED: list[tuple[str, str]] = []
+"""Shown and actual outputs."""
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 VARIABLE = re.compile(
     r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b[0-9a-f]{12,32}\b"
@@ -96,13 +102,18 @@ def with_ids(command: str, ids: Mapping[str, str]) -> str:
 
 def run_until_same(script: str, shown: str, folder: Path, environ: dict[str, str]) -> str:
     """Run a script and return its output. Repeat a reading script until the event is processed."""
-    deadline = time.monotonic() + SECONDS_MAX
+    is_recording = RECORDS in os.environ
+    deadline = time.monotonic() + (RECORD_SECONDS if is_recording else SECONDS_MAX)
     while True:
         done = subprocess.run(
             ["/bin/sh", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        if is_same_output(shown, done.stdout):
+        is_same = is_same_output(shown, done.stdout)
+        if is_recording and shown and (is_same or " send " in script or time.monotonic() > deadline):
+            RECORDED.append((shown, done.stdout))
+            return done.stdout
+        if is_same:
             return done.stdout
         assert " send " not in script, done.stdout
         assert time.monotonic() < deadline, done.stdout

@@ -37,7 +37,7 @@ async def health_server(settings: Settings, store: Shards, stopping: Callable[[]
             return _json(503, {"status": "unready", "reason": reason})
         return _json(200, {"status": "ready"} | ({"unavailable_shards": sorted(unavailable)} if unavailable else {}))
 
-    page = MetricsPage("workers", store.samples, settings.backlog_events_max, range(len(store.stores)))
+    page = MetricsPage("workers", store.samples, settings.shard_events_max, range(len(store.stores)))
 
     async def metrics(accept: str) -> HealthPage:
         body, content_type = await page.render(accept)

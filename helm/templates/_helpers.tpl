@@ -14,7 +14,7 @@ end with a digest, so that two of them stay different.
 {{- end -}}
 {{- end -}}
 
-{{/* What selectors use. Immutable, so neither version nor chart stands here. */}}
+{{/* Labels of selectors. Immutable, so without version and chart. */}}
 {{- define "waybill.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -166,7 +166,7 @@ envFrom:
 {{- end }}
 {{- end -}}
 
-{{/* What every pod's spec begins with. */}}
+{{/* First fields of the spec of every pod. */}}
 {{- define "waybill.podBasis" -}}
 serviceAccountName: {{ include "waybill.serviceAccountName" . }}
 automountServiceAccountToken: false
@@ -211,7 +211,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- toYaml (merge (deepCopy .change) .default) -}}
 {{- end -}}
 
-{{/* Where a pod goes: the part of a component's values that says so. */}}
+{{/* Scheduling of a pod, from the values of its component. */}}
 {{- define "waybill.placement" -}}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}

@@ -15,6 +15,7 @@ from service.cli.rule_files import find_rule_warnings, read_rules_of_report
 from service.config.config_files import config_folder
 from service.config.loading import Config
 from service.configuration import read_config
+from service.destinations.http.config import TargetConfig
 from service.destinations.registry import Destinations, DestinationSetup
 from service.errors import ConfigError, PermanentError
 from service.extensions import describe_extensions, find_extension_mistakes
@@ -134,8 +135,14 @@ def find_warnings(config: Config, files: Sequence[RuleFile]) -> Sequence[ConfigE
 
 
 def _unreachable_actions(config: Config, files: Sequence[RuleFile]) -> Iterator[str]:
-    """Find actions whose URL names a private address that `outbound.allow_private_hosts` does not allow."""
+    """Find destinations and actions with a private address that waybill.yaml does not allow."""
     guard = SsrfGuard(config.outbound.allow_private_hosts)
+    for name, destination in config.destinations.items():
+        if isinstance(destination, TargetConfig) and not destination.allow_private_host:
+            try:
+                guard.check_literal(_host(destination.url))
+            except PermanentError as error:
+                yield f"destinations.{name}.url: {error}, or write allow_private_host: true"
     for file in files:
         for rule in file.rules:
             for action in rule.actions:

@@ -49,14 +49,17 @@ class ListTable(Struct, Generic[RowT], frozen=True, kw_only=True):
     has_event_ids: bool = False
 
 
+FORMAT = output_option(
+    "output",
+    get_args(ListFormat),
+    "Output format. wide: all columns; json: one object per line; name: only what other commands take.",
+)
+
+
 def list_options(command: Command) -> Command:
     """Add `--output` and `--watch` to a command, which receives them as `options`."""
 
-    @output_option(
-        "output",
-        get_args(ListFormat),
-        "Output format. wide: all columns; json: one object per line; name: only what other commands take.",
-    )
+    @FORMAT
     @click.option("-w", "--watch", is_flag=True, help="Continue, and print each row that is new or has changed.")
     @functools.wraps(command)
     def with_options(*args: object, output: ListFormat | None, watch: bool, **kwargs: object) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from service.cli.completion import complete_preset
 from service.cli.connection import ConnectionOptions, connection_options
-from service.cli.lists import ListOptions, ListTable, list_options, print_list, run_list
+from service.cli.lists import FORMAT, ListFormat, ListOptions, ListTable, list_options, print_list, run_list
 from service.cli.output import JSON, columns_of, print_json, print_text
 from service.config.presets import SenderPreset, load_preset, preset_names
 from service.management.status import SourceView
@@ -20,14 +20,14 @@ SOURCES = ListTable[SourceView](
     name=lambda view: view.name,
     empty_message="waybill.yaml has no sources.",
 )
-PRESETS = ListTable[tuple[str, SenderPreset]](
+PRESETS = ListTable[dict[str, Any]](
     columns={
-        "preset": lambda row: row[0],
-        "sender": lambda row: row[1].title,
-        "group": lambda row: row[1].group,
-        "requires": lambda row: ", ".join(row[1].requires),
+        "preset": lambda row: row["preset"],
+        "sender": lambda row: row["title"],
+        "group": lambda row: row["group"],
+        "requires": lambda row: ", ".join(row["requires"]),
     },
-    name=lambda row: row[0],
+    name=lambda row: row["preset"],
     empty_message="",
 )
 
@@ -49,15 +49,10 @@ def sources(context: click.Context, *, options: ListOptions, connection: Connect
 
 
 @sources.command(epilog="\b\nExample:\n  waybill sources presets")
-@JSON
-def presets(*, as_json: bool) -> None:
+@FORMAT
+def presets(*, output: ListFormat | None) -> None:
     """List the presets of well-known senders."""
-    if as_json:
-        for name in preset_names():
-            print_json({"preset": name, **_described(load_preset(name))})
-        return
-    rows = [(name, load_preset(name)) for name in preset_names()]
-    print_list(rows, PRESETS, None)
+    print_list([{"preset": name, **_described(load_preset(name))} for name in preset_names()], PRESETS, output)
 
 
 @sources.command(epilog="\b\nExample:\n  waybill sources show shopify")

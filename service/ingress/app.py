@@ -74,7 +74,7 @@ def _metrics_route(settings: Settings, store: EventStore) -> HTTPRouteHandler:
         return name_circuits(await store.open_circuits())
 
     shards = range(settings.shards)
-    page = MetricsPage("service", store.samples, settings.backlog_events_max, shards, read_circuits)
+    page = MetricsPage("service", store.samples, settings.shard_events_max, shards, read_circuits)
 
     @get("/metrics")
     async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:

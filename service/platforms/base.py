@@ -6,7 +6,7 @@ One connector instance serves one configured account. `read` is pure; the other 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.bodies.lazy_json import LazyJson, read_json
 from service.events import EVENT_KIND, Delivery, Fact, RecordRef
@@ -62,8 +62,12 @@ class FetchedRecord(Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the canonical state, in hex."""
-        return digest_of(self.raw) if self.known_digest is None else self.known_digest
+        """SHA-256 of the canonical state, in hex. Computed at the first access."""
+        digest = self.known_digest
+        if digest is None:
+            digest = digest_of(self.raw)
+            structs.force_setattr(self, "known_digest", digest)
+        return digest
 
 
 class ListedRecord(Struct, frozen=True):

@@ -47,7 +47,7 @@ class LookedUpRecord(Struct, frozen=True, kw_only=True):
     """Result of a look-up: the record, or the reason of its absence.
 
     `is_final` says that the look-up is not retried. `reason` contains no values; `error` may contain text of the
-    platform. `digest` and `version` are as in `FetchedRecord`.
+    platform. `version` is as in `FetchedRecord`; `digest` is that of the bytes, or of the canonical state.
     """
 
     ref: RecordRef

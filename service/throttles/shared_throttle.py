@@ -48,6 +48,11 @@ class ThrottleContext(Protocol):
     clock: Callable[[], float]
     chance: Callable[[], float]
 
+    @property
+    def is_current(self) -> bool:
+        """Whether `refresh_circuits` has nothing to do."""
+        ...
+
     async def refresh_circuits(self) -> None:
         """Read the open circuits from the store, if the last reading is old."""
         ...
@@ -125,7 +130,8 @@ class SharedThrottle:
             if error is None:
                 # A moving average of about ten calls: the distance between waiting calls.
                 self._call_seconds += 0.1 * (self._context.clock() - call.began - self._call_seconds)
-                await self._leave(token, "ok")
+                if token:
+                    await self._leave(token, "ok")
             elif isinstance(error, TransientError):
                 await self._store_error(error)
                 await self._failed(token, error, target, repeatable=repeatable)
@@ -143,7 +149,8 @@ class SharedThrottle:
         token = ""
         while True:
             # An operator can close a circuit early. An open one needs no store call of its own.
-            await self._context.refresh_circuits()
+            if not self._context.is_current:
+                await self._context.refresh_circuits()
             permit = self._known_open()
             if permit is None:
                 if not (self.troubled or self.config.is_limited):
@@ -265,7 +272,7 @@ class SharedThrottle:
         self, token: str, outcome: CallOutcome, retry_after_seconds: float = 0.0, failures_max: int | None = None
     ) -> CircuitChange | None:
         """Report the end of a call, if necessary; return None without a report or without an answer of the store."""
-        if not token and outcome in {"ok", "rejected", "unknown"}:
+        if not token and outcome in {"rejected", "unknown"}:
             return None
         try:
             after = await self._context.limits.release(

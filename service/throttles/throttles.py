@@ -132,12 +132,18 @@ class SharedThrottles:
         self._is_read = False  # the state of the new throttle is not known yet
         return throttle
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the open circuits were read within a second, or are being read."""
+        is_recent = self.clock() < self._refreshed_at + REFRESH_SECONDS
+        return self._is_read and (is_recent or self._refreshing.locked())
+
     async def refresh_circuits(self) -> None:
         """Read the open circuits, at most once a second. If the store does not answer, the state is unknown.
 
         The first calls of a process wait for the first answer: a circuit may be open, or paused by hand.
         """
-        if self._is_read and (self.clock() < self._refreshed_at + REFRESH_SECONDS or self._refreshing.locked()):
+        if self.is_current:
             return
         async with self._refreshing:
             if self._is_read and self.clock() < self._refreshed_at + REFRESH_SECONDS:

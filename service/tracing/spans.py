@@ -71,6 +71,11 @@ def use_tracer(tracer: Tracer | None) -> None:
     _active.tracer = tracer
 
 
+def is_tracing() -> bool:
+    """Return whether spans are sent. Without a tracer, attributes need not be collected."""
+    return _active.tracer is not None
+
+
 def start_span(
     name: str,
     kind: SpanKind = "internal",

@@ -51,10 +51,13 @@ class Tally:
         self.seconds: list[float] = []
         self.moments: list[tuple[float, float]] = []
         self.counting = False
+        self.warm_statuses: Counter[str] = Counter()
         self.done = asyncio.get_running_loop().create_future()
 
     def record(self, status: bytes, seconds: float) -> None:
-        if self.counting:
+        if not self.counting:
+            self.warm_statuses[status.decode()] += 1
+        else:
             self.statuses[status.decode()] += 1
             self.seconds.append(seconds)
             if self.pause_seconds:
@@ -122,9 +125,13 @@ async def saturate(parameters: LoadParameters, requests: list[bytes]) -> dict[st
     await asyncio.wait((tally.done,), timeout=parameters.seconds)
     seconds, own = time.perf_counter() - began, time.process_time() - own
     shares = {name: (cpu_seconds(pid) - spent[name]) / seconds for name, pid in parameters.pids.items()}
+    ended = tally.done.done()
     tally.end()
     for line in lines:
         line.close()
+    if not tally.seconds:
+        why = "a connection ended" if ended else "the server was too slow"
+        raise RuntimeError(f"no response within {seconds:.1f} s: {why}; before: {dict(tally.warm_statuses)}")
     return {
         "rate": len(tally.seconds) / seconds,
         "p50_ms": percentile(tally.seconds, 0.5) * 1000,

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +120,12 @@ class Chromium:
 @contextmanager
 def open_chromium(url: str) -> Generator[Chromium]:
     """Start a browser for the console at `url`."""
+    with start_driver() as driver:
+        yield Chromium(driver, url)
+
+
+@contextmanager
+def start_driver() -> Generator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for argument in ARGUMENTS:
@@ -128,6 +134,35 @@ def open_chromium(url: str) -> Generator[Chromium]:
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
     try:
         driver.set_script_timeout(PATIENCE_SECONDS)
-        yield Chromium(driver, url)
+        yield driver
     finally:
         driver.quit()
+
+
+class Windows:
+    """A browser that many tests share, each with a window and cookies of its own. It starts with the first test."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._driver: webdriver.Chrome | None = None
+
+    @contextmanager
+    def open(self, url: str) -> Generator[Chromium]:
+        """Open a window for the console at `url`. A test that fails ends the browser."""
+        driver = self._driver = self._driver or self._stack.enter_context(start_driver())
+        first = driver.current_window_handle
+        driver.switch_to.new_window("window")
+        try:
+            yield Chromium(driver, url)
+            driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+            driver.close()
+            driver.switch_to.window(first)
+            driver.get_log("browser")  # without the lines of this window
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the browser."""
+        self._stack.close()
+        self._driver = None

@@ -16,7 +16,7 @@ from tests.service.ingress.admin.conftest import TOKENS
 from tests.service.ingress.console.scenario import SECRET, Scenario, add_event, add_rejected, fill, open_scenario, order
 from tests.waiting import PATIENCE_SECONDS
 
-from .chromium import DESKTOP, PHONE, Chromium, open_chromium
+from .chromium import DESKTOP, PHONE, Chromium, Windows
 from .test_console import pages
 
 pytestmark = [
@@ -87,11 +87,11 @@ async def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> As
         yield opened
 
 
-async def drive(scenario: Scenario, steps: Callable[[Steps], None]) -> None:
+async def drive(windows: Windows, scenario: Scenario, steps: Callable[[Steps], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def run() -> None:
-        with open_chromium(scenario.url) as browser:
+        with windows.open(scenario.url) as browser:
             browser.resize(DESKTOP)
             browser.log_in(TOKENS["admin"])
             steps(Steps(browser, scenario, loop))
@@ -123,8 +123,8 @@ def change_events(steps: Steps) -> None:
     assert steps.notice().startswith("replayed")
 
 
-async def test_events_are_replayed_evaluated_and_discarded(scenario: Scenario) -> None:
-    await drive(scenario, change_events)
+async def test_events_are_replayed_evaluated_and_discarded(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, change_events)
     await scenario.worker.run_worker()
     assert (await scenario.worker.stored_event(scenario.dead))["outcome"] == "discarded"
     assert len([path for path in scenario.worker.sandbox.sandbox.sink.requests if "claims" in path.path]) == 2
@@ -144,8 +144,8 @@ def change_dead_letters(steps: Steps) -> None:
     assert "1" in browser.wait_for("#progress, .notice").text
 
 
-async def test_dead_letters_are_selected_and_discarded(scenario: Scenario) -> None:
-    await drive(scenario, change_dead_letters)
+async def test_dead_letters_are_selected_and_discarded(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, change_dead_letters)
     assert (await scenario.worker.stored_event(scenario.dead))["outcome"] == "discarded"
 
 
@@ -170,8 +170,8 @@ def change_quarantine(steps: Steps) -> None:
     assert "1 released" in steps.notice()
 
 
-async def test_deliveries_are_verified_released_and_deleted(scenario: Scenario) -> None:
-    await drive(scenario, change_quarantine)
+async def test_deliveries_are_verified_released_and_deleted(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, change_quarantine)
     assert await scenario.worker.store.quarantine.sources() == []
 
 
@@ -198,8 +198,8 @@ def change_rules(steps: Steps) -> None:
     assert "rulebook.rolled_back" in browser.find("main").text
 
 
-async def test_a_rule_is_evaluated_published_deleted_and_rolled_back(scenario: Scenario) -> None:
-    await drive(scenario, change_rules)
+async def test_a_rule_is_evaluated_published_deleted_and_rolled_back(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, change_rules)
 
 
 def send_a_test(steps: Steps) -> None:
@@ -214,8 +214,8 @@ def send_a_test(steps: Steps) -> None:
     assert "purchase_order.updated" in browser.find("h1").text
 
 
-async def test_a_test_delivery_leads_to_its_event(scenario: Scenario) -> None:
-    await drive(scenario, send_a_test)
+async def test_a_test_delivery_leads_to_its_event(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, send_a_test)
 
 
 def follow_the_list(steps: Steps) -> None:
@@ -236,10 +236,10 @@ def follow_the_list(steps: Steps) -> None:
 
 
 async def test_the_list_of_events_follows_arrivals_and_keeps_the_selected_row(
-    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+    windows: Windows, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "PENDING_MS", 0)
-    await drive(scenario, follow_the_list)
+    await drive(windows, scenario, follow_the_list)
 
 
 def measure_shifts(steps: Steps) -> None:
@@ -255,5 +255,5 @@ def measure_shifts(steps: Steps) -> None:
     assert steps.browser.layout_shift() < SHIFT_MAX
 
 
-async def test_no_page_moves_while_it_loads(scenario: Scenario) -> None:
-    await drive(scenario, measure_shifts)
+async def test_no_page_moves_while_it_loads(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, measure_shifts)

@@ -11,7 +11,7 @@ from service.settings import Settings
 from tests.service.ingress.admin.conftest import TOKENS
 from tests.service.ingress.console.scenario import Scenario, fill, open_scenario
 
-from .chromium import DESKTOP, PHONE, SMALL, Chromium, open_chromium
+from .chromium import DESKTOP, PHONE, SMALL, Chromium, Windows
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,11 +29,11 @@ async def scenario(make_settings: Callable[..., Settings], tmp_path: Path) -> As
         yield opened
 
 
-async def drive(scenario: Scenario, steps: Callable[[Chromium, Scenario], None]) -> None:
+async def drive(windows: Windows, scenario: Scenario, steps: Callable[[Chromium, Scenario], None]) -> None:
     """Run the steps in a thread, since the server runs in the loop of the test."""
 
     def run() -> None:
-        with open_chromium(scenario.url) as browser:
+        with windows.open(scenario.url) as browser:
             browser.resize(DESKTOP)
             steps(browser, scenario)
             assert browser.errors() == []
@@ -94,8 +94,10 @@ def check_pages(browser: Chromium, scenario: Scenario) -> None:
 
 
 @pytest.mark.long(seconds=35)
-async def test_every_page_is_accessible_in_both_themes_and_fits_small_screens(scenario: Scenario) -> None:
-    await drive(scenario, check_pages)
+async def test_every_page_is_accessible_in_both_themes_and_fits_small_screens(
+    windows: Windows, scenario: Scenario
+) -> None:
+    await drive(windows, scenario, check_pages)
 
 
 def check_keyboard(browser: Chromium, scenario: Scenario) -> None:
@@ -125,8 +127,8 @@ def check_keyboard(browser: Chromium, scenario: Scenario) -> None:
     assert browser.evaluate(background) != light
 
 
-async def test_keys_lead_through_the_console(scenario: Scenario) -> None:
-    await drive(scenario, check_keyboard)
+async def test_keys_lead_through_the_console(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, check_keyboard)
     assert (await scenario.worker.stored_event(scenario.dead))["state"] == "decided"
 
 
@@ -144,8 +146,8 @@ def check_updates(browser: Chromium, _: Scenario) -> None:
     assert "statsu" in str(browser.find("#text").get_attribute("value"))
 
 
-async def test_parts_of_pages_are_updated_in_place(scenario: Scenario) -> None:
-    await drive(scenario, check_updates)
+async def test_parts_of_pages_are_updated_in_place(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, check_updates)
 
 
 def check_without_scripts(browser: Chromium, scenario: Scenario) -> None:
@@ -160,5 +162,5 @@ def check_without_scripts(browser: Chromium, scenario: Scenario) -> None:
     assert browser.count("[data-rows] tbody tr") == 1
 
 
-async def test_pages_work_without_scripts(scenario: Scenario) -> None:
-    await drive(scenario, check_without_scripts)
+async def test_pages_work_without_scripts(windows: Windows, scenario: Scenario) -> None:
+    await drive(windows, scenario, check_without_scripts)

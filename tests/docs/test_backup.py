@@ -1,4 +1,4 @@
-"""The backup scripts of the docs on a real store."""
+"""The scripts of docs/how-to/back-up-and-restore.md on a real store."""
 
 import subprocess
 from pathlib import Path

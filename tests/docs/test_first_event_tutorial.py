@@ -54,7 +54,7 @@ def test_the_tutorial_runs_and_changes_of_files_are_reloaded(tmp_path: Path, fre
             ids |= dict(zip(ID.findall(shown), ID.findall(actual), strict=False))
             if command.startswith("sed"):
                 wait_for_output(shop / "out", "Rules published.")
-                time.sleep(1.5)  # the worker looks for a new rulebook once a second; the next event needs the new one
+                time.sleep(1.5)  # the worker checks for a new rulebook once a second; the next event needs the new one
         wait_for_output(shop / "out", "short-receipt: po-1: 4 missing")
         wait_for_output(shop / "out", "short-receipt: po-1: 4 units missing")
         write_first_rule(shop, environ)
@@ -69,7 +69,7 @@ def write_first_rule(shop: Path, environ: dict[str, str]) -> None:
             continue
         run_until_same(f"{ACTIVATE}\n{VARIABLES}\n{step.command}", step.shown, shop, environ)
         if step.command.startswith("mv"):
-            time.sleep(1.5)  # the worker looks for a new rulebook once a second; the next event needs the new one
+            time.sleep(1.5)  # the worker checks for a new rulebook once a second; the next event needs the new one
     wait_for_output(shop / "out", "large-order: ORD100123: 1294.00 EUR")
 
 

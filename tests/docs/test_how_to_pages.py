@@ -9,6 +9,7 @@ import pytest
 from msgspec import Struct
 
 from tests.docs.page_steps import DOCS, steps_of
+from tests.docs.transcripts import with_outputs
 from tests.test_readme_quickstart import first_terminal, run_until_same
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -24,6 +25,23 @@ PAGES = (
     "how-to/rotate-a-secret.md",
 )
 """Pages in this order: each finds the state that the previous one left."""
+OWN_SYSTEMS, TUTORIAL = "docs/test_pages_with_own_systems.py", "docs/test_first_event_tutorial.py"
+ELSEWHERE = {
+    "tutorials/first-event.md": [TUTORIAL],
+    "tutorials/first-rule.md": [TUTORIAL],
+    "tutorials/console.md": [TUTORIAL],
+    "tutorials/custom-platform.md": [OWN_SYSTEMS, "test_docs_platforms.py"],
+    "how-to/act-on-events-without-a-platform.md": [OWN_SYSTEMS, "workers/test_events_alone.py"],
+    "how-to/back-up-and-restore.md": ["docs/test_backup.py"],
+    "how-to/call-an-api-with-a-credential.md": [OWN_SYSTEMS, "test_docs_how_to.py"],
+    "how-to/kubernetes.md": ["helm/test_guide.py"],
+    "how-to/look-up-further-records.md": [OWN_SYSTEMS, "test_docs_lookups.py"],
+    "how-to/operations.md": ["observability/test_terminal.py"],
+    "how-to/run-on-a-cluster.md": ["docs/test_cluster_page.py"],
+    "how-to/send-to-slack-or-email.md": [OWN_SYSTEMS, "test_docs_how_to.py"],
+    "how-to/trace-events.md": ["service/tracing/test_processes.py"],
+}
+"""Other pages with blocks, and the tests that run them. Each test names its page."""
 ADDRESS = re.compile(r"^(webhooks|admin|sandbox) +http://127\.0\.0\.1:(\d+)", re.MULTILINE)
 DOCUMENTED = {"webhooks": "8080", "admin": "8081", "sandbox": "8090"}
 ACTIVATE = ". .venv/bin/activate\n"
@@ -69,13 +87,29 @@ def test_commands_of_the_pages_print_the_shown_output(terminal: Terminal) -> Non
     assert "not_verified" in diagnosis
 
 
-def test_every_page_with_commands_is_run() -> None:
-    elsewhere = {"how-to/back-up-and-restore.md", "how-to/kubernetes.md", "how-to/operations.md"}
-    tutorials = {"tutorials/first-event.md", "tutorials/first-rule.md", "tutorials/console.md"}
+def test_a_changed_output_is_written_with_its_ids() -> None:
+    page = (
+        "   ```console\n   $ waybill send x\n   202  {}\n   $ waybill explain {}\n"
+        "   event {}: {} at 127.0.0.1:8090\n   ```\n"
+    )
+    old, new = "0" * 32, "1" * 32
+    sent = [(f"202  {old}\n", f"202  {new}\n")]
+    text = page.format(old, old, old, "ended")
+    shown = f"event {old}: ended at 127.0.0.1:8090\n"
+    same = [*sent, (shown, f"event {new}: ended at 127.0.0.1:31234\n")]
+    assert with_outputs(text, same) == text
+    changed = [*sent, (shown, f"event {new}: done at 127.0.0.1:31234\n")]
+    assert with_outputs(text, changed) == page.format(new, new, new, "done")
+
+
+def test_every_page_with_a_block_is_run() -> None:
     pages = {
         str(page.relative_to(DOCS))
         for folder in ("tutorials", "how-to")
         for page in (DOCS / folder).glob("*.md")
-        if "```console" in page.read_text()
+        if "```" in page.read_text()
     }
-    assert pages - elsewhere - tutorials - {"tutorials/custom-platform.md"} == set(PAGES)
+    assert pages == {*PAGES, *ELSEWHERE}
+    for page, modules in ELSEWHERE.items():
+        for module in modules:
+            assert page.rpartition("/")[2] in (DOCS.parent / "tests" / module).read_text(), (page, module)

@@ -47,7 +47,10 @@ def test_listed_tests_run_their_shell_block() -> None:
 
 
 def additions() -> list[str]:
-    return [text for text in guide.blocks("yaml") if "image:" not in text]
+    """Return the values in the guide beside those of the example, and the values on the page of the dashboards."""
+    found = re.findall(r"(?ms)^ *```yaml\n(.*?)^ *```$", (guide.GUIDE.parent / "dashboards.md").read_text())
+    assert len(found) == 1
+    return [*(text for text in guide.blocks("yaml") if "image:" not in text), *found]
 
 
 def test_values_of_the_example_installation_are_valid(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -14,7 +15,8 @@ from tests.observability.run import Run
 
 pytestmark = pytest.mark.system_tool("lnav", package="lnav")
 
-FORMAT = Path(__file__).parents[2] / "docs" / "waybill.lnav.json"
+DOCS = Path(__file__).parents[2] / "docs"
+FORMAT = DOCS / "waybill.lnav.json"
 
 
 def ask(query: str, lines: Path, home: Path) -> list[dict[str, str]]:
@@ -34,6 +36,10 @@ def test_lnav_parses_every_line_with_its_fields(run: Run, tmp_path: Path) -> Non
     lines.write_bytes(b"\n".join(sorted(ours)) + b"\n")
     (row,) = ask("select count(*) as n from waybill_log", lines, tmp_path)
     assert int(row["n"]) == len(ours)
+    (documented,) = re.findall(r'then ";(select [^"]+)"', (DOCS / "how-to" / "operations.md").read_text())
+    outcomes = {row["outcome"]: int(row["count(*)"]) for row in ask(documented, lines, tmp_path)}
+    matched = [line for line in run.lines if line.get("outcome") == "matched"]
+    assert outcomes["matched"] == len(matched) > 0
     rows = ask(
         "select source_name, delivery_status, count(*) as n from waybill_log "
         "where message = 'delivery.received' group by 1, 2",

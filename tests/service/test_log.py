@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from service import log as log_module
 from service.errors import PermanentError
+from service.log_rendering import Clock, json_renderer
 from service.redaction import NAMES_CACHED_MAX, REDACTED, REDACTED_NAMES, REDACTED_SUFFIXES, NameCheck, scrub, to_plain
 from tests.service.log_pipe import LogPipe
 from tests.waiting import PATIENCE_SECONDS
@@ -29,7 +30,7 @@ SECRET = "s3cr3t-value"
 
 def rendered(fields: dict[str, Any], limit: int = 4_096) -> bytes:
     line = {"event": "thing.happened", **fields}
-    finish = log_module._finisher("service", log_module._json_renderer(limit))
+    finish = log_module._finisher(json_renderer("service", limit))
     return finish(None, "info", line)
 
 
@@ -50,6 +51,31 @@ def test_redacted_names_apply_at_every_level(name: str) -> None:
 )
 def test_other_names_are_not_redacted(name: str) -> None:
     assert json.loads(rendered({name: "shown"}))[name] == "shown"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("thing.happened", {}, {"message": "thing.happened"}),
+        ("thing.happened", {"level": "own"}, {"message": "thing.happened", "level": "own"}),
+        ("jane@example.org", {"status": 1}, {"message": REDACTED, "status": 1}),
+        ("half \ud800", {"status": 1}, {"message": "half ?", "status": "1"}),
+        ("thing.happened", {"reason": "half \ud800"}, {"message": "thing.happened", "reason": "half ?"}),
+        (PermanentError("kind", "reason"), {"status": 1}, {"message": "PermanentError: reason", "status": 1}),
+    ],
+)
+def test_unusual_lines_are_complete(name: object, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    finish = log_module._finisher(json_renderer("service", 4_096))
+    for _ in range(2):  # the second line has a prepared part
+        line = json.loads(finish(None, "info", {"event": name, **fields}))
+        assert list(line)[:6] == ["timestamp", "level", "component", "version", "instance", "message"]
+        assert {key: line[key] for key in expected} == expected
+
+
+def test_line_at_the_limit_is_not_truncated() -> None:
+    usual = rendered({"reason": "x" * 1_000})
+    assert b"truncated" not in rendered({"reason": "x" * 1_000}, limit=len(usual))
+    assert b"truncated" in rendered({"reason": "x" * 1_000}, limit=len(usual) - 1)
 
 
 def test_e_mail_addresses_and_passwords_in_text_are_redacted() -> None:
@@ -170,7 +196,7 @@ def test_line_starts_with_its_origin_and_its_name(read: LogPipe) -> None:
     ],
 )
 def test_timestamp_is_utc_with_milliseconds_and_rounds_down(now: float, text: str) -> None:
-    clock = log_module._Clock()
+    clock = Clock()
     assert clock.stamp(now) == text
     assert clock.stamp(now) == text
 

@@ -1,6 +1,7 @@
 """A real SMTP server for tests: it requires STARTTLS and a password."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from tests.certificates import write_server_certificate
 
+NOT_TLS = "this is no record of TLS"
+"""Answer to a message that is written past the encryption."""
 PASSWORD = "planted-password-0815"
 
 
@@ -32,9 +35,11 @@ class Mailbox:
         return self.rejected.get(address, "250 OK")
 
     async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        assert server.transport is not None
         if not self.data_answer:
-            assert server.transport is not None
             server.transport.close()
+        if self.data_answer == NOT_TLS:
+            os.write(server.transport.get_extra_info("socket").fileno(), NOT_TLS.encode())
         assert isinstance(envelope.content, bytes)
         if self.data_answer.startswith("250"):
             self.got.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=default)))

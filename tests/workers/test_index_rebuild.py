@@ -19,7 +19,8 @@ SWEEPS_MAX = 50
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    settings = make_settings(backoff_base_seconds=3_600, wake_timeout_seconds=0.05, sweep_items_max=7)
+    # With a damaged wb:open, an event waits for the end of a lease.
+    settings = make_settings(backoff_base_seconds=3_600, wake_timeout_seconds=0.05, sweep_items_max=7, lease_seconds=10)
     async with open_harness(settings) as opened:
         await opened.publish(SINK_RULE)
         yield opened
@@ -86,9 +87,7 @@ async def test_no_event_is_lost_with_an_index(harness: WorkerHarness, key: str) 
     assert [order for order in bodies if order == "a"] == ["a"] * 4
 
 
-@pytest.mark.parametrize(
-    "key", [pytest.param("wb:open", marks=pytest.mark.long(seconds=30)), "wb:dead", "wb:ended", "wb:parked"]
-)
+@pytest.mark.parametrize("key", ["wb:open", "wb:dead", "wb:ended", "wb:parked"])
 async def test_events_are_processed_in_order_before_the_rebuild(harness: WorkerHarness, key: str) -> None:
     waiting = await fill(harness)
     await command(harness, "SET", key, "rubbish")

@@ -19,7 +19,7 @@ from service.metrics.families import (
 )
 from service.redaction import loggable_id, loggable_name
 from service.store import Job, LaneHead
-from service.tracing.spans import NO_SPAN, Attributes, start_span
+from service.tracing.spans import NO_SPAN, Attributes, is_tracing, start_span
 from workers.processing.history import ERROR_CHARACTERS_MAX, EXISTING, AttemptEntry, DecisionEntry
 
 FINAL_OUTCOMES = frozenset({
@@ -70,6 +70,8 @@ class AttemptLog:
 
     def start_span(self, event: Event) -> None:
         """Start the span of the attempt, after one of its wait in the queue. Both are children of the delivery's."""
+        if not is_tracing():
+            return
         parent = event.traceparent
         # Without a span of a delivery, as for events of polls: the attempts of one event then have one trace.
         if parent is None or parent == traceparent_from_id(event.id):

@@ -17,7 +17,6 @@ from aiosmtplib.errors import (
     SMTPAuthenticationError,
     SMTPException,
     SMTPResponseException,
-    SMTPServerDisconnected,
 )
 from msgspec import Struct
 
@@ -184,11 +183,12 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
         """Return the error for an exception of the session. It has the server's own words."""
         if isinstance(error, SMTPResponseException):
             return self._classify_answer(error, is_connected=is_connected)
-        if isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+        is_tls = isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError)
+        if is_tls and not is_connected:
             return TransientError("tls", f"TLS handshake with {self.name} failed: check its certificate")
         if isinstance(error, TimeoutError):
             return TransientError("timeout" if is_connected else "connect", f"{self.name} did not answer in time")
-        if isinstance(error, SMTPServerDisconnected) and is_connected:
+        if is_connected and (is_tls or isinstance(error, OSError)):  # no proof about a message that was sent before
             return TransientError("reset", f"{self.name} closed the connection")
         if isinstance(error, OSError):
             return TransientError("connect", f"cannot connect to {self.name} at {self.config.shown_url}")

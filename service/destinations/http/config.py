@@ -117,6 +117,10 @@ class HttpConfig(TargetConfig, frozen=True, kw_only=True, tag="http"):
         for place, name in (("auth.name", self._auth_header()), ("idempotency.header", self.idempotency.header)):
             if name.lower() in RESERVED_HEADERS - {"idempotency-key"}:
                 yield ConfigError(f"{at}.{place}", f"{name} is set by Waybill", "use another header")
+        own = self._auth_header() or ("" if isinstance(self.auth, NoAuth) else "Authorization")
+        if self.idempotency.header.lower() in {own.lower(), "content-type"}:
+            reason = f"{self.idempotency.header} has another value, so the key would not arrive"
+            yield ConfigError(f"{at}.idempotency.header", reason, "use another header, such as Idempotency-Key")
         if self.signature is not None:
             yield from self.signature.check(f"{at}.signature", environ)
 

@@ -79,6 +79,8 @@ def join_url(base: str, path: str, query: Iterable[tuple[str, str]]) -> str:
         raise PermanentError("invalid_url", "the path has the segment . or ..: check its template")
     whole = parts.path.rstrip("/") + ("" if path.startswith("/") else "/") + path if path else parts.path
     queries = "&".join(filter(None, [parts.query, path_query, urlencode(list(query))]))
+    if not queries:
+        return f"{parts.scheme}://{parts.netloc}{whole}"
     return urlunsplit((parts.scheme, parts.netloc, whole, queries, ""))
 
 

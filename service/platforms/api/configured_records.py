@@ -1,5 +1,6 @@
 """Fetches and lists the records of an account that waybill.yaml describes."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -14,7 +15,7 @@ from service.platforms.api.fetching import fetch_one, read_as
 from service.platforms.api.field_map import FieldMap, missing_required
 from service.platforms.api.listed_records import page_path, read_listing
 from service.platforms.api.record_config import CustomRecordConfig
-from service.platforms.api.responses import PlatformResponse
+from service.platforms.api.responses import PlatformResponse, TypedReader, TypedRecord
 from service.platforms.base import CallContext, FetchedRecord, RecordPage
 from service.records import Record, RecordTypes, Timestamp
 
@@ -39,6 +40,7 @@ class ConfiguredRecords:
         self._headers = headers
         self._configs = configs
         self._fields = {kind: compile_fields(calls.account, kind, config, types) for kind, config in configs.items()}
+        self._typed: dict[str, TypedReader | None] = {}
 
     def __contains__(self, kind: str) -> bool:
         """Return whether waybill.yaml describes a kind of record for the account."""
@@ -56,13 +58,23 @@ class ConfiguredRecords:
         if ref.kind not in self._configs:
             raise unknown_kind(self._calls.account, ref.kind)
         place, fields = self._configs[ref.kind], self._fields[ref.kind]
+        if ref.kind not in self._typed:  # not at start: it takes milliseconds, and only workers fetch
+            self._typed[ref.kind] = typed_reader(place, fields)
 
         def read(reply: PlatformResponse) -> tuple[JsonObject, Record, Timestamp]:
             return read_answer(place, fields, reply)
 
         path, operation = place.path.replace("{id}", segment(ref.id)), f"{self._platform}.{ref.kind}.get"
-        headers = self._headers(context)
-        return await fetch_one(self._calls, operation, path, context, asked=ref.id, read=read, headers=headers)
+        return await fetch_one(
+            self._calls,
+            operation,
+            path,
+            context,
+            asked=ref.id,
+            read=read,
+            headers=self._headers(context),
+            read_typed=self._typed[ref.kind],
+        )
 
     async def list_records(self, kind: str, cursor: str | None, context: CallContext) -> RecordPage:
         """Fetch one page of the configured list.
@@ -108,6 +120,22 @@ def read_answer(
         reason = f"required fields are missing: {', '.join(missing)}"
         raise PermanentError("platform_wrong_envelope", reason, http_status=reply.status)
     return cast("JsonObject", node), record, record.updated_at
+
+
+def typed_reader(place: CustomRecordConfig, fields: FieldMap[Record]) -> TypedReader | None:
+    """Build the reader of usual records from the bytes of a response; None if the pointers allow none."""
+    at = parse_pointer(place.at)
+    typed = fields.typed(at)
+    if typed is None:
+        return None
+
+    def read(body: bytes) -> TypedRecord | None:
+        record: Record | None = typed.read(body)
+        if record is None or not record.id or missing_required(record):
+            return None
+        return TypedRecord(record, record.updated_at, hashlib.sha256(body).hexdigest(), at)
+
+    return read
 
 
 def compile_fields(account: str, kind: str, place: CustomRecordConfig, records: RecordTypes) -> FieldMap[Record]:

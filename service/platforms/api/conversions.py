@@ -15,9 +15,12 @@ from msgspec import UNSET, Struct, UnsetType
 from service.config.record_maps import FieldPointer
 from service.platforms.api.coercion import as_decimal, as_list, as_money, as_quantity, as_text, as_timestamp
 from service.records import Money
+from service.timestamps import parse_iso_time
 
 Convert = Callable[[object], Any]
 
+DATE_ENDS = frozenset({"", "T", "t", " "})
+"""The character after a date, at the beginning of a moment."""
 SECONDS_MAX = 253_402_300_799
 """The last second of the year 9999."""
 
@@ -141,7 +144,7 @@ def _in_zone(value: object, zone: tzinfo) -> datetime | UnsetType | None:
     if not isinstance(value, str):
         return as_timestamp(value)
     try:
-        moment = datetime.fromisoformat(value)
+        moment = parse_iso_time(value)
     except ValueError:
         return UNSET
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
@@ -167,10 +170,10 @@ def _boolean(value: object) -> bool | UnsetType | None:
 
 def _date(value: object) -> date | UnsetType | None:
     """Convert `2026-01-31`, also at the beginning of a moment."""
-    if value is None:
-        return None
+    if not isinstance(value, str) or value[10:11] not in DATE_ENDS:
+        return None if value is None else UNSET
     try:
-        return date.fromisoformat(value[:10]) if isinstance(value, str) else UNSET
+        return date.fromisoformat(value[:10])
     except ValueError:
         return UNSET
 

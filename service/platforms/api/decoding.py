@@ -7,7 +7,6 @@ import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
-from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -71,8 +70,13 @@ def decode_body(body: bytes, status: int) -> JsonValue:
         raise TransientError("platform_malformed_json", "the answer is no JSON in UTF-8", http_status=status) from error
 
 
-def decode_typed(body: bytes, structure: type[StructT]) -> StructT | None:
-    """Decode a small response straight to a struct, numbers as `decode_body`.
+def typed_decoder(structure: type[StructT]) -> msgspec.json.Decoder[StructT]:
+    """Build a decoder whose numbers are those of `decode_body`."""
+    return msgspec.json.Decoder(structure, float_hook=Decimal)
+
+
+def decode_typed(body: bytes, decoder: msgspec.json.Decoder[StructT]) -> StructT | None:
+    """Decode a small response straight to a struct, by a decoder of `typed_decoder`.
 
     Returns:
         The struct; None if the bytes have another structure, or are not JSON, or are decoded in a thread.
@@ -82,14 +86,9 @@ def decode_typed(body: bytes, structure: type[StructT]) -> StructT | None:
     try:
         if not body.isascii():
             body.decode()  # the decoder checks only the text that it needs
-        return _typed_decoder(structure).decode(body)
+        return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidOperation):
         return None
-
-
-@cache
-def _typed_decoder(structure: type[StructT]) -> msgspec.json.Decoder[StructT]:
-    return msgspec.json.Decoder(structure, float_hook=Decimal)
 
 
 def _read(body: bytes) -> JsonValue:

@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from service.bodies.pointers import parse_pointer, resolve_pointer
+from service.bodies.pointers import parse_pointer
 from service.config.decoding import did_you_mean
 from service.config.record_maps import FieldPointer
 from service.errors import ConfigError
 from service.mistakes import Mistakes
-from service.platforms.api.coercion import as_money, as_objects
+from service.platforms.api.coercion import as_money
 from service.platforms.api.conversions import (
     Conversions,
     ElementType,
@@ -25,20 +25,24 @@ from service.platforms.api.conversions import (
     scaled,
     struct_of,
 )
+from service.platforms.api.decoding import decode_typed
+from service.platforms.api.generated_readers import Parts, ScalarReader, ValueReader, build_struct_reader
+from service.platforms.api.value_places import (
+    EACH,
+    JSON,
+    NoStructError,
+    PointerSteps,
+    StructPlaces,
+    ValueGetter,
+    ValuePlaces,
+)
 from service.records import DeclaredPart, Money
 
-PointerSteps = tuple[str, ...]
-ValueReader = Callable[[object, object], Any]
-"""From where the pointers count, and the currency of amounts without one, to the field's value."""
-
-Parts = list[tuple[str, ValueReader]]
+FieldsReader = Callable[[object], dict[str, Any]]
 
 Kind_co = TypeVar("Kind_co", bound=Struct, covariant=True)
 
 CURRENCY = "currency"
-EACH = "*"
-"""Step of a pointer that stands for all items of a list."""
-
 PLAIN = FieldPointer()
 
 
@@ -64,9 +68,9 @@ class FieldMap(Generic[Kind_co]):
         }
         self._path, self._mistakes, self._known = path, Mistakes(), {CURRENCY}
         self._currency = self._pointers.get(CURRENCY)
-        self._currency_steps = parse_pointer((self._currency.pointer if self._currency else None) or f"/{CURRENCY}")
         self._record = record
-        self._parts = self._compile(record, "", (), only)
+        self._only = only
+        self.read_fields = self._reader(JSON)
         for key in self._pointers.keys() - self._known:
             self._add(key, "there is no such field", did_you_mean(key, self._known))
         self._mistakes.raise_all()
@@ -75,39 +79,50 @@ class FieldMap(Generic[Kind_co]):
         """Read a record; a field that is not found is UNSET, the id too."""
         return self._record(**self.read_fields(node))
 
-    def read_fields(self, node: object) -> dict[str, Any]:
-        """Read the fields of a record, by the names of its struct."""
-        currency: object = UNSET
+    def typed(self, at: PointerSteps) -> "TypedFieldMap[Kind_co] | None":
+        """Build the reader of bytes whose record is `at` a pointer; None if structs cannot represent the pointers."""
+        try:
+            places = StructPlaces()
+            self._reader(places.inside(at))
+            decoder = places.build()
+            return TypedFieldMap(self._record, decoder, places.object_at(at), self._reader(places.inside(at)))
+        except NoStructError:
+            return None
+
+    def _reader(self, places: ValuePlaces) -> FieldsReader:
+        """Build the function that reads the fields of a record, by the names of its struct."""
+        parts = self._compile(self._record, "", (), places)
+        get, default = None, UNSET
         if self._currency is not None:
-            found = resolve_pointer(node, self._currency_steps) if self._currency.pointer is not None else UNSET
-            currency = self._currency.default if found is UNSET or found is None else found
-        return {name: part(node, currency) for name, part in self._parts}
+            get = places.value(parse_pointer(self._currency.pointer)) if self._currency.pointer is not None else None
+            default = self._currency.default
 
-    def _structure(self, structure: type[Struct], above: str, base: PointerSteps) -> ValueReader:
-        parts = self._compile(structure, above, base)
-
-        def read(anchor: object, currency: object) -> Struct:
-            return structure(**{name: part(anchor, currency) for name, part in parts})
+        def read(node: object) -> dict[str, Any]:
+            currency = UNSET if get is None else get(node)
+            if currency is UNSET or currency is None:
+                currency = default
+            return {name: part(node, currency) for name, part in parts}
 
         return read
 
-    def _compile(
-        self, structure: type[Struct], above: str, base: PointerSteps, only: Collection[str] | None = None
-    ) -> Parts:
+    def _structure(self, structure: type[Struct], above: str, base: PointerSteps, places: ValuePlaces) -> ValueReader:
+        return build_struct_reader(structure, self._compile(structure, above, base, places))
+
+    def _compile(self, structure: type[Struct], above: str, base: PointerSteps, places: ValuePlaces) -> Parts:
         """Build the readers of the fields of a struct, by their names."""
-        parts: Parts = []
+        parts: list[tuple[str, ValueReader]] = []
         for field in msgspec.structs.fields(structure):
             name = f"{above}.{field.encode_name}" if above else field.encode_name
-            if only is not None and name not in only:
+            if self._only is not None and not above and name not in self._only:
                 continue
             # Values that are derived by default are read only where the map names them.
             if field.name.startswith("_") and not self._has(name):
                 self._known.add(name)
                 continue
-            parts.append((field.name, self._field(field.type, name, (*base, field.encode_name))))
+            parts.append((field.name, self._field(field.type, name, (*base, field.encode_name), places)))
         return parts
 
-    def _field(self, annotation: object, name: str, own: PointerSteps) -> ValueReader:
+    def _field(self, annotation: object, name: str, own: PointerSteps, places: ValuePlaces) -> ValueReader:
         self._known.add(name)
         options = self._pointers.get(name, PLAIN)
         steps = own if options.pointer is None else parse_pointer(options.pointer)
@@ -118,13 +133,14 @@ class FieldMap(Generic[Kind_co]):
             self._add(name, f"{options.pointer} has a step *, but the field is not a list", "point to one value")
         inner = struct_of(kind)
         if inner is Money and not kind.is_list:
-            return self._money(name, steps, options)
+            return self._money(name, steps, options, places)
         if inner is None or inner is Money:
-            return _scalar(build_conversion(kind, options), steps, options, is_list=kind.is_list)
+            return _scalar(build_conversion(kind, options), places.value(steps), options, is_list=kind.is_list)
         if kind.is_list:
-            return _many(self._structure(inner, name, ()), steps)
+            elements, below_each = places.elements(steps)
+            return _many(self._structure(inner, name, (), below_each), elements)
         below = any(key.startswith(f"{name}.") for key in self._pointers)
-        return _one(self._structure(inner, name, steps), steps, below=below)
+        return _one(self._structure(inner, name, steps, places), places.presence(steps), below=below)
 
     def _check_money(self, name: str) -> None:
         for part in ("value", CURRENCY):
@@ -132,37 +148,60 @@ class FieldMap(Generic[Kind_co]):
             if f"{name}.{part}" in self._pointers and self._pointers[f"{name}.{part}"].pointer is None:
                 self._add(f"{name}.{part}", "has no pointer", f"write the options of {name} instead")
 
-    def _money(self, name: str, steps: PointerSteps, options: FieldPointer) -> ValueReader:
+    def _money(self, name: str, steps: PointerSteps, options: FieldPointer, places: ValuePlaces) -> ValueReader:
         self._check_money(name)
         split = self._pointers.get(f"{name}.value")
-        value = parse_pointer(split.pointer or "") if split else (*steps, "value")
+        get = places.value(parse_pointer(split.pointer or "") if split else steps)
         constant, code = self._currency_of(name, (*steps, CURRENCY), options)
+        is_own = split is None and code == (*steps, CURRENCY)
+        get_currency = None if constant is not UNSET or is_own else places.value(code)
         scale = options.scale or (split.scale if split else None)
 
         def read(anchor: object, currency: object) -> Money | UnsetType | None:
-            whole = UNSET if split else resolve_pointer(anchor, steps)
-            amount = resolve_pointer(anchor, value) if split or isinstance(whole, dict) else whole
+            amount, own = get(anchor), constant
+            if amount.__class__ is dict and split is None:
+                own = amount.get(CURRENCY, UNSET) if is_own else own
+                amount = amount.get("value", UNSET)
             if options.default is not UNSET and (amount is UNSET or amount is None):
                 amount = options.default
             if amount is None:
                 return None
-            own = constant or resolve_pointer(anchor, code)
+            if get_currency is not None:
+                own = get_currency(anchor)
             return as_money(scaled(amount, scale), currency if own is UNSET else own)
 
         return read
 
-    def _currency_of(self, name: str, own: PointerSteps, options: FieldPointer) -> tuple[str | None, PointerSteps]:
-        """Return the constant currency of an amount, or None and the steps to it."""
+    def _currency_of(self, name: str, own: PointerSteps, options: FieldPointer) -> tuple[str | UnsetType, PointerSteps]:
+        """Return the constant currency of an amount, or UNSET and the steps to it."""
         written = options.currency or getattr(self._pointers.get(f"{name}.{CURRENCY}"), "pointer", None)
         if written is None:
-            return None, own
-        return (None, parse_pointer(written)) if written.startswith("/") else (written, ())
+            return UNSET, own
+        return (UNSET, parse_pointer(written)) if written.startswith("/") else (written, ())
 
     def _has(self, name: str) -> bool:
         return name in self._pointers or any(key.startswith(f"{name}.") for key in self._pointers)
 
     def _add(self, key: str, reason: str, fix: str) -> None:
         self._mistakes.add(ConfigError(f"{self._path}.{key}", reason, fix))
+
+
+class TypedFieldMap(Generic[Kind_co]):
+    """Field map that reads the bytes of a response."""
+
+    def __init__(
+        self, record: type[Kind_co], decoder: msgspec.json.Decoder[Struct], get: ValueGetter, read_fields: FieldsReader
+    ) -> None:
+        self._record = record
+        self._decoder = decoder
+        self._get = get
+        self._read_fields = read_fields
+
+    def read(self, body: bytes) -> Kind_co | None:
+        """Read a record; None if only its plain JSON can be read."""
+        node = decode_typed(body, self._decoder)
+        node = None if node is None else self._get(node)
+        return None if node is None or node is UNSET else self._record(**self._read_fields(node))
 
 
 def missing_required(value: object, above: str = "") -> list[str]:
@@ -185,56 +224,36 @@ def missing_required(value: object, above: str = "") -> list[str]:
     return missing
 
 
-def _scalar(conversion: Conversions, steps: PointerSteps, options: FieldPointer, *, is_list: bool) -> ValueReader:
+def _scalar(conversion: Conversions, get: ValueGetter, options: FieldPointer, *, is_list: bool) -> ValueReader:
     """Build the reader of a single value, or of a list of them."""
     if is_list:
         convert_all = conversion.many
-        return lambda anchor, currency: convert_all(_items(anchor, steps), currency)
+        return lambda anchor, currency: convert_all(get(anchor), currency)
     convert = conversion.one
     if options.default is UNSET:
-        return lambda anchor, _: convert(resolve_pointer(anchor, steps))
+        return ScalarReader(get, convert)
     default = options.default
 
     def read(anchor: object, _currency: object) -> object:
-        found = resolve_pointer(anchor, steps)
+        found = get(anchor)
         return convert(default if found is UNSET or found is None else found)
 
     return read
 
 
-def _one(read: ValueReader, steps: PointerSteps, *, below: bool) -> ValueReader:
+def _one(read: ValueReader, presence: ValueGetter, *, below: bool) -> ValueReader:
     """Build the reader of a nested object: its fields may have pointers of their own (`below`)."""
 
     def nested(anchor: object, currency: object) -> object:
-        whole = resolve_pointer(anchor, steps)
-        if isinstance(whole, dict) or below:
-            return read(anchor, currency)
-        return None if whole is None else UNSET
+        found = presence(anchor)
+        return read(anchor, currency) if below or found is True else found
 
     return nested
 
 
-def _many(read: ValueReader, steps: PointerSteps) -> ValueReader:
+def _many(read: ValueReader, elements: ValueGetter) -> ValueReader:
     def items(anchor: object, currency: object) -> object:
-        found = as_objects(_items(anchor, steps))
-        return found if found is None or found is UNSET else tuple(read(item, currency) for item in found)
+        found = elements(anchor)
+        return tuple([read(item, currency) for item in found]) if found.__class__ is list else found
 
     return items
-
-
-def _items(node: object, steps: PointerSteps) -> object:
-    """Return the value at the steps. With a step `*`, return the values of all items as one list."""
-    if EACH not in steps:
-        return resolve_pointer(node, steps)
-    position = steps.index(EACH)
-    items, rest = resolve_pointer(node, steps[:position]), steps[position + 1 :]
-    if not isinstance(items, list):
-        return None if items is None else UNSET
-    found: list[object] = []
-    for item in cast("list[object]", items):
-        value = _items(item, rest)
-        if isinstance(value, list):
-            found.extend(cast("list[object]", value))
-        elif value is not UNSET and value is not None:
-            found.append(value)
-    return found

@@ -17,7 +17,12 @@ from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import ListedRecord, RecordPage
 from service.records import Record
 
-_NEXT_LINK = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.ASCII)
+_PARAMETER = re.compile(
+    r"""\s*;\s*(?P<name>[\w!#$&+.^`|~*-]+)(?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<token>[^\s",;]+)))?""",
+    re.ASCII,
+)
+_LINK = re.compile(rf"<([^<>]*)>((?:{re.sub(r'[?]P<[a-z]+>', '?:', _PARAMETER.pattern)})*)", re.ASCII)
+"""Link of the header `Link`, with all its parameters (RFC 8288, section 3)."""
 
 
 def page_path(place: CustomListConfig, cursor: str | None) -> str:
@@ -72,7 +77,7 @@ def _next(place: CustomListConfig, reply: PlatformResponse, cursor: str | None) 
     if place.next == "page":
         return str(int(cursor or 1) + 1)
     if place.next == "link":
-        link = _NEXT_LINK.search(reply.headers.get("link", ""))
+        link = next(filter(_is_next, _LINK.finditer(reply.headers.get("link", ""))), None)
         return _query(link[1]) if link else None
     onward = resolve_pointer(reply.data, parse_pointer(place.next))
     if isinstance(onward, int) and not isinstance(onward, bool):
@@ -80,6 +85,12 @@ def _next(place: CustomListConfig, reply: PlatformResponse, cursor: str | None) 
     if not isinstance(onward, str) or not onward:
         return None
     return onward if "{cursor}" in place.path or "{page}" in place.path else _query(onward)
+
+
+def _is_next(link: re.Match[str]) -> bool:
+    relations = (each for each in _PARAMETER.finditer(link[2]) if each["name"].lower() == "rel")
+    first = next(relations, None)
+    return first is not None and "next" in (first["quoted"] or first["token"] or "").lower().split()
 
 
 def _query(url: str) -> str | None:

@@ -267,11 +267,14 @@ class PlatformApi:
 
     def _path(self, operation: Operation, ids: Mapping[str, str]) -> str:
         places = self._fixed | {name: segment(value) for name, value in ids.items()}
-        pieces = _pieces(operation.path)
-        if not places.keys() >= set(pieces[1::2]):
+        pieces = list(_pieces(operation.path))
+        try:
+            pieces[1::2] = [places[name] for name in pieces[1::2]]
+        except KeyError:
             missing = ", ".join(sorted(operation.path_parameters - places.keys()))
-            raise PermanentError("not_configured", f"{self.kind}.{operation.name} needs a {missing} in waybill.yaml")
-        return "".join([places[piece] if at % 2 else piece for at, piece in enumerate(pieces)])
+            reason = f"{self.kind}.{operation.name} needs a {missing} in waybill.yaml"
+            raise PermanentError("not_configured", reason) from None
+        return "".join(pieces)
 
 
 def parameters_of(path: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -34,11 +34,15 @@ HOST_CHARACTERS_MAX = 100
 
 
 class TypedRecord(NamedTuple):
-    """Record that was decoded without plain JSON, its modification time, and the SHA-256 of the bytes, in hex."""
+    """Record that was decoded without plain JSON, its modification time, and the SHA-256 of the bytes, in hex.
+
+    `at` is the pointer to its own JSON in the response.
+    """
 
     record: Record
     modified: Timestamp
     digest: str
+    at: tuple[str, ...] = ()
 
 
 TypedReader = Callable[[bytes], TypedRecord | None]
@@ -134,7 +138,7 @@ def classify_response(
 
 def _typed_response(answer: HttpResponse, typed: TypedRecord) -> PlatformResponse:
     status, body = answer.status, answer.body
-    data = LazyJson(lambda: decode_body(body, status))
+    data = LazyJson(lambda: cast("JsonValue", resolve_pointer(decode_body(body, status), typed.at)))
     return PlatformResponse(status, data, answer.duration_ms, headers=answer.headers, body_bytes=len(body), typed=typed)
 
 
@@ -165,7 +169,7 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
         return min(float(text), RETRY_AFTER_SECONDS_MAX)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # an offset of many digits
         return None
     aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
     return min(max(aware.timestamp() - now, 0.0), RETRY_AFTER_SECONDS_MAX)

@@ -23,7 +23,7 @@ from service.platforms.kind import ConnectorDependencies, SampleRequest
 from service.platforms.pack_cloud.client import PackCloudClient
 from service.platforms.pack_cloud.config import PackCloudConfig
 from service.platforms.pack_cloud.records import STATUSES, read_customer, read_purchase_order
-from service.platforms.pack_cloud.typed_records import read_typed_purchase_order
+from service.platforms.pack_cloud.typed_records import read_typed_customer, read_typed_purchase_order
 
 NOUNS = {
     "order": "order",
@@ -56,7 +56,7 @@ class PackCloud(BuiltInConnector):
     """Connector of one organization on pack.cloud."""
 
     readers = {"purchase_order": read_purchase_order, "customer": read_customer}  # noqa: RUF012 - a table
-    typed_readers = {"purchase_order": read_typed_purchase_order}  # noqa: RUF012 - a table
+    typed_readers = {"purchase_order": read_typed_purchase_order, "customer": read_typed_customer}  # noqa: RUF012 - a table
 
     def __init__(self, account: str, config: PackCloudConfig, dependencies: ConnectorDependencies) -> None:
         path = f"platforms.{account}.token"

@@ -30,10 +30,10 @@ class ElementIndex:
         self._order: list[Any] = []
         self._below: list[int] = []
         self._step = 1
-        kinds = set(map(type, self._groups))
+        kinds = set(map(type, values))
         self.every = every_element(self._size)
         """All elements."""
-        is_complete = sum(map(len, self._groups.values())) == self._size
+        is_complete = kinds == {str} or sum(map(len, self._groups.values())) == self._size
         self.numbers = self.every if is_complete and str not in kinds else self._all_of(NUMBERS)
         """Elements with a number."""
         self.texts = self.every if is_complete and kinds == {str} else self._all_of({str})

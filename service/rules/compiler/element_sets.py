@@ -8,6 +8,8 @@ that the other comparisons left open. The results are those of Kleene logic, as 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from msgspec import UNSET
+
 from service.rules.compiler.conditions import CompiledCondition, Evaluator
 from service.rules.compiler.element_index import ElementIndex, every_element, is_nan
 from service.rules.compiler.list_columns import ColumnSearch
@@ -25,6 +27,9 @@ Sets = tuple[int, int]
 SetEvaluator = Callable[[Scope, Sequence[Any], int], Sets]
 """Evaluates a condition for the elements in a set, and returns subsets of it."""
 
+FindSets = Callable[[Scope, Sequence[Any]], Sets | None]
+"""Compares all elements with a value, as `IndexTest`."""
+
 IndexTest = Callable[[ElementIndex, Any], Sets | None]
 """Compares an indexed field with a value: the elements with the result true, and those with a result. None for a value
 that the index does not support."""
@@ -33,6 +38,9 @@ ELEMENTS_MIN = 64
 """Elements of a list from which on an index is faster than a loop."""
 REMEMBERED_MAX = 64
 """Comparisons without an index whose sets are stored for the other rules, per event."""
+
+KNOWN_MAX = 512
+"""Entries of `Scope.known` up to which the sets of a comparison with a constant are stored for the other rules."""
 
 _INDEXED, _REMEMBERED, _LOOP = range(3)
 _SETS = "\0sets"
@@ -155,27 +163,47 @@ def _compile_comparison(field: Field, where: CompiledCondition) -> tuple[int, Se
     test = _index_test(where.operator or "", where.less)
     if test is None or (right.read is not None and not right.rooted):
         return _LOOP, loop
-    return _INDEXED, _indexed(field, comparison, test, loop)
+    return _INDEXED, _indexed(field, comparison, where.operator or "", test, loop)
 
 
-def _indexed(field: Field, comparison: Comparison, test: IndexTest, loop: SetEvaluator) -> SetEvaluator:
+def _indexed(field: Field, comparison: Comparison, operator: str, test: IndexTest, loop: SetEvaluator) -> SetEvaluator:
     read, right = comparison.field.read, comparison.right
     key = f"\0{field.path}\0{comparison.field.attribute}\0index"
 
-    def evaluate(scope: Scope, elements: Sequence[Any], candidates: int) -> Sets:
+    def find_now(scope: Scope, elements: Sequence[Any]) -> Sets | None:
         known = scope.known
         if key not in known:
             known[key] = ElementIndex(list(map(read, elements)))
-        index = known[key]
-        found = test(index, right.constant if right.read is None else right.read(scope))
+        return test(known[key], right.constant if right.read is None else right.read(scope))
+
+    find = _found_once(f"{key}\0{operator}\0{right.constant!r}", find_now) if right.read is None else find_now
+
+    def evaluate(scope: Scope, elements: Sequence[Any], candidates: int) -> Sets:
+        found = find(scope, elements)
         if found is None:
             return loop(scope, elements, candidates)
         true, with_result = found
-        if candidates is not index.every:
+        every = every_element(len(elements))
+        if candidates is not every:
             true &= candidates
-        return true, true if with_result is index.every else true | candidates & ~with_result
+        return true, true if with_result is every else true | candidates & ~with_result
 
     return evaluate
+
+
+def _found_once(key: str, find: FindSets) -> FindSets:
+    """Compare an indexed field with a constant once for all rules."""
+
+    def found(scope: Scope, elements: Sequence[Any]) -> Sets | None:
+        known = scope.known
+        sets = known.get(key, UNSET)
+        if sets is UNSET:
+            sets = find(scope, elements)
+            if len(known) < KNOWN_MAX:
+                known[key] = sets
+        return sets
+
+    return found
 
 
 def _same_for_all(run: Evaluator) -> SetEvaluator:

@@ -68,16 +68,24 @@ def _problem(parts: SplitResult) -> str | None:
         return "does not start with redis://, rediss:// or unix://"
     if parts.fragment or not _options(parts) <= OPTIONS:
         return "has a # or an unknown option after ?"
+    if parts.netloc.count("@") > 1:
+        return "has more than one @: all servers have the user and the password before the first one"
+    databases = [value for name, value in parse_qsl(parts.query) if name == "db"]
     if parts.scheme == "unix":
-        return None if parts.path.strip("/") else "has no path of a socket"
+        problem = None if parts.path.strip("/") else "has no path of a socket"
+    else:
+        problem = _host_problem(parts)
+        databases.append(parts.path.removeprefix("/") or "0")
+    wrong = not all(database.isascii() and database.isdigit() for database in databases)
+    return problem or ("has no number as its database" if wrong else None)
+
+
+def _host_problem(parts: SplitResult) -> str | None:
     try:
         is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_complete = False
-    if not is_complete:
-        return "has no valid host and port"
-    database = parts.path.removeprefix("/")
-    return None if not database or (database.isascii() and database.isdigit()) else "has no number as its database"
+    return None if is_complete else "has no valid host and port"
 
 
 def _options(parts: SplitResult) -> set[str]:

@@ -139,7 +139,7 @@ async def read_reply(connection: AbstractConnection) -> StoreReply:
 
 def pack_command(command: Sequence[Argument]) -> bytes:
     """Return the bytes of a command."""
-    return cast("bytes", hiredis.pack_command(tuple(command)))  # pyright: ignore[reportArgumentType] - its stub says one item
+    return cast("bytes", hiredis.pack_command(tuple(command)))  # pyright: ignore[reportArgumentType] - the stub permits one item only
 
 
 async def _config(connection: AbstractConnection) -> dict[str, str] | None:

@@ -94,8 +94,9 @@ class Ingest:
         if not isinstance(results, list):
             raise results
         if None in results:
-            maximum = self._settings.backlog_events_max
-            reason = f"{maximum} events are pending: add workers, or raise WAYBILL_BACKLOG_EVENTS_MAX"
+            maximum, shards = self._settings.shard_events_max, self._settings.shards
+            part = f" in this shard, one of {shards}" if shards > 1 else ""
+            reason = f"{maximum} events are pending{part}: add workers, or raise WAYBILL_BACKLOG_EVENTS_MAX"
             raise StoreFull(reason, self._settings.retry_after_seconds)
         return cast("list[IngestResult]", results)
 
@@ -132,7 +133,7 @@ async def _send_alone(settings: Settings, batch: Sequence[_Delivery]) -> list[_R
 
 
 def _arguments(settings: Settings, deliveries: Sequence[_Delivery]) -> list[Argument]:
-    arguments: list[Argument] = [settings.backlog_events_max]
+    arguments: list[Argument] = [settings.shard_events_max]
     for delivery in deliveries:
         arguments.append(len(delivery.requests))
         for request in delivery.requests:

@@ -100,7 +100,16 @@ def test_an_action_with_a_private_address_is_a_warning(folder: Path) -> None:
     assert result.exit_code == 0
     assert "one.yaml: short-receipt.claim: 10.0.0.7 is not a public address; to allow it" in result.stdout
     replace(folder, "allow_private_hosts: []", "allow_private_hosts: [10.0.0.7]")
-    assert "no public address" not in run(folder).stdout
+    assert "not a public address" not in run(folder).stdout
+
+
+def test_a_destination_with_a_private_address_is_a_warning(folder: Path) -> None:
+    destination = "destinations:\n  till:\n    url: http://[::1]:9410/claims\n"
+    replace(folder, "destinations: # targets of actions; docs/reference/destinations.md\n", destination)
+    warning = "destinations.till.url: ::1 is not a public address; to allow it"
+    assert warning in run(folder).stdout
+    replace(folder, "9410/claims\n", "9410/claims\n    allow_private_host: true\n")
+    assert warning not in run(folder).stdout
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from operator import itemgetter
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from service.cli.lists import ListFormat, ListTable, print_list, short_age
 from service.cli.output import columns_of
+from service.cli.sources import sources
 from service.cli.table import cell_width, shorten, table_lines
 from service.events import short_id_characters
 
@@ -76,6 +78,15 @@ def test_a_table_fits_into_the_terminal_and_keeps_ids_whole() -> None:
 def test_formats_of_a_list(output: ListFormat | None, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     print_list(ROWS, TABLE, output)
     assert capsys.readouterr().out.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("output", "first"),
+    [("wide", "preset\tsender\tgroup\trequires"), ("name", "adobe-commerce"), ("yaml", "- preset: adobe-commerce")],
+)
+def test_presets_have_the_formats_of_a_list(output: str, first: str) -> None:
+    printed = CliRunner().invoke(sources, ["presets", "-o", output])
+    assert (printed.exit_code, printed.output.splitlines()[0]) == (0, first)
 
 
 def test_the_store_is_shown_for_rows_of_several_stores_only(capsys: pytest.CaptureFixture[str]) -> None:

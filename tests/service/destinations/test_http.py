@@ -320,6 +320,15 @@ async def test_rate_and_concurrency_are_shared_by_processes(target: Target, clie
         ({"tls": {"key_file": "/none"}}, "tls.certificate_file"),
         ({"auth": {"type": "header", "name": "Host", "value": {"env": "S"}}}, "auth.name"),
         ({"idempotency": {"header": "Host"}}, "idempotency.header"),
+        ({"idempotency": {"header": "Content-Type"}}, "idempotency.header"),
+        (
+            {"idempotency": {"header": "authorization"}, "auth": {"type": "bearer", "token": {"env": "S"}}},
+            "idempotency.header",
+        ),
+        (
+            {"idempotency": {"header": "X-KEY"}, "auth": {"type": "header", "name": "X-Key", "value": {"env": "S"}}},
+            "idempotency.header",
+        ),
         ({"proxy": "socks5://p.test"}, "proxy"),
         ({"proxy": f"http://u:{SECRET}@p.test"}, "proxy"),
         ({"proxy": {"env": "SOCKS"}}, "proxy"),

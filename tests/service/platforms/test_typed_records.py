@@ -10,12 +10,13 @@ from service.errors import PermanentError
 from service.platforms.api.decoding import decode_body, digest_of
 from service.platforms.api.pointer_map import RecordReader
 from service.platforms.api.responses import PlatformResponse, TypedReader
+from service.platforms.base import FetchedRecord
 from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.flow_retail.connector import FlowRetail
 from service.platforms.open_food_network.connector import OpenFoodNetwork
 from service.platforms.pack_cloud.connector import PackCloud
-from service.platforms.pack_cloud.records import read_purchase_order
-from service.platforms.pack_cloud.typed_records import read_typed_purchase_order
+from service.platforms.pack_cloud.records import read_customer, read_purchase_order
+from service.platforms.pack_cloud.typed_records import read_typed_customer, read_typed_purchase_order
 from service.platforms.pexip_engage.connector import PexipEngage
 from tests.bench.material import order_json
 
@@ -92,6 +93,23 @@ def test_any_order_is_read_equally_or_left(members: str, own_id: str) -> None:
     check_equal(body, read_typed_purchase_order, read_purchase_order)
 
 
+addresses = st.one_of(
+    members("company_name name address house_number city email phone vat updated_at other", values), values
+)
+customers = members(
+    "reference billing_address billing_address shipping_address shipping_address recipient_address orders_count data",
+    addresses,
+)
+
+
+@given(customers, st.sampled_from(['"c1"', '"c1"', "7", "null", '""']))
+@example('{"billing_address": {}, "shipping_address": null}', '"c1"')
+@example('{"recipient_address": {"city": "Oslo"}}', '"c1"')
+def test_any_customer_is_read_equally_or_left(members: str, own_id: str) -> None:
+    body = f'{{"id": {own_id}{", " if len(members) > 2 else ""}{members[1:]}'.encode()
+    check_equal(body, read_typed_customer, read_customer)
+
+
 @pytest.mark.parametrize("price", ['{"value": "NaN", "currency": "EUR"}', '{"value": 1e999999999, "currency": "EUR"}'])
 def test_number_that_is_no_amount_is_left(price: str) -> None:
     assert read_typed_purchase_order(f'{{"id": "po", "lines": [{{"price": {price}}}]}}'.encode()) is None
@@ -111,3 +129,10 @@ def test_order_without_an_id_is_left() -> None:
 def test_number_with_an_exponent_beyond_decimal_is_left() -> None:
     body = b'{"id": "po", "lines": [{"quantity_ordered": 1e99999999999999999999}]}'
     assert read_typed_purchase_order(body) is None
+
+
+def test_digest_of_a_state_is_computed_once() -> None:
+    fetched = FetchedRecord(None, {"id": "po"}, None, None, 200, "pack_cloud.purchase_order.get", 1.0)
+    digest = fetched.digest
+    assert digest == digest_of({"id": "po"})
+    assert fetched.digest is digest

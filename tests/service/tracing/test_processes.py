@@ -1,6 +1,7 @@
 """Traces of real processes, received by a real collector: one trace from the sender to the target."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,11 @@ from tests.service.tracing.collector import Collector, ReceivedSpan, running_col
 SECONDS_MAX = 60.0
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACE_ID, SENDER_SPAN_ID = TRACEPARENT.split("-")[1:3]
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "trace-events.md"
+WRITTEN = dict(re.findall(r"^ +([A-Z_]+)=(\S+)$", PAGE.read_text(), re.MULTILINE))
+"""Variables of the how-to page, with which the processes of these tests run."""
 SETTINGS = {
-    "traces": "true",
+    "traces": WRITTEN["WAYBILL_TRACES"],
     "port": "0",
     "admin_port": "0",
     "backoff_base_seconds": "0.2",
@@ -74,7 +78,9 @@ def _is_end(line: dict[str, Any]) -> bool:
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Installation]:
     with TemporaryDirectory(prefix="wb-", ignore_cleanup_errors=True) as directory, running_collector() as collector:
-        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        assert WRITTEN.keys() == {"WAYBILL_TRACES", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+        endpoint = WRITTEN["OTEL_EXPORTER_OTLP_ENDPOINT"].replace("http://127.0.0.1:4318", collector.url)
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with open_stack(make_workspace(Path(directory)), {**os.environ, **variables}, SETTINGS) as stack:
             worker = stack.start_worker("worker-1")
             yield Installation(stack, worker, collector)

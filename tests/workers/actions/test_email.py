@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.store import Store
 from tests.service.rules.rule_samples import order, subject
 from tests.workers.actions.action_runs import Context, destinations, inputs
-from tests.workers.mail_server import PASSWORD, Mailbox, running_mail_server
+from tests.workers.mail_server import NOT_TLS, PASSWORD, Mailbox, running_mail_server
 from workers.actions.email import Email
 from workers.processing.retry_safety import is_not_performed
 
@@ -107,12 +107,14 @@ async def test_message_under_an_expired_lease_is_not_sent(post: Post) -> None:
     assert post.mailbox.got == []
 
 
-@pytest.mark.parametrize(("answer", "kind"), [("452 disk full", "target_unavailable"), ("", "reset")])
+@pytest.mark.parametrize(
+    ("answer", "kind"), [("452 disk full", "target_unavailable"), ("", "reset"), (NOT_TLS, "reset")]
+)
 async def test_result_of_a_message_is_known_only_by_an_answer(post: Post, answer: str, kind: str) -> None:
     post.mailbox.data_answer = answer
     with pytest.raises(TransientError) as failed:
         await Email.run(rendered(), post.context())
-    assert (failed.value.kind, is_not_performed(failed.value)) == (kind, bool(answer))
+    assert (failed.value.kind, is_not_performed(failed.value)) == (kind, answer[:1].isdigit())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from litestar import Litestar
 from msgspec import Struct
 
 from service.actions import load_actions
@@ -24,6 +25,8 @@ from service.records import RECORDS
 from service.secrets import SecretRef
 from service.settings import Settings
 from service.store import Shards, Store
+
+from .shared_app import SharedApp
 
 TOKENS: dict[Role, str] = {"viewer": "look-1", "operator": "act-2", "admin": "all-3"}
 ENVIRON = {role.upper(): hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
@@ -112,6 +115,14 @@ def installation_of(
     )
 
 
+async def serve_app(app: Litestar, stack: AsyncExitStack, settings: Settings) -> str:
+    """Serve an admin app until the end of the stack, and return its URL."""
+    listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)
+    await listener.start()
+    stack.push_async_callback(listener.stop)
+    return f"http://127.0.0.1:{listener.port}"
+
+
 @pytest.fixture
 async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[ServeAdmin]:
     """Serve the admin API of an installation: `api = await serve_admin(platforms={"pack": …})`."""
@@ -120,15 +131,34 @@ async def serve_admin(settings: Settings, store: Store) -> AsyncIterator[ServeAd
 
         async def start(**parts: Any) -> Api:
             router = admin_router(installation_of(lambda: store, **parts), ENVIRON)
-            port = stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT"))
-            listener = Listener(build_admin_app(settings, store, admin=router), port, settings)
-            await listener.start()
-            stack.push_async_callback(listener.stop)
-            return Api(f"http://127.0.0.1:{listener.port}", session)
+            return Api(await serve_app(build_admin_app(settings, store, admin=router), stack, settings), session)
+
+        yield start
+
+
+SHARED_APP = SharedApp(ENVIRON, console=False)
+
+
+@pytest.fixture
+async def share_admin(settings: Settings, store: Store) -> AsyncIterator[ServeAdmin]:
+    """Serve one installation, like `serve_admin`, with the app that many tests share."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def start(**parts: Any) -> Api:
+            installation = installation_of(lambda: store, **parts)
+            app = stack.enter_context(SHARED_APP.serving(installation, store, settings))
+            return Api(await serve_app(app, stack, settings), session)
 
         yield start
 
 
 @pytest.fixture
-async def api(serve_admin: ServeAdmin) -> Api:
+async def api(share_admin: ServeAdmin) -> Api:
+    return await share_admin()
+
+
+@pytest.fixture
+async def own_api(serve_admin: ServeAdmin) -> Api:
+    """Serve an installation with an app of its own."""
     return await serve_admin()

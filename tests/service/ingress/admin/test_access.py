@@ -129,10 +129,10 @@ async def test_options_requires_a_known_token(api: Api) -> None:
     ],
 )
 async def test_a_denied_call_is_logged_and_counted_without_request_data(
-    call: tuple[str, str], role: Role | None, fields: dict[str, Any], api: Api, lines: Lines
+    call: tuple[str, str], role: Role | None, fields: dict[str, Any], own_api: Api, lines: Lines
 ) -> None:
     before = ADMIN_DENIED.values.get((fields["reason"],), 0)
-    await api(*call, role=role, **({} if role else {"authorization": "Bearer guessed-4711"}))
+    await own_api(*call, role=role, **({} if role else {"authorization": "Bearer guessed-4711"}))
     [line] = lines("admin.denied")
     known = {"actor": f"ann-{role}", "role": role} if role else {}
     expected = {**fields, **known, "method": call[0], "client_host": "127.0.0.1", "calls": 1}
@@ -145,9 +145,9 @@ async def test_a_denied_call_is_logged_and_counted_without_request_data(
     assert ADMIN_DENIED.values[fields["reason"],] == before + 1
 
 
-async def test_many_denied_calls_share_log_lines_and_are_all_counted(api: Api, lines: Lines) -> None:
+async def test_many_denied_calls_share_log_lines_and_are_all_counted(own_api: Api, lines: Lines) -> None:
     before, started, calls = ADMIN_DENIED.values.get(("unauthenticated",), 0), time.monotonic(), 300
-    await asyncio.gather(*[api("GET", "/api/v1/rules", role=None) for _ in range(calls)])
+    await asyncio.gather(*[own_api("GET", "/api/v1/rules", role=None) for _ in range(calls)])
     assert ADMIN_DENIED.values["unauthenticated",] == before + calls
     denied: list[dict[str, Any]] = []
     while sum(line["calls"] for line in denied) < calls and time.monotonic() < started + PATIENCE_SECONDS:

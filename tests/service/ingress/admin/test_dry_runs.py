@@ -46,13 +46,13 @@ class Shop(Struct):
 
 
 @pytest.fixture
-async def shop(settings: Settings, store: Store, serve_admin: ServeAdmin) -> AsyncIterator[Shop]:
+async def shop(settings: Settings, store: Store, share_admin: ServeAdmin) -> AsyncIterator[Shop]:
     async with running_sandbox() as sandbox, HttpClient(settings) as outbound:
         config = PackCloudConfig(
             organization_id="org_1", token=SecretRef(env="TOKEN"), base_url=sandbox.base_url("pack_cloud")
         )
         pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
-        api = await serve_admin(platforms={"pack": pack})
+        api = await share_admin(platforms={"pack": pack})
         assert (await api("POST", RULES, SHORT)).status == 201
         yield Shop(api, sandbox, store)
 

@@ -33,7 +33,7 @@ async def box() -> AsyncIterator[SandboxHandle]:
 
 
 @pytest.fixture
-async def platform_api(settings: Settings, box: SandboxHandle, serve_admin: ServeAdmin) -> AsyncIterator[Api]:
+async def platform_api(settings: Settings, box: SandboxHandle, share_admin: ServeAdmin) -> AsyncIterator[Api]:
     """API of an installation with two platforms on the sandbox."""
     token, environ = SecretRef(env="API"), {"API": box.token}
     base = box.base_url("pack_cloud")
@@ -47,7 +47,7 @@ async def platform_api(settings: Settings, box: SandboxHandle, serve_admin: Serv
     }
     async with HttpClient(settings, {"127.0.0.1"}) as outbound:
         platforms = build_platforms(configs, environ, outbound)
-        yield await serve_admin(config=structs.replace(CONFIG, platforms=configs), platforms=platforms)
+        yield await share_admin(config=structs.replace(CONFIG, platforms=configs), platforms=platforms)
 
 
 async def ingest(store: Store, body: bytes) -> str:

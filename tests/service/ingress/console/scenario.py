@@ -15,9 +15,7 @@ from service.destinations.registry import Destinations, DestinationSetup
 from service.events import EVENT_VERSION, Event, RecordRef, new_event_id
 from service.http_client import HttpClient
 from service.ingestion.sources import build_sources
-from service.ingress.admin import admin_router
-from service.ingress.app import build_admin_app, build_app
-from service.ingress.console import console_router
+from service.ingress.app import build_app
 from service.ingress.server import Listener
 from service.listening_socket import bind
 from service.management.installation import Installation
@@ -28,6 +26,7 @@ from service.settings import Settings
 from service.store import Shards
 from service.store.management.quarantine import QUARANTINED_VERSION, QuarantinedDelivery
 from tests.service.ingress.admin.conftest import ENVIRON as TOKEN_DIGESTS
+from tests.service.ingress.admin.shared_app import SharedApp
 from tests.workers.harness import WorkerHarness, open_harness
 
 SECRET = "shop-secret"
@@ -80,6 +79,7 @@ RULES = """
   actions:
     - {id: notify, do: http, url: "SINK/large", body: {order: "{id}", total: "{total.value}"}}
 """
+SHARED_APP = SharedApp(TOKEN_DIGESTS, console=True)
 
 
 class Scenario(Struct):
@@ -132,8 +132,7 @@ async def open_scenario(settings: Settings, folder: Path) -> AsyncGenerator[Scen
             destinations=lambda: destinations.by_name,
             source_tester=lambda: tester,
         )
-        admin, console = admin_router(installation, environ), console_router(installation, environ)
-        app = build_admin_app(settings, worker.store, admin=admin, console=console)
+        app = stack.enter_context(SHARED_APP.serving(installation, worker.store, settings))
         listener = Listener(app, stack.enter_context(bind("127.0.0.1", 0, "WAYBILL_ADMIN_PORT")), settings)
         for each in (webhooks, listener):
             await each.start()

@@ -312,6 +312,7 @@ def test_a_record_without_an_id_is_no_record(value: object) -> None:
         ("Fri, 15 Jan 2027 08:01:00 -0000", 60),
         ("Fri, 15 Jan 2100 08:01:00 GMT", RETRY_AFTER_SECONDS_MAX),
         ("Fri, 99 Jan 2027 08:01:00 GMT", None),
+        ("Fri, 15 Jan 2027 08:01:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_read_in_both_forms_and_bounded(header: str | None, seconds: float | None) -> None:

@@ -59,6 +59,8 @@ def read(field: str, pointer: Any, node: Any, **more: Any) -> Any:
         ("at", {"as": "epoch_s"}, None, None),
         ("day", {}, "2026-03-29T23:00:00-08:00", date(2026, 3, 29)),
         ("day", {}, "29.03.2026", UNSET),
+        ("day", {}, "2026-03-291", UNSET),
+        ("at", {"timezone": "Europe/Oslo"}, "2026-03-29x12:00:00", UNSET),
         ("done", {}, False, False),
         ("done", {}, "yes", UNSET),
         ("done", {"default": False}, UNSET, False),

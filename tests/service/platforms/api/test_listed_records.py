@@ -46,6 +46,9 @@ def test_a_page_is_requested_at_its_path(path: str, cursor: str | None, asked: s
         ("page", "/c?page={page}", [], "", None),
         ("link", "/c", [{"id": 1}], '<https://x.example/c?p=2>; rel="next"', "?p=2"),
         ("link", "/c", [{"id": 1}], "</c?p=2>; rel=next", "?p=2"),
+        ("link", "/c", [{"id": 1}], '</c?p=1>; rel="prev", </c?p=3>; title="a, b; rel=no"; rel="next"', "?p=3"),
+        ("link", "/c", [{"id": 1}], '</c?p=2>;REL="last NEXT"; x', "?p=2"),
+        ("link", "/c", [{"id": 1}], '</c?p=2>; rel=nextpage; title="rel=next"', None),
         (
             "link",
             "/c",

@@ -181,8 +181,13 @@ async def test_lost_shard_rejects_only_its_deliveries(shards: Shards, settings: 
 async def test_full_shard_rejects_only_its_deliveries(
     settings: Settings, shards: Shards, make_settings: Callable[..., Settings]
 ) -> None:
-    small = make_settings(redis_url=settings.redis_url, shards=SHARDS, backlog_events_max=1)
-    await shards.ingest_all([one_per_shard(shards)["05"]])
+    """Each shard has its part of the limit, rounded up: 2 of 17 events."""
+    small = make_settings(redis_url=settings.redis_url, shards=SHARDS, backlog_events_max=SHARDS + 1)
     opened = await open_shards(small, check_installation=True)
+    assert all(isinstance(result, list) for result in (await deliver(opened)).values())
+    await opened.ingest_all([one_per_shard(opened)["05"]])
     await require_only(opened, "05", StoreFull)
+    with pytest.raises(StoreFull, match="2 events are pending in this shard, one of 16: add workers"):
+        await opened.ingest_all([one_per_shard(opened)["05"]])
+    assert (await shards.sample()).pending == 2 * SHARDS
     await opened.close()
