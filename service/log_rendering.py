@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 
 @cache
 def _origin() -> tuple[str, str]:
-    """Return the version, and the host name, which is the name of the pod. Read for the first line only."""
+    """Return the version, and the host name, which is the name of the pod."""
     return version("waybill"), socket.gethostname()
 
 
@@ -42,6 +42,7 @@ def _head(component: str, stamp: str, level: str, name: object) -> dict[str, Any
 def json_renderer(component: str, line_bytes_max: int) -> LogRenderer:
     """Return the renderer of JSON lines. The constant part of a line is encoded once per level and event name."""
     stamp = Clock().stamp
+    _origin()  # a process without a free file cannot read it later
 
     @lru_cache(maxsize=HEADS_CACHED_MAX)
     def constant_part(level: str, name: str) -> bytes:
@@ -104,6 +105,7 @@ def _truncate(name: str, value: object, length_max: int, truncated: list[str]) -
 def readable_renderer(component: str) -> LogRenderer:
     """Return the renderer for a terminal: colored text, with the traceback on separate lines."""
     stamp = Clock().stamp
+    _origin()  # as above
 
     def render(level: str, name: object, fields: LogFields) -> bytes:
         line = scrub({**_head(component, stamp(time.time()), level, name), **fields})

@@ -22,7 +22,7 @@ RULE = """
   type: purchase_order
   actions: [{id: claim, do: http, destination: erp, path: "/{id}", body: {event: "{event.id}"}}]
 """
-EVENTS, IN_FLIGHT = 200, 4
+EVENTS, IN_FLIGHT = 1_000, 4
 DAY_MS = 86_400_000
 
 
@@ -79,7 +79,7 @@ async def test_three_workers_never_exceed_the_limit_of_a_destination(
         # Each worker has its own name, since the store keeps the last claim of each name.
         workers = [harness.worker(f"w{number}", burst=True) for number, harness in enumerate(harnesses)]
         recovery = asyncio.create_task(run_recovery(Shards([harnesses[0].store]), dict))
-        async with asyncio.timeout(5 * PATIENCE_SECONDS):  # many events, which a busy disk delays
+        async with asyncio.timeout(5 * PATIENCE_SECONDS):  # hundreds of events, which a busy disk delays
             await asyncio.gather(*(worker.async_run() for worker in workers))
         recovery.cancel()
         for worker in workers:

@@ -138,6 +138,6 @@ def test_rules_check_reports_a_misspelled_status(check: Callable[..., Result]) -
     assert "recieved" in check(RULES % ", sources: [pack]", CONFIG % "").stderr
     mapped = CONFIG % ", map: {purchase_order: {status: /state}}"
     assert check(RULES % ", sources: [pack]", mapped, file).exit_code == 0, "another field than the documented one"
-    invalid = check(RULES % ", sources: [pack]", CONFIG % "", file, token="")
-    assert invalid.exit_code == 0
-    assert "are not checked, because" in invalid.stderr
+    incomplete = check(RULES % ", sources: [pack]", CONFIG % "", file, token="")
+    assert incomplete.exit_code == 2
+    assert "recieved" in incomplete.stderr, "a missing secret does not hide mistakes of the rules"
