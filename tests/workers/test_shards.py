@@ -22,6 +22,8 @@ pytestmark = pytest.mark.store
 
 Ran = list[str]
 
+HOT_JOBS = 1_000
+
 
 @pytest.fixture
 async def shards(make_settings: Callable[..., Settings]) -> AsyncIterator[Shards]:
@@ -92,17 +94,15 @@ async def test_idle_worker_is_woken_by_each_shard(shards: Shards) -> None:
 async def test_shard_with_many_jobs_does_not_delay_the_others(shards: Shards) -> None:
     ran: Ran = []
     hot, *others = shards.stores
-    for number in range(400):
-        await enqueue(hot, f"hot{number}", "pause")
+    await asyncio.gather(*(enqueue(hot, f"hot{number}", "pause") for number in range(HOT_JOBS)))
     worker = make_worker(shards, ran)
     running = asyncio.create_task(worker.async_run())
     await until(lambda: len(ran) >= 20)
-    jobs = [await enqueue(store, "cold") for store in others]
-    await until(lambda: set(jobs) <= set(ran))
-    behind = max(ran.index(job) for job in jobs)
-    await until(lambda: len(ran) == 400 + len(jobs))
+    jobs = await asyncio.gather(*(enqueue(store, "cold") for store in others))
+    await until(lambda: len(ran) == HOT_JOBS + len(jobs))
     await stop(worker, running)
-    assert behind < 200
+    # While a busy machine wakes the worker for the other shards, tens of the short jobs run.
+    assert max(ran.index(job) for job in jobs) < HOT_JOBS / 2
 
 
 async def test_full_worker_leaves_wake_ups_to_others(shards: Shards) -> None:
