@@ -13,6 +13,7 @@ from service.config import AdminConfig, Role
 from service.ingress.admin.auth import ROLES
 from service.ingress.console import console_router, template_config
 from service.ingress.console.session import COOKIE, SESSION_SECONDS_MAX
+from service.log import configure
 from tests.service.ingress.admin.conftest import CONFIG, ENVIRON, TOKENS, installation_of
 from tests.service.ingress.admin.test_access import no_store
 
@@ -64,6 +65,7 @@ async def test_without_a_session_every_page_leads_to_the_login(new_browser: NewB
 
 
 async def test_a_role_opens_its_pages_only(new_browser: NewBrowser, capfd: pytest.CaptureFixture[str]) -> None:
+    configure("service")  # an earlier test may have configured the log otherwise
     for role in ROLES:
         browser = new_browser()
         await browser.log_in(role)
