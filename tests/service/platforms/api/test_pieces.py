@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 BYTES_MAX = Settings().fetch_bytes_max
 PIECE_SECONDS_MAX = 0.05
-RUNS_MAX = 5
+RUNS_MAX = 3
 
 BODIES: dict[str, Callable[[], bytes]] = {
     "numbers": lambda: _list(b"1.25", VALUES_MAX - 10),
