@@ -16,7 +16,7 @@ $(shell [ -x $(BIN)/python ] || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
 # Keep compiled modules. Otherwise each process of a test compiles all of its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo check test docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots transcripts board-pictures lock senders clean
+.PHONY: help demo check test all-tests docs fast types bench bench-baseline bench-compare startup chaos chaos-long lint style fmt pages api-examples screenshots transcripts board-pictures lock senders clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,7 +28,10 @@ demo: $(VENV)/.installed ## send deliveries to real processes, kill a worker, an
 check: ## run style, types, import contracts and the fast tests (about a minute)
 	@$(MAKE) --no-print-directory -j3 --output-sync=target style types fast
 
-test: lint ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
+test: ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
+	@$(MAKE) --no-print-directory -j3 lint all-tests || { echo "*** a check or a test failed: see above" >&2; exit 1; }
+
+all-tests: $(VENV)/.installed-dev ## run all tests without the checks of lint
 	$(if $(COVERAGE),$(BIN)/coverage erase)
 	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
@@ -57,7 +60,7 @@ chaos-long: $(VENV)/.installed-dev ## inject 50 rounds of random faults with 100
 	$(BIN)/python -m tests.chaos --long --seed $(or $(SEED),1)
 
 lint: ## run style, types and import contracts
-	@$(MAKE) --no-print-directory -j2 style types
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) --output-sync=target style types
 
 style: $(VENV)/.installed-dev ## run ruff, import contracts, name checks and the prose meter
 	$(BIN)/ruff check
