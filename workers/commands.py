@@ -34,6 +34,7 @@ from service.redaction import log_ids_as_digests
 from service.rules.limits import LOOKUP_BYTES_MAX
 from service.settings import Settings, load_settings
 from service.store import Shards, build_shards
+from service.throttles.job_slots import JobSlots
 from service.throttles.throttles import SharedThrottles
 from service.tracing.startup import send_traces
 from workers.functions import load_functions
@@ -183,6 +184,7 @@ class WorkerResources(Struct, frozen=True):
     shards: Shards
     actions: Sequence[type[Action]]
     rules: RulebookWatcher
+    job_slots: JobSlots
 
 
 @contextlib.asynccontextmanager
@@ -192,7 +194,7 @@ async def open_resources(settings: Settings, config: Config) -> AsyncGenerator[W
     shards = build_shards(settings, check_installation=True)
     rules = RulebookWatcher(shards.home.rulebook, actions, settings.rulebook_refresh_seconds, config.record_types)
     try:
-        yield WorkerResources(settings, shards, actions, rules)
+        yield WorkerResources(settings, shards, actions, rules, JobSlots(settings.concurrency))
     finally:
         await shards.close()
 
@@ -209,14 +211,8 @@ async def open_dependencies(
     settings, shards, home = resources.settings, resources.shards, resources.shards.home
     async with HttpClient(settings, config.outbound.allow_private_hosts) as outbound:
         call_seconds_max = max(settings.fetch_timeout_seconds, settings.action_timeout_seconds)
-        throttles = SharedThrottles(home.limits, home.tokens, call_seconds_max)
-        setup = DestinationSetup(
-            http_client=outbound,
-            environ=environ,
-            throttles=throttles,
-            # A target that does not answer uses at most half of a worker.
-            worker_in_flight_max=max(settings.concurrency // 2, 1),
-        )
+        throttles = SharedThrottles(home.limits, home.tokens, call_seconds_max, job_slots=resources.job_slots)
+        setup = DestinationSetup(http_client=outbound, environ=environ, throttles=throttles)
         destinations = Destinations(config.destinations, setup)
         platforms = build_platforms(config.platforms, environ, outbound, throttles, config.record_types)
         for_actions = {

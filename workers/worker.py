@@ -26,6 +26,7 @@ from service.metrics.families import LEASES_LOST
 from service.store import Job, JobEnd, Shards, Store
 from service.store.connection.arq_redis import ShardRedis
 from service.store.queue.arq_jobs import decode_payload, encode
+from service.throttles.job_slots import HeldJob, current_job
 from workers.arq_jobs import ArqJobs
 from workers.claims import Claims, ShardQueue
 
@@ -202,6 +203,7 @@ class LeaseWorker(Worker):
             await queue.job_ends.drain()
 
     async def _run(self, queue: ShardQueue, job: Job) -> None:
+        current_job.set(HeldJob())
         try:
             end = await self._call(queue, job)
             if end is not None and not await queue.job_ends.submit(end):

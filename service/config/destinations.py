@@ -78,12 +78,11 @@ class DestinationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Address of the target without secrets."""
         raise NotImplementedError(f"{type(self).__name__}.shown_url is missing: implement it")
 
-    def throttle_config(self, worker_in_flight_max: int) -> ThrottleConfig:
-        """Return limits and circuit breaker. `worker_in_flight_max` limits the calls of one process."""
+    def throttle_config(self) -> ThrottleConfig:
+        """Return limits and circuit breaker."""
         limits, breaker = self.limits, self.circuit_breaker
         return ThrottleConfig(
             in_flight_max=limits.in_flight or 0,
-            worker_in_flight_max=worker_in_flight_max,
             per_second_max=limits.per_second or 0.0,
             burst_max=limits.burst or 1,
             per_minute_max=limits.per_minute or 0,

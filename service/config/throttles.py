@@ -6,21 +6,18 @@ FAILURE_THRESHOLD = 5
 """Failures in a row, of all pods, that open a circuit."""
 OPEN_SECONDS = 1.0
 OPEN_SECONDS_MAX = 60.0
-CALLS_PER_SLOT = 5.0
-"""Assumed calls a second of one concurrent call."""
 UNLIMITED = float("inf")
 
 
 class ThrottleConfig(Struct, frozen=True, kw_only=True):
     """Limits and circuit breaker of one account or destination; 0 is no limit.
 
-    `in_flight_max`, `per_second_max` and `per_minute_max` limit the calls of all pods, `worker_in_flight_max` those of
-    one process. `burst_max` is the number of calls that `per_second_max` admits at once. `failures_max` failures in a
-    row open the circuit for `open_seconds`, doubled with each failed probe up to `open_seconds_max`.
+    `in_flight_max`, `per_second_max` and `per_minute_max` limit the calls of all pods. `burst_max` is the number of
+    calls that `per_second_max` admits at once. `failures_max` failures in a row open the circuit for `open_seconds`,
+    doubled with each failed probe up to `open_seconds_max`.
     """
 
     in_flight_max: int = 0
-    worker_in_flight_max: int = 0
     per_second_max: float = 0.0
     burst_max: int = 1
     per_minute_max: int = 0
@@ -34,17 +31,6 @@ class ThrottleConfig(Struct, frozen=True, kw_only=True):
         return bool(self.in_flight_max or self.per_second_max or self.per_minute_max)
 
     @property
-    def process_in_flight_max(self) -> int:
-        """Concurrent calls of one process; 0 is no limit."""
-        limits = [limit for limit in (self.in_flight_max, self.worker_in_flight_max) if limit]
-        return min(limits, default=0)
-
-    @property
     def calls_per_second(self) -> float:
         """Calls a second that the limits admit, for the recovery of parked jobs."""
-        in_flight = self.process_in_flight_max
-        return min(
-            self.per_second_max or UNLIMITED,
-            self.per_minute_max / 60 or UNLIMITED,
-            in_flight * CALLS_PER_SLOT or UNLIMITED,
-        )
+        return min(self.per_second_max or UNLIMITED, self.per_minute_max / 60 or UNLIMITED)

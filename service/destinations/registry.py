@@ -33,15 +33,11 @@ HOSTS_MAX = 10_000
 
 
 class DestinationSetup(Struct, frozen=True, kw_only=True):
-    """Resources of all destinations. `worker_in_flight_max` limits the calls of this process to one destination.
-
-    `clock` returns seconds since the epoch.
-    """
+    """Resources of all destinations. `clock` returns seconds since the epoch."""
 
     http_client: HttpClient
     environ: Mapping[str, str]
     throttles: SharedThrottles | None = None
-    worker_in_flight_max: int = 0
     clock: Callable[[], float] = time.time
 
 
@@ -104,7 +100,7 @@ class Destinations:
         return DestinationDependencies(
             http_client=setup.http_client,
             environ=setup.environ,
-            throttle=setup.throttles.destination(name, config.throttle_config(setup.worker_in_flight_max)),
+            throttle=setup.throttles.destination(name, config.throttle_config()),
             token_cache=setup.throttles.token_cache,
             clock=setup.clock,
         )

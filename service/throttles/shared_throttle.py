@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 from service.config.throttles import OPEN_SECONDS_MAX, ThrottleConfig
 from service.errors import Deferred, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.store.platforms.throttle import CallOutcome, CircuitChange, ThrottlePermit, ThrottleStore
+from service.throttles.job_slots import JobSlots
 from service.throttles.retry_after import RETRY_AFTER_SECONDS_MAX, cap_retry_after
 from service.throttles.slot import AdmittedCall, ProcessSlots, Slot
 
@@ -44,6 +45,7 @@ class ThrottleContext(Protocol):
     """State that the throttles of a process share. `clock` is monotonic, in seconds."""
 
     limits: ThrottleStore
+    job_slots: JobSlots
     lease_seconds: float
     clock: Callable[[], float]
     chance: Callable[[], float]
@@ -66,16 +68,16 @@ class SharedThrottle:
 
     limit_kind: ClassVar[str]
     """Error code of a call that waits for a limit."""
+    share: ClassVar[float]
+    """Job slots of a worker that it may hold, times those that are free."""
 
     def __init__(self, context: ThrottleContext, name: str, key: str, config: ThrottleConfig) -> None:
         self._context = context
         self.name = name
         self.key = key
         self.config = config
-        slots = config.process_in_flight_max
-        self._slots = ProcessSlots(slots, context.clock, WAIT_SECONDS_MAX) if slots else None
+        self._slots = ProcessSlots(config.in_flight_max, self.share, context.job_slots, context.clock, WAIT_SECONDS_MAX)
         self._open_until = 0.0
-        self._call_seconds = 0.2
         self._next_at = 0.0
         self._unreadable = ""
         self._error_stored_at = float("-inf")
@@ -93,6 +95,11 @@ class SharedThrottle:
         """Log that a response requested a longer open time than is allowed."""
         raise NotImplementedError
 
+    @property
+    def calls_per_second(self) -> float:
+        """Calls a second that the limits admit, for the recovery of parked jobs. One while no call ends."""
+        return min(self.config.calls_per_second, self._slots.calls_per_second)
+
     def set_circuit(self, open_seconds: float | None) -> None:
         """Set the state from the store: open for that many seconds, recent failures (0), or closed (None)."""
         self.troubled = open_seconds is not None
@@ -109,8 +116,6 @@ class SharedThrottle:
             Deferred, StoreUnavailable: As `Throttle.slot`. No slot is held then.
         """
         deadline = self._context.clock() + WAIT_SECONDS_MAX
-        if self._slots is None:
-            return AdmittedCall(await self._enter(deadline), self._context.clock())
         if not await self._slots.acquire(deadline):
             raise self._deferred(ThrottlePermit("in_flight"))
         try:
@@ -128,8 +133,7 @@ class SharedThrottle:
         token = call.token
         try:
             if error is None:
-                # A moving average of about ten calls: the distance between waiting calls.
-                self._call_seconds += 0.1 * (self._context.clock() - call.began - self._call_seconds)
+                self._slots.add_duration(call.began)
                 if token:
                     await self._leave(token, "ok")
             elif isinstance(error, TransientError):
@@ -141,8 +145,7 @@ class SharedThrottle:
             else:
                 await self._leave(token, "unknown")
         finally:
-            if self._slots is not None:
-                self._slots.release()
+            self._slots.release()
 
     async def _enter(self, deadline: float) -> str:
         """Wait for a slot, for a limited time; return the call's token, empty if the store does not track the call."""
@@ -191,8 +194,7 @@ class SharedThrottle:
 
     def _queue_seconds(self) -> float:
         """Space waiting calls by the rate that the limits admit."""
-        config, slots = self.config, self.config.process_in_flight_max
-        apart = self._call_seconds / slots if slots else 0.0
+        config, apart = self.config, self._slots.seconds_apart
         apart = max(apart, 60 / config.per_minute_max if config.per_minute_max else 0.0)
         apart = max(apart, 1 / config.per_second_max if config.per_second_max else 0.0)
         now = self._context.clock()

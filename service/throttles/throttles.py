@@ -13,6 +13,7 @@ from service.config.platforms import PlatformConfig
 from service.config.throttles import ThrottleConfig
 from service.store.platforms.throttle import ThrottleStore
 from service.store.platforms.token_cache import SharedTokenCache
+from service.throttles.job_slots import JobSlots
 from service.throttles.retry_after import RETRY_AFTER_SECONDS_MAX
 from service.throttles.shared_throttle import SharedThrottle
 
@@ -35,6 +36,7 @@ class AccountThrottle(SharedThrottle):
     """Throttle of a platform account."""
 
     limit_kind = "account_throttled"
+    share = 3.0  # many installations have one account, and every event calls it
 
     def log_opened(self, seconds: float, error_kind: str, http_status: int | None) -> None:
         """Log that this process opened the circuit."""
@@ -64,6 +66,7 @@ class DestinationThrottle(SharedThrottle):
     """Throttle of a destination."""
 
     limit_kind = "destination_throttled"
+    share = 1.0
 
     def log_opened(self, seconds: float, error_kind: str, http_status: int | None) -> None:
         """Log that this process opened the circuit."""
@@ -99,7 +102,10 @@ class SharedThrottles:
         call_seconds_max: float,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,  # noqa: S311 - jitter, no secret
+        *,
+        job_slots: JobSlots | None = None,
     ) -> None:
+        self.job_slots = job_slots or JobSlots()
         self.token_cache = token_cache
         self.limits = limits
         self.lease_seconds = 3 * call_seconds_max
@@ -125,7 +131,7 @@ class SharedThrottles:
 
     def rates(self) -> dict[str, float]:
         """Return the calls per second that the limits of each account and destination admit, by key."""
-        return {key: throttle.config.calls_per_second for key, throttle in self._by_key.items()}
+        return {key: throttle.calls_per_second for key, throttle in self._by_key.items()}
 
     def _register(self, throttle: ThrottleT) -> ThrottleT:
         self._by_key[throttle.key] = throttle

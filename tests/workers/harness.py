@@ -31,6 +31,7 @@ from service.settings import Settings
 from service.store import Shards, Store, open_store
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.throttles import shared_throttle, throttles
+from service.throttles.job_slots import JobSlots
 from service.throttles.throttles import SharedThrottles
 from tests.waiting import PATIENCE_SECONDS, until
 from workers.processing.action_calls import EffectDependencies
@@ -184,12 +185,12 @@ async def open_harness(settings: Settings, *more: type[Action]) -> AsyncGenerato
             organization_id="org_1", token=SecretRef(env="TOKEN"), base_url=sandbox.base_url("pack_cloud")
         )
         pack = PackCloud("pack", config, ConnectorDependencies(outbound, {"TOKEN": sandbox.token}))
-        throttles = SharedThrottles(store.limits, store.tokens, settings.fetch_timeout_seconds)
+        slots = JobSlots(settings.concurrency)
+        throttles = SharedThrottles(store.limits, store.tokens, settings.fetch_timeout_seconds, job_slots=slots)
         setup = DestinationSetup(
             http_client=outbound,
             environ={},
             throttles=throttles,
-            worker_in_flight_max=max(settings.concurrency // 2, 1),
         )
         destinations = Destinations({}, setup)
         resources: dict[str, Any] = {

@@ -15,6 +15,8 @@ from service.errors import Deferred, TransientError
 from service.http_client import HttpClient
 from service.settings import Settings
 from service.store import Store
+from service.throttles import shared_throttle, slot
+from service.throttles.job_slots import JobSlots
 from service.throttles.throttle import Throttle
 from service.throttles.throttles import SharedThrottles
 from tests.waiting import until
@@ -94,6 +96,30 @@ async def test_target_that_hangs_does_not_delay_another_target(make_settings: Ca
         assert outcomes <= {"matched", "deferred"}
 
 
+@pytest.mark.slow
+async def test_waits_for_a_target_that_hangs_leave_jobs_for_another_target(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without a limit of its own the wait in place does not end: the result does not depend on time.
+    monkeypatch.setattr(shared_throttle, "WAIT_SECONDS_MAX", 600.0)
+    monkeypatch.setattr(slot, "PATIENCE_SECONDS_MIN", 600.0)
+    settings = make_settings(concurrency=8, action_timeout_seconds=60.0, attempt_timeout_seconds=120.0)
+    async with running(hangs=True) as hanging, running(hangs=False) as healthy, open_harness(settings) as harness:
+        harness.declare(hanging={"url": hanging.url, "timeouts": {"total_seconds": 60}}, healthy={"url": healthy.url})
+        await harness.publish(RULES)
+        for number in range(EVENTS):
+            await harness.send(f"hang-{number}")
+        working = asyncio.create_task(harness.run_worker())
+        await until(lambda: hanging.now == 4)
+        for number in range(EVENTS):
+            await harness.send(f"fine-{number}")
+        await until(lambda: len(healthy.calls) == EVENTS)
+        assert hanging.now == 4
+        hanging.release.set()
+        await working
+        assert set(hanging.calls.values()) == set(healthy.calls.values()) == {1}
+
+
 @pytest.fixture
 def throttles(store: Store) -> SharedThrottles:
     return SharedThrottles(store.limits, store.tokens, 1.0, chance=lambda: 0.0)
@@ -141,8 +167,9 @@ async def test_statuses_that_concern_the_host_open_its_circuit(
     assert bool(await store.limits.open_circuits()) is opens
 
 
-async def test_calls_above_the_limit_of_a_process_are_deferred_without_a_call(throttles: SharedThrottles) -> None:
-    erp = throttles.destination("erp", ThrottleConfig(worker_in_flight_max=2))
+async def test_calls_above_the_limit_of_a_process_are_deferred_without_a_call(store: Store) -> None:
+    throttles = SharedThrottles(store.limits, store.tokens, 1.0, job_slots=JobSlots(2))
+    erp = throttles.destination("erp", ThrottleConfig())
     async with erp.slot(repeatable=True, target="/1"), erp.slot(repeatable=True, target="/2"):
         with pytest.raises(Deferred) as raised:
             async with erp.slot(repeatable=True, target="/3"):

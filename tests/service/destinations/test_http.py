@@ -274,7 +274,7 @@ async def test_rate_and_concurrency_are_shared_by_processes(target: Target, clie
             "erp",
             config,
             DestinationDependencies(
-                http_client=client, environ={}, throttle=process.destination("erp", config.throttle_config(0))
+                http_client=client, environ={}, throttle=process.destination("erp", config.throttle_config())
             ),
         )
         for process in processes

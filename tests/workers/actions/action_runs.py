@@ -54,9 +54,7 @@ def destinations(
     outbound: HttpClient, store: Store | None = None, secrets: Mapping[str, str] = SECRETS, /, **configs: Any
 ) -> Destinations:
     throttles = SharedThrottles(store.limits, store.tokens, 5.0) if store else None
-    setup = DestinationSetup(
-        http_client=outbound, environ=secrets, throttles=throttles, worker_in_flight_max=10, clock=lambda: NOON
-    )
+    setup = DestinationSetup(http_client=outbound, environ=secrets, throttles=throttles, clock=lambda: NOON)
     return Destinations({name: msgspec.convert(config, CONFIG_TYPE) for name, config in configs.items()}, setup)
 
 
