@@ -1,6 +1,7 @@
 """Redaction inside bodies, URLs and headers: JSON, forms, XML and lines of headers, also without their end. Pure.
 
-Values are redacted by name and keep their place, so that the rest of a body stays readable.
+Values are redacted by name and keep their place, so that the rest of a body stays readable. The name can be a value of
+its own: see `service.named_value_redaction`.
 """
 
 import re
@@ -9,6 +10,7 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
+from service.named_value_redaction import STRING, redact_named_values, redact_parts
 from service.redaction import CONTAINER_NAMES, REDACTED, NameCheck
 
 SECRET_CHARACTERS_MIN = 4
@@ -17,9 +19,8 @@ BYTE_ORDER_MARK = "\ufeff"
 NESTED_JSON_MAX = 3
 """Levels of JSON within text of JSON that are redacted."""
 
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)("|\\?\Z)', re.DOTALL)
 _COLON = re.compile(r"\s*:\s*")
-_STRING_OR_BRACKET = re.compile(_STRING.pattern + r"|[{}\[\]]", re.DOTALL)
+_STRING_OR_BRACKET = re.compile(STRING.pattern + r"|[{}\[\]]", re.DOTALL)
 _SCALAR = re.compile(r"[^,}\]\s]*")
 _SHOWN_SCALARS = frozenset({"", "null", "true", "false"})
 _PAIR = re.compile(
@@ -44,7 +45,8 @@ def redact_text(text: str, is_redacted: NameCheck, depth: int = 0) -> str:
         return text
     text = _QUOTED.sub(lambda found: _redact_pair(found, is_redacted), text)
     if text.lstrip().lstrip(BYTE_ORDER_MARK).lstrip()[:1] in {"{", "[", '"'}:
-        return _redact_json(text, is_redacted, depth)
+        return _redact_json(redact_named_values(text, is_redacted), is_redacted, depth)
+    text = redact_parts(text, is_redacted, lambda part: redact_text(part, is_redacted, depth))
     redacted = _redact_elements(redact_pairs(text, is_redacted), is_redacted)
     return _LINE.sub(lambda found: _redact_pair(found, is_redacted), redacted)
 
@@ -103,7 +105,7 @@ def _redact_elements(text: str, is_redacted: NameCheck) -> str:
 def _redact_json(text: str, is_redacted: NameCheck, depth: int) -> str:
     parts: list[str] = []
     at = 0
-    while found := _STRING.search(text, at):
+    while found := STRING.search(text, at):
         parts.append(text[at : found.start()])
         colon = _COLON.match(text, found.end())
         if colon is None:
@@ -126,7 +128,7 @@ def _redact_json(text: str, is_redacted: NameCheck, depth: int) -> str:
 def _end_of_value(text: str, at: int) -> int:
     """Return the end of the JSON value that begins at `at`, or of the text if the value is incomplete."""
     if text[at : at + 1] == '"':
-        found = _STRING.match(text, at)
+        found = STRING.match(text, at)
         return found.end() if found else len(text)
     if text[at : at + 1] not in {"{", "["}:
         scalar = _SCALAR.match(text, at)
