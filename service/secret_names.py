@@ -34,6 +34,16 @@ _SECRET_URLS = re.compile(
     r"|maker\.ifttt\.com/.*/key/"
     r"|hook\.[a-z0-9.]+\.make\.com/\w)"
 )
+_COMMON_PAIRS = frozenset(
+    """
+    ab ac ad ai al an ar as at be ca ce ch co ct de di ea ec ed ee el em en er es et fo ge ha he hi ho ic id ie il im in
+    io ir is it la le li ll lo ly ma me mi mo na nc nd ne ng ni no ns nt ol om on or ot ou ow pa pe po pr ra re ri ro rs
+    rt se sh si so ss st su ta te th ti to tr ts ul un ur us ut ve wa we wh wi
+    """.split()  # noqa: SIM905 - a list of words reads best as words
+)
+"""The most frequent pairs of letters in English, and most of those of other languages."""
+WORDS_SHARE_MIN = 0.4
+"""Common pairs of letters of all pairs in a text of words: half and more. One random token in 10,000 has as many."""
 _LONG_SEGMENT = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{26,}")
 
 
@@ -61,7 +71,7 @@ def find_secret_in_member(name: str, value: str) -> str:
 def has_secret_segment(url: str) -> bool:
     """Return whether a part of the path is as long and random as the tokens of incoming webhooks."""
     path = re.sub(r"\{[^{}]*\}", "", url.partition("?")[0])
-    return any(_LONG_SEGMENT.fullmatch(part) for part in path.split("/")[3:])
+    return any(_LONG_SEGMENT.fullmatch(part) and not _consists_of_words(part) for part in path.split("/")[3:])
 
 
 def find_secret_in_url(url: str) -> str:
@@ -87,6 +97,13 @@ def find_secret_in_url(url: str) -> str:
 
 def _looks_like_secret(value: str) -> bool:
     return bool(_SCHEME.match(value) or _SECRET_VALUES.search(value))
+
+
+def _consists_of_words(text: str) -> bool:
+    """Return whether a text is a name such as `purchaseOrders2026ForWarehouse`, and no random token."""
+    pairs = [text[at : at + 2] for at in range(len(text) - 1)]
+    common = sum(pair.lower() in _COMMON_PAIRS for pair in pairs if not (pair[0].islower() and pair[1].isupper()))
+    return common >= WORDS_SHARE_MIN * len(pairs)
 
 
 def _words(name: str) -> set[str]:
