@@ -159,7 +159,11 @@ def read_rules_of_report(report: ConfigReport, folder: Path) -> tuple[RuleFile, 
     """
     if report.checkable is not None:
         return read_configured_rules(report.checkable)
-    checks = [partial(check_sources, report.sources), _enum_check(partial(declared_values, report.record_types))]
+    checks = [
+        partial(check_sources, report.sources),
+        partial(check_destinations, report.destinations),
+        _enum_check(partial(declared_values, report.record_types)),
+    ]
     return read_rule_files(find_rule_files(report.rules, folder), load_actions(), checks, report.record_types)
 
 

@@ -78,6 +78,11 @@ class DestinationConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Address of the target without secrets."""
         raise NotImplementedError(f"{type(self).__name__}.shown_url is missing: implement it")
 
+    @property
+    def own_headers(self) -> frozenset[str]:
+        """Headers that this destination sets, in lower case. Those of a rule would be replaced."""
+        return frozenset()
+
     def throttle_config(self) -> ThrottleConfig:
         """Return limits and circuit breaker."""
         limits, breaker = self.limits, self.circuit_breaker

@@ -25,7 +25,8 @@ from service.config.config_files import (
     read_config_files,
 )
 from service.config.decoding import ExpectedType, decode_config, unknown_key
-from service.config.destinations import DEFAULT_KIND, DestinationConfig
+from service.config.destination_checks import add_default_kind, check_destinations
+from service.config.destinations import DestinationConfig
 from service.config.locations import locate
 from service.config.platforms import NO_PLATFORM, PlatformConfig
 from service.config.presets import expand_preset
@@ -100,9 +101,9 @@ class Config(Struct, frozen=True, kw_only=True):
 class ConfigReport(Struct, frozen=True):
     """Result of reading a file: a Config, or all mistakes.
 
-    With mistakes, `rules`, `sources` and `record_types` are the rule files, the names of the sources and the types of
-    the valid record kinds, to check the rules as well. `checkable` is the Config for this check: also with missing
-    secrets, and None with any other mistake.
+    With mistakes, `rules`, `sources`, `record_types` and `destinations` are the rule files, the names of the sources,
+    the types of the valid record kinds and the destinations (None: with mistakes), to check the rules as well.
+    `checkable` is the Config for this check: also with missing secrets, and None with any other mistake.
     """
 
     config: Config | None
@@ -111,6 +112,7 @@ class ConfigReport(Struct, frozen=True):
     sources: tuple[str, ...] = ()
     record_types: RecordTypes = RECORDS
     checkable: Config | None = None
+    destinations: Mapping[str, DestinationConfig | None] = {}
 
 
 def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> ConfigReport:
@@ -137,12 +139,20 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     # Include platforms with mistakes, so that their sources do not report an unknown platform as well.
     named = {name: platforms.get(name) for name in _names(data, "platforms")}
     mistakes.extend(_check_sources(sources, named, environ))
-    for name, destination in destinations.items():
-        mistakes.extend(destination.check(f"destinations.{name}", environ))
+    known_destinations = {name: destinations.get(name) for name in _names(data, "destinations")}
+    entries = data.get("destinations", {})
+    mistakes.extend(check_destinations(entries, known_destinations, types.destination, environ, mistakes))
     mistakes.extend(check_admin(general.admin, environ))
     wrong = {mistake.path for mistake in constructs.found}
     mistakes = [*constructs.found, *(mistake for mistake in mistakes if not is_consequence(mistake, wrong))]
-    report = ConfigReport(None, _locate_in(files, mistakes), general.rules, tuple(_names(data, "sources")), records)
+    report = ConfigReport(
+        None,
+        _locate_in(files, mistakes),
+        general.rules,
+        tuple(_names(data, "sources")),
+        records,
+        destinations=known_destinations,
+    )
     if not all(isinstance(mistake, MissingSecret) for mistake in mistakes):
         return report
     config = Config(
@@ -282,11 +292,4 @@ def _prepare_source(source: JsonValue, at: str) -> JsonValue:
     return expand_preset({**written, "envelope": {"kind": kind}} if isinstance(kind, str) else written, at)
 
 
-def _prepare_destination(destination: JsonValue, _at: str) -> JsonValue:
-    """Add the default kind."""
-    return (
-        {"kind": DEFAULT_KIND, **cast("dict[str, Any]", destination)} if isinstance(destination, dict) else destination
-    )
-
-
-_PREPARE = {"sources": _prepare_source, "destinations": _prepare_destination}
+_PREPARE = {"sources": _prepare_source, "destinations": add_default_kind}

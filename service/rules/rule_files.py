@@ -179,8 +179,11 @@ def check_sources(names: Iterable[str], rule: Rule, at: str) -> Iterator[ConfigE
             yield ConfigError(f"{at}.sources[{position}]", f"no source {name[:64]!r} in waybill.yaml", fix)
 
 
-def check_destinations(configs: Mapping[str, DestinationConfig], rule: Rule, at: str) -> Iterator[ConfigError]:
-    """Yield the destinations of a rule that are not configured, or that its action cannot use."""
+def check_destinations(configs: Mapping[str, DestinationConfig | None], rule: Rule, at: str) -> Iterator[ConfigError]:
+    """Yield the destinations of a rule that are not configured, or that its action cannot use.
+
+    A destination that is None exists, but has mistakes of its own.
+    """
     for position, action in enumerate(rule.actions):
         name, path = action.get("destination"), f"{at}.actions[{position}].destination"
         if not isinstance(name, str):
@@ -190,12 +193,20 @@ def check_destinations(configs: Mapping[str, DestinationConfig], rule: Rule, at:
             fix = f"did you mean {near[0]}?" if near else f"add it to destinations:, or {_use_one_of(configs)}"
             yield ConfigError(path, f"no destination {name[:64]!r} in waybill.yaml", fix)
             continue
-        kind = str(configs[name].__struct_config__.tag)
+        config = configs[name]
+        if config is None:
+            continue
+        kind = str(config.__struct_config__.tag)
         if action.get("do") != kind:
             yield ConfigError(path, f"{name} is a destination of kind {kind}", f"write do: {kind}, or another name")
-        if action.get("latest_only") and not configs[name].ordered:
+        if action.get("latest_only") and not config.ordered:
             fix = f"remove latest_only, or ordered: false of {name}"
             yield ConfigError(f"{at}.actions[{position}].latest_only", f"needs an order, and {name} has none", fix)
+        headers = action.get("headers")
+        for header in cast("dict[str, object]", headers) if isinstance(headers, dict) else ():
+            if header.lower() in config.own_headers:
+                path = f"{at}.actions[{position}].headers.{header}"
+                yield ConfigError(path, f"is set by the destination {name}", "remove it, or use another header")
 
 
 def check_operations(config: Config, rule: Rule, at: str) -> Iterator[ConfigError]:

@@ -107,6 +107,13 @@ class HttpConfig(TargetConfig, frozen=True, kw_only=True, tag="http"):
     headers: dict[HeaderName, str | SecretRef] = field(default_factory=dict[str, str | SecretRef])
     idempotency: IdempotencyConfig = IdempotencyConfig()
 
+    @property
+    def own_headers(self) -> frozenset[str]:
+        """Headers of the idempotency key, the credentials and the signature, in lower case."""
+        signed = self.signature.own_headers if self.signature is not None else ()
+        names = (self.idempotency.header, self._auth_header(), *signed)
+        return frozenset(name.lower() for name in names if name)
+
     def check(self, at: str, environ: Mapping[str, str]) -> Iterator[ConfigError]:
         """Yield the mistakes; `at` is the destination's path in waybill.yaml."""
         yield from super().check(at, environ)

@@ -62,6 +62,11 @@ class _Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         """References of the secrets."""
         raise NotImplementedError
 
+    @property
+    def own_headers(self) -> tuple[str, ...]:
+        """Names of the headers that the signature adds, besides those that no rule may set."""
+        return ()
+
     def headers(self, request: UnsignedRequest, read: ReadSecret) -> Mapping[str, str]:
         """Return the headers that the signature adds.
 
@@ -90,6 +95,11 @@ class HmacSignature(_Signature, frozen=True, kw_only=True, tag="hmac"):
     def refs(self) -> tuple[SecretRef, ...]:
         """References of the secrets."""
         return (self.secret,)
+
+    @property
+    def own_headers(self) -> tuple[str, ...]:
+        """Names of the headers that the signature adds."""
+        return tuple(name for name in (self.header, self.id_header, self.timestamp_header) if name)
 
     def headers(self, request: UnsignedRequest, read: ReadSecret) -> Mapping[str, str]:
         """Return the headers that the signature adds."""
@@ -126,6 +136,11 @@ class StandardWebhooksSignature(_Signature, frozen=True, kw_only=True, tag="stan
     def refs(self) -> tuple[SecretRef, ...]:
         """References of the secrets."""
         return self.secrets
+
+    @property
+    def own_headers(self) -> tuple[str, ...]:
+        """Names of the headers that the signature adds."""
+        return tuple(self.header_prefix + name for name in ("id", "timestamp", "signature"))
 
     def headers(self, request: UnsignedRequest, read: ReadSecret) -> Mapping[str, str]:
         """Return the headers that the signature adds."""

@@ -33,6 +33,7 @@ ENVIRON = {
     "ENGAGE_TOKEN": "0123456789abcdef",
     "OFN_WEBHOOK_TOKEN": "fedcba9876543210",
 }
+DESTINATIONS = "destinations: # targets of actions; docs/reference/destinations.md\n"
 RULE = """
 - id: short-receipt
   name: Received less than ordered
@@ -91,6 +92,49 @@ def test_an_unknown_source_in_a_rule_is_an_error(folder: Path) -> None:
     assert result.exit_code == 2
     assert "one.yaml:5: rule short-receipt: rules[0].sources[0]: no source 'pack-order'" in result.stderr
     assert "Fix: did you mean pack-orders?" in result.stderr
+
+
+def test_mistakes_beside_a_destination_that_cannot_be_decoded_are_reported(folder: Path) -> None:
+    wrong = (
+        "{url: 5, auth: {type: bearer, token: {env: NOT_SET}}, limits: {in_flight: x}, idempotency: {header: X-Once}}"
+    )
+    others = "\n  two: {url: https://u:p@crm.test}\n  mail: {kind: email, host: a b, username: u, from: x@y.test}"
+    replace(folder, DESTINATIONS, f"{DESTINATIONS}  one: {wrong}{others}\n")
+    calls = '{id: a, do: http, destination: one, path: "/"}, {id: b, do: http, destination: tow, path: "/"}'
+    (folder / "rules/one.yaml").write_text(RULE.replace("actions: [", f"actions: [{calls}, "))
+    result = run(folder)
+    assert result.exit_code == 2
+    for mistake in (
+        "destinations.one.url: ",
+        "destinations.one.limits.in_flight: ",
+        "destinations.one.auth.token: variable NOT_SET is not set",
+        "destinations.two.url: contains a user name or password",
+        "destinations.mail.host: ",
+        "rules[0].actions[1].destination: no destination 'tow'",
+    ):
+        assert mistake in result.stderr
+    assert "waybill: 6 errors found" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("header", "settings"),
+    [
+        ("x-once", "idempotency: {header: X-Once}"),
+        ("X-Auth-User", "auth: {type: header, name: x-auth-user, value: {env: ERP_KEY}}"),
+        ("X-Mac", "signature: {scheme: hmac, secret: {env: ERP_KEY}, header: X-Mac}"),
+        ("Hook-Id", "signature: {scheme: standard_webhooks, secrets: [{env: CLAIMS_SECRET}], header_prefix: hook-}"),
+    ],
+)
+def test_header_of_an_action_that_its_destination_replaces_is_an_error(
+    folder: Path, header: str, settings: str
+) -> None:
+    replace(folder, DESTINATIONS, f"{DESTINATIONS}  one: {{url: https://one.test, {settings}}}\n")
+    call = f'{{id: a, do: http, destination: one, path: "/", headers: {{{header}: "{{id}}", X-Other: a}}}}'
+    (folder / "rules/one.yaml").write_text(RULE.replace("actions: [", f"actions: [{call}, "))
+    result = run(folder)
+    assert result.exit_code == 2
+    assert f"rules[0].actions[0].headers.{header}: is set by the destination one" in result.stderr
+    assert "waybill: 1 error found" in result.stderr
 
 
 def test_an_action_with_a_private_address_is_a_warning(folder: Path) -> None:
