@@ -22,7 +22,7 @@ def add_default_kind(destination: JsonValue, _at: str) -> JsonValue:
     )
 
 
-def check_destinations(
+def check_destination_entries(
     entries: Mapping[str, JsonValue],
     decoded: Mapping[str, DestinationConfig | None],
     expected: ExpectedType,

@@ -25,7 +25,7 @@ from service.config.config_files import (
     read_config_files,
 )
 from service.config.decoding import ExpectedType, decode_config, unknown_key
-from service.config.destination_checks import add_default_kind, check_destinations
+from service.config.destination_checks import add_default_kind, check_destination_entries
 from service.config.destinations import DestinationConfig
 from service.config.locations import locate
 from service.config.platforms import NO_PLATFORM, PlatformConfig
@@ -141,7 +141,7 @@ def check_config(path: Path, environ: Mapping[str, str], types: KindTypes) -> Co
     mistakes.extend(_check_sources(sources, named, environ))
     known_destinations = {name: destinations.get(name) for name in _names(data, "destinations")}
     entries = data.get("destinations", {})
-    mistakes.extend(check_destinations(entries, known_destinations, types.destination, environ, mistakes))
+    mistakes.extend(check_destination_entries(entries, known_destinations, types.destination, environ, mistakes))
     mistakes.extend(check_admin(general.admin, environ))
     wrong = {mistake.path for mistake in constructs.found}
     mistakes = [*constructs.found, *(mistake for mistake in mistakes if not is_consequence(mistake, wrong))]

@@ -13,7 +13,7 @@ from service.throttles.job_slots import HeldJob, JobSlots, current_job
 
 CALL_SECONDS = 0.2
 """Assumed duration of a call before the first one."""
-PATIENCE_SECONDS_MIN = 0.05
+STALL_SECONDS_MIN = 0.05
 STALL_CALLS = 2.0
 """A target does not answer if no call ended for that many times the usual duration."""
 
@@ -97,10 +97,10 @@ class ProcessSlots:
         if not self._waiting and self._has_slot(job):
             self._start(job)
             return True
-        patience = max(min(STALL_CALLS * self._call_seconds, self._wait_seconds_max), PATIENCE_SECONDS_MIN)
+        stall_seconds = max(min(STALL_CALLS * self._call_seconds, self._wait_seconds_max), STALL_SECONDS_MIN)
         now = self._clock()
-        seconds = min(deadline, self._changed_at + patience) - now
-        answers = now < self._ended_at + patience
+        seconds = min(deadline, self._changed_at + stall_seconds) - now
+        answers = now < self._ended_at + stall_seconds
         if seconds <= 0 or not (answers or len(self._waiting) < self._jobs.idle(job)):
             return False
         return await self._wait(job, seconds)

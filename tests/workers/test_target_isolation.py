@@ -102,7 +102,7 @@ async def test_waits_for_a_target_that_hangs_leave_jobs_for_another_target(
 ) -> None:
     # Without a limit of its own the wait in place does not end: the result does not depend on time.
     monkeypatch.setattr(shared_throttle, "WAIT_SECONDS_MAX", 600.0)
-    monkeypatch.setattr(slot, "PATIENCE_SECONDS_MIN", 600.0)
+    monkeypatch.setattr(slot, "STALL_SECONDS_MIN", 600.0)
     settings = make_settings(concurrency=8, action_timeout_seconds=60.0, attempt_timeout_seconds=120.0)
     async with running(hangs=True) as hanging, running(hangs=False) as healthy, open_harness(settings) as harness:
         harness.declare(hanging={"url": hanging.url, "timeouts": {"total_seconds": 60}}, healthy={"url": healthy.url})
