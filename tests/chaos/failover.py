@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from service.settings import Settings, load_settings
 from tests.chaos.fleet import TIMEOUT_SECONDS, Fleet
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.tally import Tally
+from tests.free_ports import find_free_ports
 from tests.service.store.builders import run_on_server
 from tests.waiting import until
 
@@ -38,7 +38,7 @@ class FailoverFleet(Fleet):
 
     def __init__(self, directory: Path, tally: Tally, durability: str) -> None:
         super().__init__(directory, tally, durability)
-        self._server_ports = _free_ports(3)
+        self._server_ports = find_free_ports(3)
         self.to_replica = FaultProxy(self._server_ports[0])
         self._replica: EmbeddedValkey | None = None
         self._sentinel: subprocess.Popen[bytes] | None = None
@@ -121,14 +121,6 @@ def _options(port: int) -> tuple[str, ...]:
 
 def _replica_of(port: int) -> tuple[str, ...]:
     return "--replicaof", f"127.0.0.1 {port}"
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _ask(port: int, *command: str) -> list[bytes]:

@@ -46,21 +46,21 @@ class Rounds(Generic[AnyFleet]):
         await sending
         sent = time.monotonic()
         await self._sender.settle(TIMEOUT_SECONDS)
-        dead = await self._wait_for_end()
+        dead = await self._wait_for_end(name)
         recovery = time.monotonic() - (sent if events_min else fault_ended)
         numbers = range(first, self._sender.numbers)
         for number, event_id in self._tally.lost(numbers, dead).items():
-            await self._print_lost(number, event_id)
+            await self._print_lost(name, number, event_id)
         return self._tally.row(name, numbers, dead, round(recovery, 1))
 
-    async def _print_lost(self, number: int, event_id: str) -> None:
+    async def _print_lost(self, name: str, number: int, event_id: str) -> None:
         """Print what the store knows of a lost event."""
         store = await self._fleet.open_store()
         found = [
             f"shard {shard.name}: {event}" for shard in store.stores if (event := await shard.events.get(event_id))
         ]
         await store.close()
-        sys.stderr.write(f"lost: event {number}, id {event_id}; {found or 'not in the store'}\n")
+        sys.stderr.write(f"{name}: lost event {number}, id {event_id}; {found or 'not in the store'}\n")
 
     async def close(self) -> None:
         """Stop sending."""
@@ -70,7 +70,7 @@ class Rounds(Generic[AnyFleet]):
         while self._is_sending or self._sender.numbers < events_min:
             await self._sender.send_for(0.2)
 
-    async def _wait_for_end(self) -> set[str]:
+    async def _wait_for_end(self, name: str) -> set[str]:
         """Wait until no event is pending. Return the ids of the dead letters with unknown effects.
 
         Events that are still pending at the end of the wait are printed, and count as lost.
@@ -82,7 +82,7 @@ class Rounds(Generic[AnyFleet]):
                 try:
                     while pending := (await store.sample()).pending:
                         if time.monotonic() > deadline:
-                            sys.stderr.write(f"{pending} events are still pending after {TIMEOUT_SECONDS:g} s\n")
+                            sys.stderr.write(f"{name}: {pending} events are pending after {TIMEOUT_SECONDS:g} s\n")
                             break
                         await asyncio.sleep(0.1)
                     return await _dead_letters(store)
