@@ -37,6 +37,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests that start no server of another binary: they would repeat what they do without it."""
+    if TEST_SERVER not in os.environ:
+        return
+    others = {item for item in items if "server_binary" not in getattr(item, "fixturenames", ())}
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_installation_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep tests away from settings in the user's shell, and from a `waybill dev` that runs on this machine."""
