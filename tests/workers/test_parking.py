@@ -1,6 +1,7 @@
 """Parking: events wait for an account without claims and without log lines, and return gradually."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
@@ -225,6 +226,24 @@ async def test_number_of_parked_jobs_does_not_change_the_number_of_commands(harn
     one = await commands()
     await park_events(harness)
     assert await commands() < one + EVENTS / 4  # checks of the connection add a few
+
+
+async def test_sweep_checks_a_parked_event_with_few_commands(harness: WorkerHarness) -> None:
+    async def commands() -> int:
+        before = await _commands_of_scripts(harness)
+        swept = await harness.store.sweeper.sweep("w1")
+        assert swept is not None
+        assert not swept.counts
+        return await _commands_of_scripts(harness) - before
+
+    empty = await commands()
+    await park_events(harness)
+    assert await commands() - empty <= 8 * EVENTS + 5
+
+
+async def _commands_of_scripts(harness: WorkerHarness) -> int:
+    stats: bytes = await harness.store.client.command("INFO", "commandstats")
+    return sum(int(calls) for calls in re.findall(rb":calls=(\d+)", stats))
 
 
 async def _calls(harness: WorkerHarness) -> int:

@@ -21,12 +21,12 @@ local function count(name)
   repaired[name] = (repaired[name] or 0) + 1
 end
 
--- Return a slice of a sorted set, from the position of the last sweep; after the end it starts again.
+-- Return a slice of a sorted set as members and scores, from the position of the last sweep; after the end it starts again.
 local function slice(key, name)
   local from = number_of(place, redis.call('HGET', place, name))
-  local members = redis.call('ZRANGE', key, from, from + items_max - 1)
-  redis.call('HSET', place, name, #members == items_max and from + items_max or 0)
-  if #members == items_max then
+  local members = redis.call('ZRANGE', key, from, from + items_max - 1, 'WITHSCORES')
+  redis.call('HSET', place, name, #members == 2 * items_max and from + items_max or 0)
+  if #members == 2 * items_max then
     more = 1
   end
   return members
@@ -54,8 +54,11 @@ local function is_behind(id, event)
   return waits
 end
 
+local accounts
+
 local function is_parked(job)
-  for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'parked')) do
+  accounts = accounts or redis.call('SMEMBERS', prefix .. 'parked')
+  for _, name in ipairs(accounts) do
     if redis.call('ZSCORE', prefix .. 'parked:' .. name, job) then
       return true
     end
@@ -65,23 +68,28 @@ end
 
 local function repair_open(id)
   local event = prefix .. 'event:' .. id
-  local state = end_of(id) and 'ended' or field(event, 'state')
+  local state = field(event, 'state') or end_of(id) and 'ended'
   if state == 'ended' or state == 'dead' then
     redis.call('ZREM', open, id)
     return count('open_but_ended')
   end
-  if redis.call('ZSCORE', queue, effects_prefix .. id) then
+  if state == 'decided' and redis.call('ZSCORE', queue, effects_prefix .. id) then
     return
   end
   local lane = lane_of(id)
-  if lane and not has_type(lane, 'list') then
+  -- Most events are here: few commands, since a long outage parks a million of them.
+  local length = lane and read('LLEN', lane)
+  if lane and not length then -- of another type
     redis.call('DEL', lane)
+    length = 0
   end
-  if lane and (redis.call('LLEN', lane) > LANE_SEARCH_MAX or redis.call('LPOS', lane, id)) then
-    if make_job(lane, ARGV[8], is_parked(lane) and PARKED or now) then
+  if lane and (length > LANE_SEARCH_MAX or length > 0 and redis.call('LPOS', lane, id)) then
+    if not redis.call('ZSCORE', queue, lane) and make_job(lane, ARGV[8], is_parked(lane) and PARKED or now) then
       count('lane_without_job')
       wake_one()
     end
+  elseif redis.call('ZSCORE', queue, effects_prefix .. id) then
+    return
   elseif state == 'decided' then
     if not is_behind(id, event) then
       if is_parked(effects_prefix .. id) then
@@ -109,8 +117,8 @@ local function repair_open(id)
 end
 
 -- The job of a parked lane is checked when it is freed; its events are checked with all open events.
-local function repair_job(job)
-  if tonumber(redis.call('ZSCORE', queue, job) or 0) == PARKED then
+local function repair_job(job, score)
+  if tonumber(score) == PARKED then
     if is_parked(job) or redis.call('EXISTS', rebuild) == 1 then
       return -- while the accounts are rebuilt, their jobs stay parked
     end
@@ -241,11 +249,13 @@ end
 
 local rebuilding = rebuild_indexes()
 repair_clock()
-for _, id in ipairs(slice(open, 'open')) do
-  repair_open(id)
+local ids = slice(open, 'open')
+for i = 1, #ids, 2 do
+  repair_open(ids[i])
 end
-for _, job in ipairs(slice(queue, 'queue')) do
-  repair_job(job)
+local jobs = slice(queue, 'queue')
+for i = 1, #jobs, 2 do
+  repair_job(jobs[i], jobs[i + 1])
 end
 
 -- Return members older than `ms`. A full slice means that more follow.
