@@ -4,6 +4,7 @@ An event is in the view when it ends or becomes a dead letter. An event that has
 is in the view as pending, too. A position holds a time of each store, by the clock of that store.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +15,7 @@ from service.errors import Rejection
 from service.management.event_filter import EventFilter, to_epoch_ms
 from service.management.event_search import EventHit, EventRow, matches_filter, newest_first, row_of
 from service.management.installation import InstallationOperations
-from service.management.stores import NamedStore
+from service.management.stores import NamedStore, read_shards
 from service.store.management.events import EventSummary, Index
 
 READ_EVENTS_MAX = 300
@@ -47,18 +48,28 @@ class LiveOperations(InstallationOperations):
             raise Rejection(422, "invalid", "The live view has no end. Remove `until`, or list events.")
         stores = self.stores
         # A script that runs later in the same millisecond can still add an event, so this one is not read yet.
-        ends = [int(await named.store.queue_stats.clock() * 1000) - 1 for named in stores]
+        clocks = await read_shards(stores, lambda named: named.store.queue_stats.clock())
+        ends = [int(clock * 1000) - 1 for clock in clocks]
         starts = _parse_position(after, len(stores)) or _starts(event_filter.since, ends)
-        hits: list[EventHit] = []
-        skipped = 0
-        for named, start, end in zip(stores, starts, ends, strict=True):
-            for index in event_filter.indexes:
-                delay = PENDING_MS if index == "open" else 0
-                found, rest = await _read(named, index, start - delay, end - delay)
-                hits += [EventHit(named, each) for each in found if await matches_filter(named, event_filter, each)]
-                skipped += rest
-        hits.sort(key=lambda hit: hit.cursor)
+        reads = [_read_shard(*each, event_filter) for each in zip(stores, starts, ends, strict=True)]
+        found = await asyncio.gather(*reads)
+        hits = sorted((hit for hits, _ in found for hit in hits), key=lambda hit: hit.cursor)
+        skipped = sum(skipped for _, skipped in found)
         return LiveBatch([row_of(hit) for hit in hits], skipped, ",".join(map(str, ends)))
+
+
+async def _read_shard(
+    named: NamedStore, start_ms: int, end_ms: int, event_filter: EventFilter
+) -> tuple[list[EventHit], int]:
+    """Return the matching events of a shard in a time, and the number of events that were not read."""
+    hits: list[EventHit] = []
+    skipped = 0
+    for index in event_filter.indexes:
+        delay_ms = PENDING_MS if index == "open" else 0
+        found, rest = await _read(named, index, start_ms - delay_ms, end_ms - delay_ms)
+        hits += [EventHit(named, each) for each in found if await matches_filter(named, event_filter, each)]
+        skipped += rest
+    return hits, skipped
 
 
 async def _read(named: NamedStore, index: Index, start_ms: int, end_ms: int) -> tuple[list[EventSummary], int]:

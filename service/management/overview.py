@@ -5,7 +5,7 @@ Counts by hour are exact, except that arrivals of the last two seconds of a proc
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -15,13 +15,13 @@ from service.management.conditions import HealthCondition, find_conditions
 from service.management.destinations import DestinationOperations, DestinationView
 from service.management.event_filter import format_timestamp
 from service.management.rulebook import Publication, RulebookOperations
-from service.management.stores import NamedStores
+from service.management.stores import NamedStore, NamedStores, read_shards
 from service.store import QueueStats
 from service.store.management.events import PAGE_EVENTS_MAX, EventSummary, Index
 
 HOURS = 24
 SAMPLED_EVENTS_MAX = 600
-"""Events read per index and store for the arrivals per minute."""
+"""Events read per index for the arrivals per minute."""
 
 RATE_SECONDS = 60.0
 ARRIVAL_AGE_DAYS_MAX = 365
@@ -46,7 +46,7 @@ class SourceActivity(Struct, frozen=True, kw_only=True):
 
 
 class InstallationOverview(Struct, frozen=True, kw_only=True):
-    """Overview. `queue` is the sum of all shards; its ages and memory percentage are the highest of them."""
+    """Overview. `queue` is that of all shards (`Shards.sample`)."""
 
     at: str
     queue: QueueStats
@@ -123,39 +123,46 @@ class OverviewOperations(CircuitOperations, DestinationOperations, RulebookOpera
         """
         if first_hour is None:
             first_hour = int(time.time() * 1000) // _HOUR_MS - (HOURS - 1)
-        counted = [await named.store.arrivals.by_hour(first_hour, HOURS) for named in self.stores]
-        last = [await named.store.arrivals.last_at_ms() for named in self.stores]
-        found: list[SourceActivity] = []
-        for source in self.installation.config().sources:
-            hours = [sum(counts) for counts in zip(*(each.get(source, [0] * HOURS) for each in counted), strict=True)]
-            last_ms = max((each[source] for each in last if source in each), default=None)
-            at = None if last_ms is None else format_timestamp(last_ms)
-            found.append(SourceActivity(source=source, last_at=at, hours=hours))
-        return found
+        arrivals = self.stores[0].store.arrivals
+        counted, last = await arrivals.by_hour(first_hour, HOURS), await arrivals.last_at_ms()
+        return [
+            SourceActivity(
+                source=source,
+                last_at=format_timestamp(last[source]) if source in last else None,
+                hours=counted.get(source, [0] * HOURS),
+            )
+            for source in self.installation.config().sources
+        ]
 
 
 async def _ended(stores: NamedStores, first_ms: int, step_ms: int, steps: int) -> tuple[list[int], list[int]]:
     """Return the ended events and the dead letters per step, of all stores together."""
-    counts = [await named.inspector.ended_by_time(first_ms, step_ms, steps) for named in stores]
+    counts = await read_shards(stores, lambda named: named.inspector.ended_by_time(first_ms, step_ms, steps))
     ended, dead = ([sum(column) for column in zip(*series, strict=True)] for series in zip(*counts, strict=True))
     return ended, dead
 
 
 async def _sample(stores: NamedStores, first_ms: int) -> _Sample:
-    """Read the newest events of each index, back to `first_ms` or to the limit."""
+    """Read the newest events of each index, back to `first_ms` or to the part of the limit that a shard has."""
+    events_max = -(-SAMPLED_EVENTS_MAX // len(stores))
+    samples = await read_shards(stores, lambda named: _sample_shard(named, first_ms, events_max))
+    events = [event for sample in samples for event in sample.events]
+    return _Sample(events, max(sample.complete_from_ms for sample in samples))
+
+
+async def _sample_shard(named: NamedStore, first_ms: int, events_max: int) -> _Sample:
     events: list[EventSummary] = []
-    complete_from_ms = first_ms
-    for named in stores:
-        for index in _INDEXES:
-            read = 0
-            while read < SAMPLED_EVENTS_MAX:
-                page = await named.store.events.page(index, PAGE_EVENTS_MAX, offset=read)
-                events += page
-                read += len(page)
-                if len(page) < PAGE_EVENTS_MAX or page[-1].at_ms < first_ms:
-                    break
-            else:
-                complete_from_ms = max(complete_from_ms, events[-1].at_ms)
+    complete_from_ms, page_max = first_ms, min(events_max, PAGE_EVENTS_MAX)
+    for index in _INDEXES:
+        read = 0
+        while read < events_max:
+            page = await named.store.events.page(index, page_max, offset=read)
+            events += page
+            read += len(page)
+            if len(page) < page_max or page[-1].at_ms < first_ms:
+                break
+        else:
+            complete_from_ms = max(complete_from_ms, events[-1].at_ms)
     return _Sample(events, complete_from_ms)
 
 
@@ -174,15 +181,12 @@ def _arrival_ms(event: EventSummary) -> int:
 
 
 async def _quarantined(stores: NamedStores) -> int:
-    counts: list[int] = []
-    for named in stores:
-        counts += [(await named.store.quarantine.count(name))[0] for name in await named.store.quarantine.sources()]
-    return sum(counts)
+    quarantine = stores[0].store.quarantine  # the first shard holds it
+    return sum([(await quarantine.count(name))[0] for name in await quarantine.sources()])
 
 
 async def _workers_lost(stores: NamedStores) -> int:
     """Return the number of workers with an expired heartbeat: they crashed or are cut off."""
-    alive: Mapping[str, bool] = {
-        heartbeat.worker: heartbeat.alive for named in stores for heartbeat in await named.inspector.heartbeats()
-    }
-    return sum(not is_alive for is_alive in alive.values())
+    heartbeats = await read_shards(stores, lambda named: named.inspector.heartbeats())
+    alive = {beat.worker for beats in heartbeats for beat in beats if beat.alive}
+    return len({beat.worker for beats in heartbeats for beat in beats} - alive)

@@ -8,7 +8,7 @@ from service.config import SourceConfig
 from service.ingestion.sources import Source
 from service.management.event_filter import format_timestamp
 from service.management.installation import InstallationOperations
-from service.management.stores import NamedStores, name_stores
+from service.management.stores import NamedStores, name_stores, read_shards
 from service.store import QueueStats, Shards
 from service.store.connection.installation import InstallationRecord
 from service.store.management.events import Index
@@ -134,8 +134,9 @@ class StatusOperations(InstallationOperations):
             StoreUnavailable: A store does not answer.
         """
         found: dict[str, WorkerView] = {}
-        for named in self.stores:
-            for heartbeat in await named.inspector.heartbeats():
+        heartbeats = await read_shards(self.stores, lambda named: named.inspector.heartbeats())
+        for named, beats in zip(self.stores, heartbeats, strict=True):
+            for heartbeat in beats:
                 before = found.get(heartbeat.worker)
                 found[heartbeat.worker] = WorkerView(
                     name=heartbeat.worker,
@@ -199,8 +200,9 @@ async def _source(stores: NamedStores, name: str, config: SourceConfig, source: 
 
 async def _store(shards: Shards, *, memory: bool) -> StoreView:
     settings, named = shards.settings, name_stores(shards.stores)
-    counts = [await each.inspector.counts() for each in named]
-    records = [await each.store.installation.record() for each in named]
+    counts = await read_shards(named, lambda each: each.inspector.counts())
+    records = await read_shards(named, lambda each: each.store.installation.record())
+    sweeps = await read_shards(named, lambda each: each.inspector.sweep())
     return StoreView(
         name=named[0].name,
         server=await named[0].inspector.server(),
@@ -212,6 +214,6 @@ async def _store(shards: Shards, *, memory: bool) -> StoreView:
         queue=await shards.sample(),
         events={index: sum(each[index] for each in counts) for index in INDEXES},
         # The shard that was swept last shows whether a worker sweeps.
-        sweep=max([await each.inspector.sweep() for each in named], key=lambda sweep: sweep.clock_ms),
+        sweep=max(sweeps, key=lambda sweep: sweep.clock_ms),
         memory=await shards.memory_by_kind() if memory else None,
     )

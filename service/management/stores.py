@@ -1,6 +1,8 @@
 """Shards of an installation, with the name of their store."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -12,6 +14,8 @@ from service.store import Store
 from service.store.connection.address import urls_of
 from service.store.connection.installation import InstallationRecord
 from service.store.management.status import StoreInspector
+
+ReplyT = TypeVar("ReplyT")
 
 
 class NamedStore(Struct, frozen=True):
@@ -32,6 +36,15 @@ NamedStores = Sequence[NamedStore]
 def name_stores(stores: Sequence[Store]) -> list[NamedStore]:
     """Return the shards with the name of their store."""
     return [NamedStore(store_name(store.settings), store) for store in stores]
+
+
+async def read_shards(stores: NamedStores, read: Callable[[NamedStore], Awaitable[ReplyT]]) -> list[ReplyT]:
+    """Read all shards at once. Return the replies in their order.
+
+    Raises:
+        StoreUnavailable: A server does not answer.
+    """
+    return await asyncio.gather(*map(read, stores))
 
 
 class AcceptedStore(Struct, frozen=True):
