@@ -211,9 +211,20 @@ class Client:
         """Return the command that runs a script, if the server knows it. `arguments` end with the expected record."""
         return pack_command(("EVALSHA", script.sha, *self._first_arguments, *arguments))
 
-    def is_replicated(self, synced: StoreReply) -> bool:
-        """Return whether a reply to WAITAOF shows enough disks."""
-        return isinstance(synced, list) and synced[0] >= 1 and synced[1] >= self._replicas
+    def require_replicated(self, synced: StoreReply) -> None:
+        """Check that a reply to WAITAOF shows enough disks.
+
+        Raises:
+            StoreUnavailable: It does not.
+        """
+        if isinstance(synced, ResponseError):
+            raise synced
+        if synced[0] < 1 or synced[1] < self._replicas:
+            reason = (
+                f"{synced[1]} replicas have the write on disk, {self._replicas} are required: check the replicas, "
+                "WAYBILL_DURABILITY and WAYBILL_REPLICAS_CONFIRMING_MIN"
+            )
+            raise StoreUnavailable(reason, self._retry_after_seconds)
 
     async def _exchange(self, send: Send, seconds_max: float | None = None) -> StoreReply:
         if not self._checks_installation:
@@ -277,13 +288,7 @@ class Client:
             return await connection.read_response()
         await connection.send_packed_command(packed + self.replica_wait)
         reply, _, synced = [await read_reply(connection) for _ in range(3)]
-        for error in (reply, synced):
-            if isinstance(error, ResponseError):
-                raise error
-        if not self.is_replicated(synced):
-            reason = (
-                f"{synced[1]} replicas have the write on disk, {self._replicas} are required: check the replicas, "
-                "WAYBILL_DURABILITY and WAYBILL_REPLICAS_CONFIRMING_MIN"
-            )
-            raise StoreUnavailable(reason, self._retry_after_seconds)
+        if isinstance(reply, ResponseError):
+            raise reply
+        self.require_replicated(synced)
         return reply

@@ -93,8 +93,9 @@ async def _send_together(script: Script, calls: Sequence[ShardCall]) -> list[Sto
         if wait:
             tick, synced = [await read_reply(link.connection) for _ in range(2)]
             # The wait covers earlier writes of other connections only if the tick was written.
-            if isinstance(tick, ResponseError) or not first.is_replicated(synced):
+            if isinstance(tick, ResponseError):
                 raise StoreUnavailable("the writes may not be on the disk of a replica")
+            first.require_replicated(synced)
         return [replies.get(call.client) for call in calls]
 
     started = time.monotonic()
@@ -138,8 +139,8 @@ async def _run(
         await connection.send_packed_command(b"".join((*commands, wait)))
         return [await read_reply(connection) for _ in parts]
     flat: list[Argument] = [len(parts), *(client.prefix for client, _ in parts)]
-    for client, arguments in parts:
-        flat += (len(arguments) + 2, client.prefix, client.queue, *arguments)
+    for _, arguments in parts:
+        flat += (len(arguments), *arguments)
     await connection.send_packed_command(pack_command(("EVALSHA", script.grouped_sha, *flat)) + wait)
     reply = await read_reply(connection)
     if isinstance(reply, NoScriptError):

@@ -113,6 +113,8 @@ async def _send(settings: Settings, batch: Sequence[_Delivery]) -> list[_Results
     by_shard: dict[Client, list[_Delivery]] = {}
     for delivery in batch:
         by_shard.setdefault(delivery.client, []).append(delivery)
+    if len(by_shard) == 1 and not batch[0].client.servers.is_cluster:
+        return [*await _send_alone(settings, batch)]  # a call for one shard costs less
     calls = [ShardCall(client, _arguments(settings, deliveries)) for client, deliveries in by_shard.items()]
     replies = await send_together(INGEST, calls, seconds_max=settings.ingest_timeout_seconds)
     event_ids = {

@@ -190,11 +190,13 @@ local function add_event(i)
     local holder, content = unpack_holder(value)
     return holder, keep_difference(i, holder, content)
   end
-  if not read('LLEN', lane) then
-    redis.call('DEL', lane)
-  end
   local made = make_job(lane, ARGV[i + 5], now)
-  redis.call('RPUSH', lane, id)
+  if type(redis.pcall('RPUSH', lane, id)) == 'table' then -- failed
+    if not has_type(lane, 'list') then
+      redis.call('DEL', lane)
+    end
+    redis.call('RPUSH', lane, id)
+  end
   redis.call('SET', prefix .. 'delivery:' .. id, ARGV[i + 4])
   redis.call('ZADD', open, now, id)
   redis.call('SET', dedupe, ARGV[i + 6], 'PX', ARGV[i + 2])

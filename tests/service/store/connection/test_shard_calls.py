@@ -107,6 +107,18 @@ async def test_concurrent_deliveries_and_the_parts_of_one_share_a_round_trip(
     assert (await shards.sample()).pending == 5 * SHARDS
 
 
+async def test_large_delivery_shares_the_round_trip_of_another_shard(shards: Shards, settings: Settings) -> None:
+    await deliver(shards)
+    first, other, *_ = one_per_shard(shards).values()
+    large = [make_arrival(first.event.record.id) for _ in range(1_000)]  # 7,000 arguments
+    before = scripts_of(settings)
+    ingested, single = await asyncio.gather(shards.ingest_all(large), shards.ingest_all([other]))
+    assert [result.status for result in (*ingested, *single)] == ["queued"] * 1_001
+    assert [result.event_id for result in ingested] == [arrival.event.id for arrival in large]
+    assert scripts_of(settings) - before == 1
+    assert (await shards.sample()).pending == SHARDS + 1_001
+
+
 async def test_script_that_the_server_lacks_is_sent(shards: Shards, settings: Settings) -> None:
     await deliver(shards)
     run_on_server(settings.redis_url, "SCRIPT", "FLUSH")
