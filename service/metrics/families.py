@@ -146,12 +146,16 @@ OLDEST_DUE_SECONDS = Gauge(
 OLDEST_EVENT_SECONDS = Gauge("waybill_oldest_event_age_seconds", "Age of the oldest pending event.", ("shard",))
 DEAD_LETTERS = Gauge("waybill_dead_letters", "Dead letters.", ("shard",))
 WORKERS_ALIVE = Gauge("waybill_workers_alive", "Workers with a current heartbeat.", ("shard",))
-STORE_MEMORY_BYTES = Gauge("waybill_store_memory_bytes", "Memory used by the store.", ("shard",))
+STORE_MEMORY_BYTES = Gauge(
+    "waybill_store_memory_bytes", "Memory used by a server of the store; shard is its first one.", ("shard",)
+)
 DAMAGED_KEYS = Gauge(
     "waybill_store_damaged_keys", "Keys of the store that another program damaged; they are set aside.", ("shard",)
 )
 STORE_MEMORY_RATIO = Gauge(
-    "waybill_store_memory_ratio", "Ratio of the store's maxmemory in use, 0 without a limit.", ("shard",)
+    "waybill_store_memory_ratio",
+    "Ratio of a server's maxmemory in use, 0 without a limit; shard is its first one.",
+    ("shard",),
 )
 
 # service: read from the first store at each scrape

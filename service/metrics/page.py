@@ -117,6 +117,9 @@ def set_queue_gauges(statistics: Mapping[int, Struct | None]) -> None:
     QUEUE_JOBS.set_all({(shard, state): values[state] for shard, values in shards.items() for state in states})
     for gauge, field, divisor in _GAUGES:
         gauge.set_all({(shard,): values[field] / divisor for shard, values in shards.items()})
+    servers = {shard: values for shard, values in shards.items() if values["memory_bytes"]}
+    STORE_MEMORY_BYTES.set_all({(shard,): values["memory_bytes"] for shard, values in servers.items()})
+    STORE_MEMORY_RATIO.set_all({(shard,): values["memory_percent"] / 100 for shard, values in servers.items()})
 
 
 def set_circuits(circuits: Mapping[CircuitName, float]) -> None:
@@ -132,7 +135,5 @@ _GAUGES = (
     (OLDEST_DUE_SECONDS, "oldest_due_ms", 1_000),
     (DEAD_LETTERS, "dead_letters", 1),
     (WORKERS_ALIVE, "workers", 1),
-    (STORE_MEMORY_BYTES, "memory_bytes", 1),
-    (STORE_MEMORY_RATIO, "memory_percent", 100),
     (DAMAGED_KEYS, "damaged_keys", 1),
 )

@@ -7,7 +7,7 @@ from typing import Any
 from service.errors import StoreNotDurable, StoreUnavailable
 from service.store.connection.server import Server
 from service.store.connection.shard_calls import ShardCall, ShardReply, call_together
-from service.store.management.queue_stats import QueueStats, decode_stats
+from service.store.management.queue_stats import NO_MEMORY, QueueStats, decode_stats
 from service.store.platforms.parking import ParkedJobs, decode_parked
 from service.store.scripts import CHECK, PARKED, QUEUE_STATS, Script
 from service.store.store import Store
@@ -76,10 +76,17 @@ async def check_server(stores: Sequence[Store], *, is_worker: bool) -> Sequence[
 
 
 async def sample_server(stores: Sequence[Store]) -> Sequence[QueueStats | Exception]:
-    """Return the statistics or the error of each shard of a server."""
+    """Return the statistics or the error of each shard of a server. The first one has the memory of the server."""
     replies = await _call(QUEUE_STATS, stores)
     memory = await stores[0].queue_stats.memory()
-    return [reply if isinstance(reply, Exception) else decode_stats(reply, memory) for reply in replies]
+    found: list[QueueStats | Exception] = []
+    for reply in replies:
+        if isinstance(reply, Exception):
+            found.append(reply)
+        else:
+            found.append(decode_stats(reply, memory))
+            memory = NO_MEMORY
+    return found
 
 
 async def read_parked(stores: Sequence[Store]) -> Sequence[Mapping[str, ParkedJobs] | Exception]:

@@ -117,14 +117,12 @@ class Shards:
         return [results[index] for index in range(len(requests))]
 
     async def flush_arrivals(self) -> None:
-        """Add the counts of arrivals to their shards.
+        """Add the counts of arrivals to the store.
 
         Raises:
-            StoreUnavailable: One of the servers does not answer. Its counts are added by the next call.
+            StoreUnavailable: The store does not answer. The counts are added by the next call.
         """
-        results = await asyncio.gather(*(store.flush_arrivals() for store in self.stores), return_exceptions=True)
-        for error in filter(None, results):
-            raise error
+        await self.home.flush_arrivals()
 
     async def check(self, *, is_worker: bool = False, seconds_max: float | None = None) -> dict[str, str]:
         """Check that at least one shard accepts durable writes, and that every server that answers is durable.
@@ -152,7 +150,9 @@ class Shards:
         return {store.name: str(error) for store, error in failed.items()}
 
     async def sample(self) -> QueueStats:
-        """Return the queue statistics of all shards: sums, but the maximum of ages, percentages and workers.
+        """Return the queue statistics of all shards: sums, but the maximum of ages and percentages.
+
+        Workers are those of the shard with the fewest, since a worker can be bound to shards.
 
         Raises:
             StoreUnavailable: The server of one of the shards does not answer.
@@ -160,12 +160,10 @@ class Shards:
         """
         results = await call_each_server(self.stores, sample_server, self.settings.store_timeout_seconds)
         stats = require_all(results)
-        maxima = {"oldest_age_ms", "oldest_due_ms", "parked_age_ms", "memory_percent", "workers"}
+        maxima = {"oldest_age_ms", "oldest_due_ms", "parked_age_ms", "memory_percent"}
         names = QueueStats.__struct_fields__
         combined = {name: (max if name in maxima else sum)(getattr(each, name) for each in stats) for name in names}
-        # The shards of one server have the same memory.
-        by_server = {store.client.server: each.memory_bytes for store, each in results.items()}
-        return QueueStats(**combined | {"memory_bytes": sum(by_server.values())})
+        return QueueStats(**combined | {"workers": min(each.workers for each in stats)})
 
     async def samples(self) -> Sequence[QueueStats | None]:
         """Return the queue statistics of each shard, None for one that did not answer or is not durable."""

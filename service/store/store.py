@@ -73,7 +73,7 @@ class Store:
         self.futile_waits = FutileWaits(self.client, self.keys)
         self.found_records = FoundRecords(self.client, self.keys)
         self.untrusted_proxy = UntrustedProxy(self.client, self.keys)
-        self.arrivals = Arrivals(self.client, self.keys)
+        self.arrivals = first.arrivals if first else Arrivals(self.client, self.keys)
         self.ingest_batchers: IngestBatchers = first.ingest_batchers if first else IngestBatchers()
         self._ingest = Ingest(self.client, settings, self.ingest_batchers)
 

@@ -354,7 +354,8 @@ def test_keda_can_use_the_metric_of_due_jobs() -> None:
     trigger = render("keda")["ScaledObject/rel-waybill-workers"]["spec"]["triggers"][0]
     assert trigger["type"] == "prometheus"
     expected = trigger["metadata"]["query"]
-    assert expected == 'max(waybill_queue_jobs{namespace="shop",state="due",pod=~"rel-waybill-workers-.*"})'
+    series = 'waybill_queue_jobs{namespace="shop",state="due",pod=~"rel-waybill-workers-.*"}'
+    assert expected == f"sum(max by (shard) ({series}))"
 
 
 def test_disruption_budget_allows_one_pod_and_evicts_unhealthy_pods() -> None:

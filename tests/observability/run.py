@@ -232,7 +232,9 @@ class Scenarios:
         }
         self._send_and_wait(structs.replace(ping, headers={**ping.headers, **traced}), "matched")
         self._send(self._pack("ping", "x", "ping"))
-        self._send(self._pack("purchase_order.updated", "po-2", "traced"))  # a duplicate with other content
+        self._send(
+            self._pack("purchase_order.updated", "po-1", "traced", note="other")
+        )  # a duplicate with other content
 
     def read_stale_states(self) -> None:
         """Send events whose times are ahead of their record, and one whose record is older than the last state."""

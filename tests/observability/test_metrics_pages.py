@@ -5,6 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.metrics.families import FAMILIES
 from service.metrics.instruments import Gauge
+from service.settings import Settings
 from tests.observability.run import Run
 
 
@@ -47,8 +48,11 @@ def test_store_metrics_are_equal_on_both_pages(run: Run) -> None:
     same = {"waybill_dead_letters", "waybill_events_pending", "waybill_store_up"} & set(gauges)
     for name in same:
         assert service[name, ("0",)] == workers[name, ("0",)]
-    assert workers["waybill_dead_letters", ("0",)] >= 3
-    assert workers["waybill_workers_alive", ("0",)] >= 1
+    shards = [(str(shard),) for shard in range(Settings().shards)]
+    assert sum(workers["waybill_dead_letters", shard] for shard in shards) >= 3
+    assert min(workers["waybill_workers_alive", shard] for shard in shards) >= 1
+    for page in (service, workers):  # one server, under its first shard
+        assert [name[1] for name in page if name[0] == "waybill_store_memory_bytes"] == [("0",)]
 
 
 def test_worker_metrics_match_the_run(run: Run) -> None:

@@ -10,6 +10,7 @@ SLOW_ACK_SECONDS = 1
 """An acknowledgement that takes longer is slow. It is a bucket bound of waybill_delivery_ack_seconds."""
 
 
+DUE_JOBS = 'waybill_queue_jobs{$scope, state="due"}'
 OWN_ERRORS = 'reason=~"internal|store_.*"'
 
 
@@ -51,6 +52,11 @@ def _burns(name: str, short: str, long: str, threshold: str) -> str:
     return f"min by (namespace) ({{{series}}}) > {threshold}"
 
 
+def _each_shard(metric: str) -> str:
+    """Return the sum over the shards; all pods report the same value of a shard."""
+    return f"sum by (namespace) (max by (namespace, shard) ({metric}))"
+
+
 MISSING = ', result="missing"'
 
 
@@ -79,10 +85,10 @@ METRICS = (
     ),
     Alert(
         "WaybillStoreDown",
-        "min by (namespace, shard) (waybill_store_up{$scope}) == 0",
+        "count by (namespace) (min by (namespace, shard) (waybill_store_up{$scope}) == 0) > 0",
         "2m",
         "critical",
-        "A pod cannot reach the store of shard {{ $labels.shard }}. Its deliveries are answered 503, and no job runs.",
+        "Shards whose store a pod cannot reach: {{ $value }}. Their deliveries are answered 503, and no job runs.",
     ),
     Alert(
         "WaybillStoreLost",
@@ -100,17 +106,17 @@ METRICS = (
     ),
     Alert(
         "WaybillStoreKeysDamaged",
-        "max by (namespace, shard) (waybill_store_damaged_keys{$scope}) > 0",
+        f"{_each_shard('waybill_store_damaged_keys{$scope}')} > 0",
         "0m",
         "warning",
         "Another program damaged keys of the store. They are set aside, and events go on.",
     ),
     Alert(
         "WaybillNoWorker",
-        "max by (namespace, shard) (waybill_workers_alive{$scope}) == 0",
+        "count by (namespace) (max by (namespace, shard) (waybill_workers_alive{$scope}) == 0) > 0",
         "5m",
         "critical",
-        "No worker of shard {{ $labels.shard }} is alive. Deliveries are still accepted and stay queued.",
+        "Shards without a live worker: {{ $value }}. Their deliveries are still accepted and stay queued.",
     ),
     Alert(
         "WaybillAnswers5xx",
@@ -150,30 +156,29 @@ METRICS = (
     ),
     Alert(
         "WaybillEventsOld",
-        "max by (namespace, shard) (waybill_oldest_due_age_seconds{$scope}) > 1800",
+        "max by (namespace) (waybill_oldest_due_age_seconds{$scope}) > 1800",
         "10m",
         "warning",
         "A job has been due for more than 30 minutes, and no worker has claimed it.",
     ),
     Alert(
         "WaybillBacklogGrows",
-        'max by (namespace, shard) (waybill_queue_jobs{$scope, state="due"}) >= 1000'
-        ' and max by (namespace, shard) (deriv(waybill_queue_jobs{$scope, state="due"}[30m])) > 0',
+        f"{_each_shard(DUE_JOBS)} >= 1000 and {_each_shard(f'deriv({DUE_JOBS}[30m])')} > 0",
         "30m",
         "warning",
         "More than 1,000 jobs are due, and their number has been growing for half an hour.",
     ),
     Alert(
         "WaybillBacklogFull",
-        "max by (namespace, shard) (waybill_events_pending{$scope})"
-        " / on (namespace) group_left () min by (namespace) (waybill_events_pending_max{$scope}) > 0.8",
+        "max by (namespace) (waybill_events_pending{$scope})"
+        " / min by (namespace) (waybill_events_pending_max{$scope}) > 0.8",
         "5m",
         "critical",
-        "80 % of WAYBILL_BACKLOG_EVENTS_MAX are pending. At 100 %, deliveries are answered 503.",
+        "A shard has 80 % of its part of WAYBILL_BACKLOG_EVENTS_MAX. At 100 %, its deliveries are answered 503.",
     ),
     Alert(
         "WaybillEventsParked",
-        "max by (namespace, shard) (waybill_parked_age_seconds{$scope}) > 3600",
+        "max by (namespace) (waybill_parked_age_seconds{$scope}) > 3600",
         "5m",
         "warning",
         "Events have been parked for more than an hour: the circuit of an account is open, or an operator paused it.",
@@ -187,7 +192,7 @@ METRICS = (
     ),
     Alert(
         "WaybillDeadLetters",
-        "max by (namespace, shard) (waybill_dead_letters{$scope}) > 0",
+        f"{_each_shard('waybill_dead_letters{$scope}')} > 0",
         "5m",
         "warning",
         "Dead letters exist. Replay or discard them.",

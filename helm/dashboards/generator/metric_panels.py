@@ -61,7 +61,14 @@ OVERVIEW = Row(
             "No: a pod cannot reach the store. Deliveries are answered 503, and no job runs.",
             red_below=True,
         ),
-        Panel("Workers alive", "number", (Metric(_each_shard("waybill_workers_alive")),), red=1, red_below=True),
+        Panel(
+            "Workers alive",
+            "number",
+            (Metric("min(max by (shard) (waybill_workers_alive{$scope}))"),),
+            red=1,
+            description="Of the shard with the fewest workers. `waybill workers` lists all.",
+            red_below=True,
+        ),
         Panel("Deliveries per second", "number", (Metric("sum(rate(waybill_deliveries_total{$scope}[5m]))"),), "reqps"),
         Panel(
             "5xx rate",
@@ -324,11 +331,15 @@ _TIME_UNTIL_FULL = (
 STORE = Row(
     "Store",
     (
-        _lines("Memory", "bytes", Metric("max by (shard) (waybill_store_memory_bytes{$scope})", "shard {{shard}}")),
+        _lines(
+            "Memory of each server",
+            "bytes",
+            Metric("max by (shard) (waybill_store_memory_bytes{$scope})", "server of shard {{shard}}"),
+        ),
         Panel(
             "Memory of the limit",
             "lines",
-            (Metric("max by (shard) (waybill_store_memory_ratio{$scope})", "shard {{shard}}"),),
+            (Metric("max by (shard) (waybill_store_memory_ratio{$scope})", "server of shard {{shard}}"),),
             "percentunit",
             0.8,
             "From 80 %, deliveries are answered 503.",
@@ -336,7 +347,7 @@ STORE = Row(
         Panel(
             "Time until the memory is full",
             "lines",
-            (Metric(_TIME_UNTIL_FULL, "shard {{shard}}"),),
+            (Metric(_TIME_UNTIL_FULL, "server of shard {{shard}}"),),
             "s",
             description="Time until 80 % at the growth of the last six hours. Empty while the memory does not grow.",
         ),

@@ -18,7 +18,8 @@ class QueueStats(Struct, frozen=True):
     `oldest_age_ms` is the age of the oldest pending event, `parked_age_ms` that of the job parked for longest,
     and `oldest_due_ms` the time since the longest waiting due job became due.
     `damaged_keys` is the number of keys that were set aside, because another program had changed their type.
-    `memory_percent` is relative to maxmemory; 0 if it has none.
+    `memory_percent` is relative to maxmemory; 0 if it has none. Of the shards of one server, the first one has the
+    memory; the others have 0 bytes.
     """
 
     due: int
@@ -34,6 +35,10 @@ class QueueStats(Struct, frozen=True):
     parked_age_ms: int
     oldest_due_ms: int
     damaged_keys: int
+
+
+NO_MEMORY = (0, 0)
+"""Memory of a shard whose server is counted with another shard."""
 
 
 class Beat(NamedTuple):
