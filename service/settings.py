@@ -116,7 +116,7 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     ] = "wb:"
     shards: Annotated[
         int, Meta(ge=1, le=32, description="parts of the stored data; fixed at the first start; limits the primaries")
-    ] = 1
+    ] = 16
 
     # service
     body_bytes_max: Annotated[

@@ -10,7 +10,7 @@ from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import Rejection, StoreLost
 from service.management.audit_log import Actor
 from service.management.stores import accept_stores, name_stores
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from service.store import Store
 from service.store.connection.installation import InstallationRecord, parse_installation
 from tests.service.store.builders import WINDOW_MS, make_event, run_on_server, store_on
@@ -32,6 +32,9 @@ async def process_on(url: str, **settings: str) -> AsyncGenerator[Store]:
 @pytest.fixture
 def server(own_valkey: Callable[..., EmbeddedValkey]) -> EmbeddedValkey:
     return own_valkey()
+
+
+SHARDS = Settings().shards
 
 
 async def deliver(store: Store) -> str:
@@ -68,7 +71,7 @@ async def test_first_process_writes_the_record_and_the_others_share_it(server: E
     async with process_on(server.url) as first, process_on(server.url) as second:
         assert await deliver(first) == "queued"
         record = stored(server)
-        assert record.startswith("ok 1 1 ")
+        assert record.startswith(f"ok 1 {SHARDS} ")
         assert await deliver(second) == "queued"
         assert stored(server) == record
 
@@ -91,7 +94,7 @@ async def test_emptied_store_is_not_used_until_it_is_accepted(server: EmbeddedVa
             for store in (one, two, new):
                 assert "without the data of installation shop, generation 1" in await deliver(store)
             assert run_on_server(server.url, "KEYS", "wb:*") == [b"wb:install"]
-            assert await accept(server) == InstallationRecord("shop", 2, lost=False, shards=1)
+            assert await accept(server) == InstallationRecord("shop", 2, lost=False, shards=SHARDS)
             assert [await deliver(store) for store in (one, two, new)] == ["queued"] * 3
 
 
@@ -106,12 +109,12 @@ async def test_restored_data_end_the_loss_by_themselves(server: EmbeddedValkey) 
 
 
 async def test_earlier_copy_of_an_accepted_store_is_not_used(server: EmbeddedValkey) -> None:
-    run_on_server(server.url, "SET", "wb:install", "ok 3 1 shop")
+    run_on_server(server.url, "SET", "wb:install", f"ok 3 {SHARDS} shop")
     async with process_on(server.url) as process:
         assert await deliver(process) == "queued"
-        run_on_server(server.url, "SET", "wb:install", "ok 2 1 shop")
+        run_on_server(server.url, "SET", "wb:install", f"ok 2 {SHARDS} shop")
         assert "generation 3" in await deliver(process)
-        assert await accept(server) == InstallationRecord("shop", 4, lost=False, shards=1)
+        assert await accept(server) == InstallationRecord("shop", 4, lost=False, shards=SHARDS)
         assert await deliver(process) == "queued"
 
 
@@ -119,13 +122,13 @@ async def test_earlier_copy_of_an_accepted_store_is_not_used(server: EmbeddedVal
 async def test_store_of_another_installation_is_not_used_and_not_changed(
     server: EmbeddedValkey, configured: dict[str, str]
 ) -> None:
-    run_on_server(server.url, "SET", "wb:install", "ok 1 1 shop")
+    run_on_server(server.url, "SET", "wb:install", f"ok 1 {SHARDS} shop")
     async with process_on(server.url, **configured) as process:
         assert await deliver(process) == "queued"
-        run_on_server(server.url, "SET", "wb:install", "ok 7 1 other")
+        run_on_server(server.url, "SET", "wb:install", f"ok 7 {SHARDS} other")
         assert "belongs to the installation other, and this process to shop" in await deliver(process)
-        assert stored(server) == "ok 7 1 other"
-        assert await accept(server, "shop") == InstallationRecord("shop", 8, lost=False, shards=1)
+        assert stored(server) == f"ok 7 {SHARDS} other"
+        assert await accept(server, "shop") == InstallationRecord("shop", 8, lost=False, shards=SHARDS)
         assert await deliver(process) == "queued"
 
 
@@ -144,7 +147,7 @@ async def test_second_installation_with_an_id_of_its_own_is_rejected(server: Emb
 async def test_empty_store_can_be_rejected_at_the_first_connection(server: EmbeddedValkey) -> None:
     async with process_on(server.url, empty_store="reject", installation_id="shop") as process:
         assert "generation 0" in await deliver(process)
-        assert await accept(server) == InstallationRecord("shop", 1, lost=False, shards=1)
+        assert await accept(server) == InstallationRecord("shop", 1, lost=False, shards=SHARDS)
         assert await deliver(process) == "queued"
 
 
@@ -162,9 +165,9 @@ async def test_damaged_record_makes_the_store_lost(server: EmbeddedValkey, damag
 async def test_accepting_twice_changes_nothing_and_an_unused_store_needs_an_id(server: EmbeddedValkey) -> None:
     with pytest.raises(LookupError):
         await accept(server)
-    assert await accept(server, "shop") == InstallationRecord("shop", 1, lost=False, shards=1)
+    assert await accept(server, "shop") == InstallationRecord("shop", 1, lost=False, shards=SHARDS)
     assert await accept(server, "shop") is None
-    assert stored(server) == "ok 1 1 shop"
+    assert stored(server) == f"ok 1 {SHARDS} shop"
 
 
 @pytest.mark.parametrize(
@@ -183,7 +186,7 @@ async def test_request_to_accept_is_rejected(
 
 
 async def test_command_of_an_operator_reads_a_lost_store(server: EmbeddedValkey) -> None:
-    run_on_server(server.url, "SET", "wb:install", "lost 4 1 shop")
+    run_on_server(server.url, "SET", "wb:install", f"lost 4 {SHARDS} shop")
     async with store_on(server.url) as store:
         await store.check()
-        assert await store.installation.record() == InstallationRecord("shop", 4, lost=True, shards=1)
+        assert await store.installation.record() == InstallationRecord("shop", 4, lost=True, shards=SHARDS)
