@@ -35,7 +35,7 @@ def measure(stage: Stage, repeats: int, *, quick: bool) -> list[Line]:
 
 
 async def _measure(stage: Stage, repeats: int, events: int) -> list[Line]:
-    store = await open_store(stage.settings(backlog_events_max=events * 2))
+    store = await open_store(stage.settings(backlog_events_max=events * 2, shards=1))
     await _ack_ms(store, 10_000_000)  # scripts loaded, connections made
     empty_ack = middle([await _ack_ms(store, 20_000_000 + turn * ACKS) for turn in range(repeats)])
     await _process_backlog(store, "empty", 1)
@@ -150,7 +150,7 @@ async def _cost(stage: Stage, workers: int) -> float:
 
 
 def _settings(stage: Stage) -> Settings:
-    return stage.settings(backlog_events_max=10 * EVENTS)
+    return stage.settings(backlog_events_max=10 * EVENTS, shards=1)
 
 
 def _calls(stage: Stage) -> int:

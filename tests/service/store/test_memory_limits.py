@@ -29,7 +29,7 @@ OwnValkey = Callable[..., EmbeddedValkey]
 async def test_event_above_the_backlog_limit_is_rejected_without_writes(
     make_settings: Callable[..., Settings],
 ) -> None:
-    store = await open_store(make_settings(backlog_events_max=3))
+    store = await open_store(make_settings(backlog_events_max=3, shards=1))
     for arrival in make_arrivals(3):
         assert (await store.ingest(arrival.event, arrival.dedupe_key, WINDOW_MS)).status == "queued"
     before = await contents(store)
@@ -40,7 +40,7 @@ async def test_event_above_the_backlog_limit_is_rejected_without_writes(
 
 
 async def test_backlog_accepts_events_again_after_one_has_ended(make_settings: Callable[..., Settings]) -> None:
-    store = await open_store(make_settings(backlog_events_max=1))
+    store = await open_store(make_settings(backlog_events_max=1, shards=1))
     event = make_event()
     await store.ingest(event, "k", WINDOW_MS)
     with pytest.raises(StoreFull):
@@ -54,7 +54,9 @@ async def test_backlog_accepts_events_again_after_one_has_ended(make_settings: C
 async def test_concurrent_deliveries_do_not_exceed_the_backlog_limit(
     make_settings: Callable[..., Settings],
 ) -> None:
-    store = await open_store(make_settings(backlog_events_max=10, store_batch_max=4, store_batches_in_flight_max=1))
+    store = await open_store(
+        make_settings(shards=1, backlog_events_max=10, store_batch_max=4, store_batches_in_flight_max=1)
+    )
     arrivals = make_arrivals(60)
     outcomes = await asyncio.gather(*(store.ingest_all((one,)) for one in arrivals), return_exceptions=True)
     taken = [one for one in outcomes if not isinstance(one, BaseException)]

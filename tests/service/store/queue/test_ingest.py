@@ -20,7 +20,7 @@ async def outcome(store: Store, arrivals: Sequence[IngestRequest]) -> Sequence[I
 
 
 async def test_batch_at_the_backlog_limit_has_a_result_per_delivery(valkey_url: str) -> None:
-    async with store_on(valkey_url, backlog_events_max=5) as store:
+    async with store_on(valkey_url, backlog_events_max=5, shards=1) as store:
         deliveries = [make_arrivals(1) for _ in range(40)]
         taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
         assert sum(results is not None for results in taken) == 5
@@ -28,7 +28,7 @@ async def test_batch_at_the_backlog_limit_has_a_result_per_delivery(valkey_url: 
 
 
 async def test_delivery_of_several_events_is_ingested_atomically(valkey_url: str) -> None:
-    async with store_on(valkey_url, backlog_events_max=4) as store:
+    async with store_on(valkey_url, backlog_events_max=4, shards=1) as store:
         deliveries = [make_arrivals(3) for _ in range(3)]
         taken = await asyncio.gather(*(outcome(store, delivery) for delivery in deliveries))
         assert sorted(len(results) if results else 0 for results in taken) == [0, 3, 3]
@@ -39,7 +39,7 @@ async def test_delivery_of_several_events_is_ingested_atomically(valkey_url: str
 
 
 async def test_duplicates_are_answered_at_the_backlog_limit(valkey_url: str) -> None:
-    async with store_on(valkey_url, backlog_events_max=2) as store:
+    async with store_on(valkey_url, backlog_events_max=2, shards=1) as store:
         (known,) = make_arrivals(1)
         other, unknown = make_arrivals(2)
         await store.ingest_all([known])
@@ -68,7 +68,7 @@ async def test_duplicate_with_other_content_is_reported_and_stored(valkey_url: s
     def request(content: bytes, record: str = "1") -> IngestRequest:
         return IngestRequest(make_event(record), "k", WINDOW_MS, content)
 
-    async with store_on(valkey_url, backlog_events_max=1) as store:
+    async with store_on(valkey_url, backlog_events_max=1, shards=1) as store:
         first = request(b"a")
         assert await store.ingest_all([first]) == [IngestResult("queued", first.event.id)]
         # At the backlog limit too.
