@@ -35,7 +35,7 @@ from service.metrics.event_loop import measure_event_loop_lag
 from service.open_files import watch_open_files
 from service.settings import Settings
 
-START_POLL_SECONDS = 0.01
+POLL_SECONDS = 0.01
 TICK_SECONDS = 1.0
 """Interval of the `Date` header and of the check for expired connections."""
 
@@ -92,13 +92,35 @@ class Listener(uvicorn.Server):
                 self._serving.result()
                 raise RuntimeError("the server stopped during startup; see the log lines before this one")
             # Poll: uvicorn only sets a flag when it has started.
-            await asyncio.sleep(START_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def stop(self) -> None:
         """Stop accepting connections, finish requests in progress within the shutdown timeout, and return."""
         self._stopping.set()
         if self._serving is not None:
             await self._serving
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close idle connections, finish requests in progress within the timeout, and stop the application.
+
+        uvicorn's own method waits a tenth of a second even if no connection is open.
+        """
+        for server in self.servers:
+            server.close()
+        for listening in sockets or []:
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - uvicorn has no event
+                    await asyncio.sleep(POLL_SECONDS)
+                for server in self.servers:
+                    await server.wait_closed()
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel("the shutdown timeout is over")
+        await self.lifespan.shutdown()
 
     async def main_loop(self) -> None:
         """Tick until `stop` is called. uvicorn ticks ten times a second, and notices a stop at the next tick."""
