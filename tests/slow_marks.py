@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,19 @@ sys.addaudithook(_note)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import a module of slow tests in a run without them: some import for a second."""
-    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+    """Do not import a module of slow tests in a run without them, nor the fixtures of a folder with only such modules.
+
+    Some import for a second.
+    """
+    if config.option.markexpr != "not slow" or not (collection_path.is_dir() or collection_path.suffix == ".py"):
         return None
-    return True if MODULE_MARK.search(collection_path.read_text()) else None
+    modules = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return True if all(_is_slow(module) for module in modules) else None
+
+
+@cache
+def _is_slow(module: Path) -> bool:
+    return MODULE_MARK.search(module.read_text()) is not None
 
 
 @pytest.hookimpl(tryfirst=True)
