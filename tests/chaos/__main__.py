@@ -79,6 +79,7 @@ def long_batches(chosen: Sequence[str], seed: int) -> list[Batch]:
 
 def self_check(options: argparse.Namespace) -> int:
     """Lose power without durability, and reject actions without order. Losses and disorder must be counted."""
+    print("each of these rows must be BAD in one of its rounds:")
     counted = dict.fromkeys(SELF_CHECKS, 0)
     for attempt in range(SELF_CHECKS_MAX):
         # A power loss right after the store's own sync, once per second, loses nothing.

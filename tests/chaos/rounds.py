@@ -85,7 +85,10 @@ class Rounds(Generic[AnyFleet]):
                             sys.stderr.write(f"{name}: {pending} events are pending after {TIMEOUT_SECONDS:g} s\n")
                             break
                         await asyncio.sleep(0.1)
-                    return await _dead_letters(store)
+                    dead = await _dead_letters(store)
+                    # A late result frees an event that was dead before the ids were read.
+                    if pending or not (await store.sample()).pending:
+                        return dead
                 finally:
                     await store.close()
             except (StoreUnavailable, StoreNotDurable):
