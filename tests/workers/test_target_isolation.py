@@ -120,6 +120,38 @@ async def test_waits_for_a_target_that_hangs_leave_jobs_for_another_target(
         assert set(hanging.calls.values()) == set(healthy.calls.values()) == {1}
 
 
+@pytest.mark.slow
+async def test_two_targets_that_hang_leave_jobs_for_a_third(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(concurrency=8, action_timeout_seconds=60.0, attempt_timeout_seconds=120.0)
+    other, _, _ = RULES.partition("- id: healthy")
+    rules = RULES + other.replace("hanging", "silent").replace("hang.*", "mute.*")
+    async with (
+        running(hangs=True) as hanging,
+        running(hangs=True) as silent,
+        running(hangs=False) as healthy,
+        open_harness(settings) as harness,
+    ):
+        targets = {"hanging": hanging, "silent": silent, "healthy": healthy}
+        timeouts = {"total_seconds": 60}
+        harness.declare(**{name: {"url": target.url, "timeouts": timeouts} for name, target in targets.items()})
+        await harness.publish(rules)
+        for number in range(EVENTS):
+            await harness.send(f"hang-{number}")
+            await harness.send(f"mute-{number}")
+        working = asyncio.create_task(harness.run_worker())
+        await until(lambda: hanging.now + silent.now >= 6)
+        for number in range(EVENTS):
+            await harness.send(f"fine-{number}")
+        await until(lambda: len(healthy.calls) == EVENTS)
+        assert hanging.now + silent.now < 8
+        hanging.release.set()
+        silent.release.set()
+        await working
+        for target in (hanging, silent, healthy):
+            assert len(target.calls) == EVENTS
+            assert set(target.calls.values()) == {1}
+
+
 @pytest.fixture
 def throttles(store: Store) -> SharedThrottles:
     return SharedThrottles(store.limits, store.tokens, 1.0, chance=lambda: 0.0)
