@@ -13,10 +13,11 @@ from types import TracebackType
 class Timeout:
     """Context manager that cancels its block when it expires and then raises TimeoutError."""
 
-    __slots__ = ("_task", "due_at", "ended", "expired")
+    __slots__ = ("_cancelling", "_task", "due_at", "ended", "expired")
 
     def __init__(self, task: asyncio.Task[object], due_at: float) -> None:
         self._task = task
+        self._cancelling = task.cancelling()  # a task that ends after its cancellation still calls the store
         self.due_at = due_at
         self.expired = False
         self.ended = False
@@ -27,7 +28,7 @@ class Timeout:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.ended = True
         # Another cancellation at the same time takes precedence: only our own becomes a TimeoutError.
-        if self.expired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+        if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def expire(self) -> None:

@@ -53,6 +53,21 @@ async def test_cancellation_by_another_task_is_not_a_timeout() -> None:
         await task
 
 
+async def test_timeout_expires_in_a_task_that_ends_after_its_cancellation() -> None:
+    async def wait() -> str:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            with pytest.raises(TimeoutError), SharedTimeout(0.02).start():
+                await asyncio.sleep(10)
+        return "ended"
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "ended"
+
+
 async def test_exception_of_the_block_propagates() -> None:
     with pytest.raises(ZeroDivisionError), SharedTimeout(10).start():
         raise ZeroDivisionError

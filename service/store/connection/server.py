@@ -8,10 +8,9 @@ A connection that the server closed fails on its next use; the caller repeats it
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
-import contextlib
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio import ConnectionPool
@@ -22,6 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreNotDurable, StoreScriptFailed, StoreUnavailable
 from service.settings import Durability, Settings
+from service.shared_timeouts import start_timeout
 from service.store.connection.connection import StoreReply, close_pool, require_durability
 from service.store.connection.damage import foreign_key_problem
 
@@ -95,9 +95,10 @@ class Server:
             StoreFull: The server is at its memory limit; nothing was written.
             StoreNotDurable: The server does not meet WAYBILL_DURABILITY, or the store was lost.
         """
-        slot = self._connection_slots if seconds_max is None else contextlib.nullcontext()
-        async with slot, self._link(seconds_max or self._timeout_seconds) as link:
-            return await send(link)
+        if seconds_max is not None:
+            return await self._send(send, seconds_max)
+        async with self._connection_slots:
+            return await self._send(send, self._timeout_seconds)
 
     async def close(self) -> None:
         """Close all idle connections, including those of arq. Calls that still run close theirs at their end."""
@@ -111,15 +112,15 @@ class Server:
         while self._idle:
             await self._idle.pop().connection.disconnect()
 
-    @contextlib.asynccontextmanager
-    async def _link(self, seconds_max: float) -> AsyncGenerator[Link]:
+    async def _send(self, send: Send, seconds_max: float) -> StoreReply:
         link = None
         try:
-            async with asyncio.timeout(seconds_max):
+            with start_timeout(seconds_max):
                 link = self._idle.pop() if self._idle else await self._open()
-                await link.connection.connect()  # returns at once if connected
+                if not link.connection.is_connected:
+                    await link.connection.connect()
                 await self._repeat_durability_check(link.connection)
-                yield link
+                reply = await send(link)
         except (RedisError, OSError, TimeoutError) as error:
             redirected = _redirection(error)
             if redirected is not None and link is not None:
@@ -138,6 +139,7 @@ class Server:
             await self._drop(link, None)
             raise
         await self._keep(link)
+        return reply
 
     async def _keep(self, link: Link) -> None:
         if self._is_closed:

@@ -72,7 +72,7 @@ class Leases:
 
     def __init__(self, client: Client, keys: Keys, settings: Settings, worker: str) -> None:
         self._client = client
-        self._keys = keys
+        self._lane_prefix, self._effects_prefix = keys.lane(""), keys.effects("")
         self._worker = worker
         self._lease_ms = int(settings.lease_seconds * 1000)
         # An event whose next crash would dead-letter it runs alone, so that a crash cannot take other jobs down.
@@ -157,7 +157,7 @@ class Leases:
         except UnicodeDecodeError:
             return Job(repr(raw_id), token, lease, due_ms, now_ms, payload, foreign_id=raw_id)
         detail = cast("Sequence[object]", row[3])
-        lanes, effects = self._keys.lane(""), self._keys.effects("")
+        lanes, effects = self._lane_prefix, self._effects_prefix
         if job_id.startswith(lanes):
             head, last, name = (
                 decode_head(detail[0]),
