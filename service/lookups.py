@@ -31,9 +31,9 @@ class RecordLookups:
         self.found = dict(found)
         self.body_bytes = body_bytes
         # Bytes of the records of earlier attempts, and of each response in the order of the requests.
-        self._earlier_bytes, self._response_bytes = body_bytes, dict[str, int]()
+        self._earlier_bytes = body_bytes
+        self._response_bytes: dict[str, int] = {}
         self._errors: dict[str, CallError] = {}
-        self._slots = asyncio.Semaphore(LOOKUPS_AT_ONCE_MAX)
         self._deadline: float | None = None
 
     async def run(
@@ -53,7 +53,8 @@ class RecordLookups:
             self.found[lane] = LookedUpRecord(ref=ref, error_kind=TOO_MANY, reason=reason)
         admitted = list(refs.values())[:allowed]
         self._response_bytes |= {ref.lane: 0 for ref in admitted}
-        tasks = [asyncio.ensure_future(self._run_one(ref, fetch)) for ref in admitted]
+        slots = asyncio.Semaphore(LOOKUPS_AT_ONCE_MAX)
+        tasks = [asyncio.ensure_future(self._run_one(ref, fetch, slots)) for ref in admitted]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -62,10 +63,10 @@ class RecordLookups:
         for request in requests:
             self._settle(request, schedule_retry)
 
-    async def _run_one(self, ref: RecordRef, fetch: FetchForLookup) -> None:
+    async def _run_one(self, ref: RecordRef, fetch: FetchForLookup, slots: asyncio.Semaphore) -> None:
         started = time.perf_counter()
         try:
-            async with self._slots, asyncio.timeout_at(self._deadline):
+            async with slots, asyncio.timeout_at(self._deadline):
                 result = self._read(ref, await fetch(ref))
         except (TransientError, PermanentError, Deferred) as error:
             result = self._failed(ref, error)

@@ -139,16 +139,17 @@ class LeaseWorker(Worker):
         self.claims.stop()
 
     def _start(self, queue: ShardQueue, job: Job) -> None:
-        earlier = self.jobs_held.get(_key_of(queue, job))
+        key, lease = _key_of(queue, job), _lease_of(queue, job)
+        earlier = self.jobs_held.get(key)
         if earlier is not None:  # this worker lost the lease unnoticed and claimed the job again
             self._lose(queue, earlier)
-        self.jobs_held[_key_of(queue, job)] = job
+        self.jobs_held[key] = job
         task = self.loop.create_task(self._run(queue, job))
-        self.tasks[_lease_of(queue, job)] = task
-        task.add_done_callback(lambda _: self._on_run_end(queue, job))
+        self.tasks[lease] = task
+        task.add_done_callback(lambda _: self._on_run_end(queue, job, lease))
 
-    def _on_run_end(self, queue: ShardQueue, job: Job) -> None:
-        del self.tasks[_lease_of(queue, job)]
+    def _on_run_end(self, queue: ShardQueue, job: Job, lease: str) -> None:
+        del self.tasks[lease]
         self._stop_holding(queue, job)
         self.claims.free_slot()
 
@@ -180,9 +181,10 @@ class LeaseWorker(Worker):
 
     def _stop_holding(self, queue: ShardQueue, job: Job) -> bool:
         """Return False if the lease of the job was lost before."""
-        if self.jobs_held.get(_key_of(queue, job)) is not job:
+        key = _key_of(queue, job)
+        if self.jobs_held.get(key) is not job:
             return False
-        del self.jobs_held[_key_of(queue, job)]
+        del self.jobs_held[key]
         if self.claims.isolated is job:
             self.claims.isolated = None
         return True

@@ -97,7 +97,7 @@ class Attempt:
     def start_effects(self, effects: EffectsRun, stored: Sequence[StoredEffect], lane: str) -> None:
         """Take note of a run of the `stored` effects, before it starts."""
         self._effects = effects
-        self._order = effects_order(lane, stored)
+        self._order = self._order or effects_order(lane, stored)
 
     def add_effects(self, effects: EffectsRun) -> None:
         """Add the ledger, history entries and outputs of a run of effects to the write that ends the attempt."""
@@ -115,6 +115,7 @@ class Attempt:
         entries: list[HistoryEntry] = [received_entry(event, self.head.received_ms), entry]
         if not entry.effects:
             entries.append(self.log.entry(outcome, entry.error))
+        self._order = effects_order(event.record.lane, entry.effects)
         next_event = await self._lanes.decide(
             DecisionWrite(
                 job=self._job.id,
@@ -128,7 +129,7 @@ class Attempt:
                 fields=decision.fields,
                 change=event.change,
                 more=self._more,
-                order=effects_order(event.record.lane, entry.effects),
+                order=self._order,
             )
         )
         self._is_decided = True

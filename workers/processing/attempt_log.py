@@ -35,6 +35,9 @@ RULE_FIELDS = ("event_id", "trace_id", "source_name", "platform", "record_kind",
 """Fields of an attempt in the line of a failed rule."""
 
 
+UNUSUAL_RESULTS = frozenset({"unknown", "error"})
+"""Results of rules that are counted."""
+
 SAMPLED = "01"
 """Flags of a traceparent whose trace is recorded."""
 
@@ -96,7 +99,7 @@ class AttemptLog:
     @property
     def age_seconds(self) -> float:
         """Seconds since the event was received."""
-        return (self._started_at_ms - self._head.received_ms + self.duration_ms) / 1000
+        return (self._started_at_ms - self._head.received_ms) / 1000 + time.perf_counter() - self._started
 
     def entry(self, outcome: str, error: WaybillError | None = None) -> AttemptEntry:
         """Build the history entry of the attempt."""
@@ -111,10 +114,10 @@ class AttemptLog:
 
     def report_rules(self, decided: DecisionEntry) -> None:
         """Count the unknown and failed rules of a decision, and write a line for each failed one."""
-        for verdict in decided.verdicts:
+        for verdict in [each for each in decided.verdicts if each.result in UNUSUAL_RESULTS]:
             if verdict.result == "unknown":
                 RULES_UNKNOWN.inc((verdict.rule_id,))
-            elif verdict.result == "error":
+            else:
                 RULE_ERRORS.inc((verdict.rule_id,))
                 fields = {name: self.fields.get(name) for name in RULE_FIELDS}
                 current_logger().warning(

@@ -12,7 +12,7 @@ from service.events import Event, RecordRef, derived_event_id
 from service.platforms.base import FetchedRecord
 from service.records import Record
 from service.rules import Evaluation, Evidence, Rulebook, Subject
-from service.rules.lookups import NO_LOOKUPS, LookupRequest, Lookups
+from service.rules.lookups import NO_LOOKUPS, LookupRequest, Lookups, LookupSummary
 from service.rules.stored_decisions import RULE_EVALUATION
 from service.settings import Settings
 from service.store import IngestRequest, LastState
@@ -70,12 +70,15 @@ def decide(
         return PendingLookups(evaluation.pending)
     verdicts, effects = _stored_results(evaluation, evidence, policy)
     made = lookups.made()
-    matched = failed = 0
-    for verdict in verdicts:
-        matched += verdict.result == "matched"
-        failed += verdict.result == "error"
-    entry = structs.replace(
-        _entry(rulebook, event, fetched, last, attempt, stale=stale),
+    results = [verdict.result for verdict in verdicts]
+    failed = results.count("error")
+    entry = _entry(
+        rulebook,
+        event,
+        fetched,
+        last,
+        attempt,
+        stale=stale,
         verdicts=verdicts,
         effects=effects,
         lookups=lookups.summarize(),
@@ -84,14 +87,14 @@ def decide(
     log_fields: dict[str, Any] = {
         "rulebook": rulebook.version,
         "rules_evaluated": evaluation.rules_evaluated,
-        "rules_matched": matched,
-        "rules_unknown": sum(verdict.result == "unknown" for verdict in verdicts),
+        "rules_matched": results.count("matched"),
+        "rules_unknown": results.count("unknown"),
         "rules_failed": failed,
         "actions_run": 0,
         "gone": fetched.record is None,
         "stale": stale,
         "lookups": len(made),
-        "lookups_failed": sum(bool(each.error_kind) for each in made),
+        "lookups_failed": len([each for each in made if each.error_kind]),
     }
     # A deleted record keeps its last known fields.
     fields = _encode(rulebook.previous_fields(subject)) if fetched.record else last.fields
@@ -126,8 +129,13 @@ def decide_failed_rules(
     reason = "the rulebook has no such rule for the event any more"
     verdicts += [StoredRuleResult(rule_id, "unmatched", reason) for rule_id in sorted(removed)]
     last = LastState(digest=decided.previous_digest)
-    return structs.replace(
-        _entry(rulebook, event, fetched, last, attempt, stale=False),
+    return _entry(
+        rulebook,
+        event,
+        fetched,
+        last,
+        attempt,
+        stale=False,
         verdicts=verdicts,
         effects=[effect for effect in effects if not effect.is_rule],
         lookups=lookups.summarize(),
@@ -182,7 +190,17 @@ def derived_event(event: Event, ref: RecordRef, settings: Settings) -> IngestReq
 
 
 def _entry(
-    rulebook: Rulebook, event: Event, fetched: FetchedRecord, last: LastState, attempt: int, *, stale: bool
+    rulebook: Rulebook,
+    event: Event,
+    fetched: FetchedRecord,
+    last: LastState,
+    attempt: int,
+    *,
+    stale: bool,
+    verdicts: Sequence[StoredRuleResult] = (),
+    effects: Sequence[StoredEffect] = (),
+    lookups: Sequence[LookupSummary] = (),
+    previous: bytes = b"",
 ) -> DecisionEntry:
     return DecisionEntry(
         at_ms=int(time.time() * 1000),
@@ -194,6 +212,8 @@ def _entry(
         gone=fetched.record is None,
         missing=_missing(event, fetched)[:ERROR_CHARACTERS_MAX],
         stale=stale,
-        verdicts=[],
-        effects=[],
+        verdicts=verdicts,
+        effects=effects,
+        lookups=lookups,
+        previous=previous,
     )

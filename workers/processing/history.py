@@ -91,7 +91,7 @@ class DecisionEntry(Struct, frozen=True, tag_field="entry", tag="decided", kw_on
         """Outcome of the event if every effect is done."""
         if self.missing:
             return "record_missing"
-        return "matched" if any(verdict.result == "matched" for verdict in self.verdicts) else "unmatched"
+        return "matched" if "matched" in [verdict.result for verdict in self.verdicts] else "unmatched"
 
     def describe_rules(self, span: Span) -> None:
         """Add the ids of the rules with each result to the span of the decision."""

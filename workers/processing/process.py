@@ -21,11 +21,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-import structlog
-
 from service.compute_thread import run_in_thread
 from service.errors import Deferred, LeaseLost, PermanentError, StoreNotDurable, StoreUnavailable, TransientError
 from service.events import Event
+from service.log import current_logger
 from service.platforms.base import FetchedRecord, is_hint
 from service.rules import Rulebook
 from service.rules.lookups import Lookups
@@ -92,7 +91,6 @@ class LaneRun:
         self._fetched_at = 0.0
         # Events of the lane, from the current one on, that were received before the last fetch began.
         self._covered = 0
-        self._log = structlog.get_logger()
 
     async def attempt(self, head: LaneHead, last: EncodedLastState, now_ms: int, *, more: bool) -> NextEvent:
         """Make one attempt on one event. Afterwards the event has ended, or its next attempt is scheduled.
@@ -125,7 +123,7 @@ class LaneRun:
                 TransientError("attempt_timeout", f"no decision within {seconds} s (WAYBILL_ATTEMPT_TIMEOUT_SECONDS)"),
             )
         except Exception as error:  # noqa: BLE001 - an event must never be left without a next step
-            self._log.exception("attempt.crashed", event_id=head.id, trace_id=attempt.log.fields.get("trace_id"))
+            current_logger().exception("attempt.crashed", event_id=head.id, trace_id=attempt.log.fields.get("trace_id"))
             return await _fail(
                 attempt,
                 TransientError(
@@ -157,7 +155,7 @@ class LaneRun:
         stale_reads = self._dependencies.stale_reads
         fetch_delay_seconds = stale_reads.fetch_delay_seconds(event)
         # A negative age means that the store's clock was set back: the wait would not end.
-        if 0 <= attempt.age_seconds < fetch_delay_seconds:
+        if fetch_delay_seconds and 0 <= attempt.age_seconds < fetch_delay_seconds:
             return await attempt.wait("fetch_delay", fetch_delay_seconds - attempt.age_seconds)
         kept = self._dependencies.undecided.take(event.id)
         with start_timeout(self._settings.attempt_timeout_seconds):
