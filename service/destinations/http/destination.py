@@ -112,7 +112,7 @@ class HttpDestination(ConnectedDestination[HttpConfig]):
             raise PermanentError("secret_unusable", f"{error.path}: {error.reason}") from None
         except Rejection as error:
             raise PermanentError("unsignable", error.detail) from None
-        headers = merge_headers(headers, added)
+        headers = merge_headers(headers, added) if added else headers
         return PreparedRequest(method=request.method, url=url, headers=headers, body=request.body, permit=permit)
 
     def show(self, prepared: PreparedRequest) -> ShownRequest:

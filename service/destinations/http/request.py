@@ -78,7 +78,8 @@ def join_url(base: str, path: str, query: Iterable[tuple[str, str]]) -> str:
     if not _DOT_SEGMENTS.isdisjoint(path.replace("\\", "/").split("/")):
         raise PermanentError("invalid_url", "the path has the segment . or ..: check its template")
     whole = parts.path.rstrip("/") + ("" if path.startswith("/") else "/") + path if path else parts.path
-    queries = "&".join(filter(None, [parts.query, path_query, urlencode(list(query))]))
+    added = list(query)
+    queries = "&".join(filter(None, [parts.query, path_query, urlencode(added) if added else ""]))
     if not queries:
         return f"{parts.scheme}://{parts.netloc}{whole}"
     return urlunsplit((parts.scheme, parts.netloc, whole, queries, ""))

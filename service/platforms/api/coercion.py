@@ -161,6 +161,6 @@ def record_version(modified: Timestamp) -> str | None:
         return None
     try:
         universal = modified if modified.tzinfo is UTC else modified.astimezone(UTC)
-        return universal.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        return universal.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
     except OverflowError:
         return None
