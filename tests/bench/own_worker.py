@@ -87,7 +87,7 @@ async def measure_blocks(blocks_ms: list[float], blocks_cpu_ms: list[float]) -> 
         blocks_cpu_ms.append((time.process_time() - spent) * 1000)
 
 
-async def run(what: str, name: str = "bench") -> dict[str, Any]:
+async def run(what: str, name: str = "bench", *, worker_type: type[LeaseWorker] = LeaseWorker) -> dict[str, Any]:
     settings = load_settings(os.environ)
     config = load_config(Path(settings.config), os.environ)
     async with AsyncExitStack() as stack:
@@ -100,7 +100,7 @@ async def run(what: str, name: str = "bench") -> dict[str, Any]:
         await tools.rules.wait_for_first()
         lane = timed if what == "idle" else process_lane
         functions = [func(lane, name=LANE_FUNCTION), func(finish_effects, name=EFFECTS_FUNCTION)]  # type: ignore[arg-type]
-        worker = LeaseWorker(functions, tools.intake, name, burst=what != "idle", ctx={"dependencies": tools})
+        worker = worker_type(functions, tools.intake, name, burst=what != "idle", ctx={"dependencies": tools})
         tune_garbage_collector()
         if what == "idle":
             sys.stdout.write("begun\n")
