@@ -13,8 +13,8 @@ from service.store import Store
 from workers.worker import LeaseWorker
 
 CHECKS_PER_INTERVAL = 4
-"""Batches per sweep interval while a pass has more items. They take a thousandth of the store's time. A pass over
-10,000 pending events takes three minutes, over a million four hours."""
+"""Batches of a shard per sweep interval while a pass has more items. All shards share the size of a batch, and take a
+thousandth of the store's time. A pass over 10,000 pending events takes three minutes, over a million four hours."""
 REMOVALS_PER_INTERVAL = 30
 """Batches per sweep interval while expired data are left. Removals must keep pace with arrivals."""
 REBUILD_PAUSE_SECONDS = 0.05

@@ -20,7 +20,9 @@ SWEEPS_MAX = 50
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     # With a damaged wb:open, an event waits for the end of a lease.
-    settings = make_settings(backoff_base_seconds=3_600, wake_timeout_seconds=0.05, sweep_items_max=7, lease_seconds=10)
+    settings = make_settings(
+        shards=1, backoff_base_seconds=3_600, wake_timeout_seconds=0.05, sweep_items_max=7, lease_seconds=10
+    )
     async with open_harness(settings) as opened:
         await opened.publish(SINK_RULE)
         yield opened

@@ -25,7 +25,7 @@ LANE = "wb:lane:pack:purchase_order:po-1"
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
     settings = make_settings(
-        backoff_base_seconds=0.02, sweep_items_max=2, dead_letter_retention_days=1, decision_retention_days=1
+        shards=1, backoff_base_seconds=0.02, sweep_items_max=2, dead_letter_retention_days=1, decision_retention_days=1
     )
     async with open_harness(settings) as opened:
         await opened.publish(SINK_RULE)
@@ -148,6 +148,15 @@ async def test_one_sweep_expires_ten_times_its_batch_of_ended_events(harness: Wo
         ({"ended_expired": 20}, True),
         ({"ended_expired": 5}, False),
     ]
+
+
+async def test_shards_divide_the_batch_of_a_sweep(harness: WorkerHarness) -> None:
+    ended = [part for number in range(30) for part in (1, f"{number:032x}")]
+    await harness.store.client.command("ZADD", "wb:ended", *ended)
+    settings = structs.replace(harness.settings, sweep_items_max=33, shards=16)
+    swept = await Sweeper(harness.store.client, settings).sweep("w1")
+    assert swept is not None
+    assert swept.counts == {"ended_expired": 30}  # ten times 3, which is 33 / 16 rounded up
 
 
 @pytest.mark.slow
