@@ -5,6 +5,7 @@ The URL of a cluster may have several servers, separated by commas: `redis://use
 No error contains a part of the URL: a password that is not percent-encoded can be at any place of it.
 """
 
+import re
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from service.errors import ConfigError
@@ -44,16 +45,13 @@ def credentials_of(settings: Settings) -> dict[str, str]:
 
 
 def urls_of(settings: Settings) -> list[str]:
-    """Return a URL for each server of WAYBILL_REDIS_URL, with the same user, password and options.
-
-    Raises:
-        ConfigError: The URL cannot be split.
-    """
-    parts = _split(settings.redis_url)
-    credentials, at, servers = parts.netloc.rpartition("@")
-    if "," not in servers:
-        return [settings.redis_url]
-    return [parts._replace(netloc=f"{credentials}{at}{server}").geturl() for server in servers.split(",")]
+    """Return a URL for each server of WAYBILL_REDIS_URL, with the same user, password and options."""
+    # Not by urlsplit: most versions of Python reject an IPv6 address that is not the first server.
+    scheme, separator, rest = settings.redis_url.partition("://")
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    credentials, at, servers = netloc.rpartition("@")
+    options = rest[len(netloc) :]
+    return [f"{scheme}{separator}{credentials}{at}{server}{options}" for server in servers.split(",")]
 
 
 def _split(url: str) -> SplitResult:
