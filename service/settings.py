@@ -227,7 +227,9 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
         float, Meta(gt=0, description="interval at which a worker checks for a new rulebook version")
     ] = 1.0
     sweep_interval_seconds: Annotated[float, Meta(gt=0, description="interval between sweeps of the store")] = 30.0
-    sweep_items_max: Annotated[int, Meta(ge=1, le=10_000, description="events and jobs checked by one sweep of all shards")] = 500
+    sweep_items_max: Annotated[
+        int, Meta(ge=1, le=10_000, description="events and jobs checked by one sweep of all shards")
+    ] = 500
     sample_interval_seconds: Annotated[float, Meta(gt=0, description="interval of the log event queue.sampled")] = 15.0
 
     # retention
@@ -255,11 +257,6 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
     def shard_events_max(self) -> int:
         """Part of `backlog_events_max` of one shard."""
         return -(-self.backlog_events_max // self.shards)
-
-    @property
-    def shard_sweep_items_max(self) -> int:
-        """Part of `sweep_items_max` of one shard, so that all shards cost a server what one would."""
-        return -(-self.sweep_items_max // self.shards)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

@@ -30,7 +30,7 @@ PROBE_MS_MAX = 60_000
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    settings = make_settings(attempts_max=2, backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
+    settings = make_settings(shards=1, attempts_max=2, backoff_base_seconds=0.01, wake_timeout_seconds=0.05)
     async with open_harness(settings) as opened, HttpClient(settings) as outbound:
         config = PackCloudConfig(
             organization_id="o", token=SecretRef(env="T"), base_url=opened.sandbox.base_url("pack_cloud")

@@ -41,7 +41,8 @@ class Sweeper:
         self._client = client
         # Three intervals: after two missed sweeps another worker takes over.
         self._sweeper_lease_ms = int(settings.sweep_interval_seconds * 3_000)
-        self._items_max = settings.shard_sweep_items_max
+        # All shards together cost a server what one would.
+        self._items_max = -(-settings.sweep_items_max // settings.shards)
         self._retention_ms = int(settings.decision_retention_days * 86_400_000)
         self._dead_letter_ms = int(settings.dead_letter_retention_days * 86_400_000)
         self._body_and_lease_ms = int(settings.body_retention_hours * 3_600_000), int(settings.lease_seconds * 1000)
