@@ -227,9 +227,7 @@ class Settings(OutboundSettings, frozen=True, kw_only=True):
         float, Meta(gt=0, description="interval at which a worker checks for a new rulebook version")
     ] = 1.0
     sweep_interval_seconds: Annotated[float, Meta(gt=0, description="interval between sweeps of the store")] = 30.0
-    sweep_items_max: Annotated[
-        int, Meta(ge=1, le=10_000, description="events and jobs checked by one sweep of all shards")
-    ] = 500
+    sweep_items_max: Annotated[int, Meta(ge=1, le=10_000, description="items checked by one sweep of all shards")] = 500
     sample_interval_seconds: Annotated[float, Meta(gt=0, description="interval of the log event queue.sampled")] = 15.0
 
     # retention
