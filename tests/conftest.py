@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from service.dev.embedded_valkey import EmbeddedValkey, start_valkey
 from service.settings import PREFIX, Settings, load_settings
@@ -53,6 +54,12 @@ def no_installation_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Non
         if name.startswith(PREFIX) and name != TEST_SERVER:
             del os.environ[name]
     os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """Log exceptions without rich, which takes half a second for each."""
+    structlog.configure([structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 
 @pytest.fixture(scope="session")

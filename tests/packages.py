@@ -16,6 +16,5 @@ def refresh_packages() -> None:
 def unload_modules(folder: Path) -> None:
     """Remove the modules of a folder, so that the next test imports its own module of the same name."""
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file and Path(file).is_relative_to(folder):
+        if (getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
             del sys.modules[name]

@@ -50,7 +50,7 @@ HOURS = {"h": 1, "days": 24}
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     path = tmp_path / "waybill.yaml"
-    path.write_text(yaml.safe_dump({"platforms": PLATFORMS, "sources": BLOCKS}))
+    path.write_text(yaml.dump({"platforms": PLATFORMS, "sources": BLOCKS}, Dumper=yaml.CSafeDumper))
     return load_config(path, ENVIRON)
 
 

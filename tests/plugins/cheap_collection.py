@@ -1,16 +1,19 @@
 """Plugin that collects the tests with less work. Each pytest worker collects all of them.
 
 pytest-asyncio makes each asynchronous test twice: as a function, and again as its own kind. Here the first changes its
-class. Large libraries that one module uses are loaded by the first test that needs them.
+class. pytest reads the signature of the fixture `request` for each use of it. Large libraries that one module uses are
+loaded by the first test that needs them.
 """
 
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import pytest
+from _pytest import fixtures
+from _pytest.compat import getfuncargnames
 from pytest_asyncio.plugin import PytestAsyncioFunction
 
 ON_FIRST_USE = frozenset({"stripe", "svix"})
@@ -35,7 +38,12 @@ def _as_asynchronous(kind: type[PytestAsyncioFunction], function: pytest.Functio
     return function
 
 
+def _argument_names(function: Callable[..., object], *, name: str = "", **options: type) -> tuple[str, ...]:
+    return () if name == "request" else getfuncargnames(function, name=name, **options)
+
+
 def pytest_configure() -> None:
+    fixtures.getfuncargnames = _argument_names
     assert "_from_function" in vars(PytestAsyncioFunction), "pytest-asyncio makes tests in another way"
     PytestAsyncioFunction._from_function = classmethod(_as_asynchronous)  # pyright: ignore[reportAttributeAccessIssue]
     sys.meta_path.insert(0, OnFirstUse)

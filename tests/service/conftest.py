@@ -31,12 +31,13 @@ def read() -> Iterator[LogPipe]:
     """Configure logging to a pipe. Return a function that reads the lines."""
     root = logging.getLogger()
     before = (root.handlers[:], root.level, sys.excepthook)
+    config = structlog.get_config()
     pipe = LogPipe()
     yield pipe
     root.handlers[:], sys.excepthook = before[0], before[2]
     root.setLevel(before[1])
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    structlog.configure(**config)
     structlog.contextvars.clear_contextvars()
     os.close(pipe.reader)
     os.close(pipe.writer)

@@ -267,7 +267,7 @@ def test_values_in_library_errors_are_masked(read: LogPipe) -> None:
     except KeyError:
         log_module.get_logger().exception("attempt.crashed")
     (line,) = read()
-    text = json.dumps(line)
+    text = json.dumps(line | {"timestamp": "", "instance": ""})  # these may contain any digits
     assert "jane" not in text
     assert "908" not in text
     assert "invalid literal for int() with base 10: " in line["error_stack"]

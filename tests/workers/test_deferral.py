@@ -69,10 +69,11 @@ def fail_an_effect_once(harness: WorkerHarness) -> None:
     harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink", status=500))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cause", "reason"),
     [
-        pytest.param(make_stale, "stale_read", marks=pytest.mark.slow),
+        (make_stale, "stale_read"),
         (fail_once, "platform_unavailable"),
         (fail_an_effect_once, "target_unavailable"),
     ],
@@ -97,6 +98,7 @@ async def test_deferred_event_has_a_reason_and_a_time_until_it_ends(
     assert (after.state, after.waiting_for, after.next_attempt_at) == ("ended", None, None)
 
 
+@pytest.mark.slow
 async def test_dead_letter_has_no_next_attempt(harness: WorkerHarness) -> None:
     for _ in range(2):
         fail_once(harness)

@@ -27,6 +27,7 @@ def order_of_ends(harness: WorkerHarness) -> list[str]:
     return [line["event_id"] for line in lines if line["outcome"] in FINAL_OUTCOMES]
 
 
+@pytest.mark.slow
 async def test_busy_record_does_not_starve_other_records(
     harness: WorkerHarness,
 ) -> None:

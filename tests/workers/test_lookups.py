@@ -147,6 +147,7 @@ async def test_a_missing_record_is_awaited_like_a_stale_read(
         assert (results_of(stored), stored["attempts"]) == (BOTH, "1")
 
 
+@pytest.mark.slow
 async def test_lookups_share_the_limit_of_their_account(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
     settings = make_settings(attempts_max=1)
     async with open_lookups(settings, tmp_path, erp={"requests_per_minute_max": 1}) as opened:
@@ -163,6 +164,7 @@ async def test_lookups_share_the_limit_of_their_account(make_settings: Callable[
         assert sorted(opened.systems.calls) == calls, "the next attempt continued"
 
 
+@pytest.mark.slow
 async def test_lookups_share_the_circuit_of_their_account(
     make_settings: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +252,7 @@ async def test_a_replay_of_a_failed_rule_looks_up_again(opened: LookupHarness) -
     assert (len(await opened.published("approvals")), len(await opened.published("reorders"))) == (1, 1)
 
 
+@pytest.mark.slow
 async def test_a_replay_of_a_failed_rule_continues_its_lookups(
     make_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
@@ -288,6 +291,7 @@ async def test_a_dry_run_looks_up_and_lists_the_records(opened: LookupHarness) -
     assert compared.events_evaluated == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seconds", "accounts", "reason"),
     [

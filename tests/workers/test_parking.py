@@ -179,6 +179,7 @@ async def test_parked_events_end_after_the_recovery(harness: WorkerHarness) -> N
     assert harness.log_lines("platform.circuit_opened") == []
 
 
+@pytest.mark.slow
 async def test_paused_account_is_not_called_until_it_is_resumed(harness: WorkerHarness) -> None:
     await harness.store.parking.pause("pack")
     event_id = await harness.send()

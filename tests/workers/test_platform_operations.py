@@ -217,6 +217,7 @@ async def test_rule_calls_an_operation_with_its_typed_values(settings: Settings,
     assert b"hold" in msgspec.json.encode(stored["history"])  # the exchange
 
 
+@pytest.mark.slow
 @pytest.mark.store
 @pytest.mark.parametrize(
     ("operation", "values", "state"),

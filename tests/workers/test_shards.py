@@ -91,6 +91,7 @@ async def test_idle_worker_is_woken_by_each_shard(shards: Shards) -> None:
     assert max(Counter(ran).values()) == 1
 
 
+@pytest.mark.slow
 async def test_shard_with_many_jobs_does_not_delay_the_others(shards: Shards) -> None:
     ran: Ran = []
     hot, *others = shards.stores
@@ -142,6 +143,7 @@ async def test_unknown_shard_of_a_worker_is_rejected(make_settings: Callable[...
     await opened.close()
 
 
+@pytest.mark.slow
 async def test_idle_worker_makes_few_calls(shards: Shards) -> None:
     worker = make_worker(shards, [])
     running = asyncio.create_task(worker.async_run())

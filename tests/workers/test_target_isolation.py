@@ -211,6 +211,7 @@ async def test_calls_above_the_limit_of_a_process_are_deferred_without_a_call(st
         pass
 
 
+@pytest.mark.slow
 async def test_action_whose_host_has_an_open_circuit_is_not_called(make_settings: Callable[..., Settings]) -> None:
     async with running(hangs=False) as healthy, open_harness(make_settings()) as harness:
         harness.declare(hanging={"url": healthy.url}, healthy={"url": healthy.url})

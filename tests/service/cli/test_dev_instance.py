@@ -65,6 +65,7 @@ def test_a_link_a_folder_and_a_pipe_are_rejected(environ: dict[str, str], file: 
         find_dev_instance(environ)
 
 
+@pytest.mark.slow
 def test_a_second_dev_is_rejected_with_the_fix(environ: dict[str, str]) -> None:
     with (
         dev_instance_file(environ) as write,

@@ -72,7 +72,7 @@ def change(path: str, value: object) -> dict[str, Any]:
 
 def write(folder: Path, data: object) -> Path:
     path = folder / "waybill.yaml"
-    path.write_text(yaml.safe_dump(data))
+    path.write_text(yaml.dump(data, Dumper=yaml.CSafeDumper))
     return path
 
 

@@ -60,7 +60,7 @@ def written(name: str) -> dict[str, Any]:
 def load(folder: Path, *sources: dict[str, Any]) -> Config:
     path = folder / "waybill.yaml"
     named = {f"s{number}": source for number, source in enumerate(sources)}
-    path.write_text(yaml.safe_dump({"platforms": {"erp": PLATFORM}, "sources": named}))
+    path.write_text(yaml.dump({"platforms": {"erp": PLATFORM}, "sources": named}, Dumper=yaml.CSafeDumper))
     return load_config(path, ENVIRON)
 
 

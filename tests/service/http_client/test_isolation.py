@@ -163,6 +163,7 @@ async def sending(stream: bytes, ends: Sequence[int], *, close: bool) -> AsyncGe
         yield url, sent
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(stream=streams, ends=cuts, close=st.booleans(), method=st.sampled_from(["GET", "POST", "HEAD"]))
 def test_any_bytes_end_in_a_response_or_a_named_error_and_never_in_another_call(

@@ -50,7 +50,7 @@ SOURCES: dict[str, dict[str, Any]] = {
 def configuration(**sources: dict[str, Any]) -> str:
     config = yaml.safe_load(CONFIG)
     usual = config["sources"]["erp-orders"]
-    return yaml.safe_dump({**config, "sources": {name: usual | fields for name, fields in sources.items()}})
+    return yaml.dump({**config, "sources": {name: usual | fields for name, fields in sources.items()}})
 
 
 async def serve_all(settings: Settings, store: Store, serve: Serve, folder: Path) -> str:

@@ -44,6 +44,7 @@ async def operations(harness: WorkerHarness, tmp_path: Path) -> AsyncIterator[Ad
         yield AdminOperations(structs.replace(installation, destinations=lambda: destinations.by_name), ANN)
 
 
+@pytest.mark.slow
 async def test_pause_uses_no_attempt_and_no_secret_is_stored_or_shown(
     harness: WorkerHarness, operations: AdminOperations, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -73,7 +73,7 @@ def write_config(folder: Path, kind: str, url: str, records: Any) -> Path:
     alarms = {"verify": verify, "envelope": {"kind": "custom", "type": "x"}}
     written = {"platforms": {"it": account}, "records": DECLARED, "sources": {"alarms": alarms}}
     path = folder / "waybill.yaml"
-    path.write_text(yaml.safe_dump(written))
+    path.write_text(yaml.dump(written, Dumper=yaml.CSafeDumper))
     return path
 
 

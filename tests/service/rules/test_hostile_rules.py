@@ -128,6 +128,7 @@ def test_hostile_rule_is_rejected_with_path_and_fix_in_bounded_time(name: str, t
             assert reason in caught.value.reason, caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(HOSTILE_RULES.keys() - HARMLESS))
 def test_rejecting_a_hostile_rule_takes_bounded_memory(name: str) -> None:
     document = msgspec.json.encode({"format": 1, "file_rules": [HOSTILE_RULES[name][0]]})

@@ -149,6 +149,7 @@ def test_rejecting_collector_loses_spans_and_they_are_counted(collector: Collect
     assert "Failed to export spans batch" in line["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("collector")
 def test_absent_collector_delays_the_end_by_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{PORT_OF_NOBODY}")

@@ -53,12 +53,13 @@ def fail(harness: WorkerHarness, times: int, status: int | None = 503, **fields:
     harness.sandbox.sandbox.faults.add(Fault(match=PATH, times=times, status=status, **fields))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [{"status": 503}, {"status": 429, "retry_after": 0}, {"status": None, "reset": True}],
     ids=["503", "429", "reset"],
 )
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, 3])
 async def test_effects_of_later_events_wait_for_the_retry_of_an_earlier_one(
     harness: WorkerHarness, fault: dict[str, Any], times: int
 ) -> None:
@@ -81,6 +82,7 @@ async def test_unordered_effects_do_not_wait(harness: WorkerHarness) -> None:
     assert events_at(harness) == ids[1:]
 
 
+@pytest.mark.slow
 async def test_latest_only_skips_waiting_effects_of_earlier_events(harness: WorkerHarness) -> None:
     await harness.publish(rules(put("a", ", latest_only: true")))
     ids = await send(harness, 4)
@@ -98,6 +100,7 @@ async def test_latest_only_is_rejected_without_an_order(harness: WorkerHarness) 
         await harness.publish(rules(put("a", ", ordered: false, latest_only: true")))
 
 
+@pytest.mark.slow
 async def test_dead_letter_lets_later_events_continue(harness: WorkerHarness) -> None:
     await harness.publish(rules(put("a")))
     ids = await send(harness, 3)
@@ -108,6 +111,7 @@ async def test_dead_letter_lets_later_events_continue(harness: WorkerHarness) ->
     assert (await harness.stored_event(ids[0]))["state"] == "dead"
 
 
+@pytest.mark.slow
 async def test_only_the_same_rule_and_action_waits(harness: WorkerHarness) -> None:
     other = f"- {{id: q, type: purchase_order, actions: [{put('q', path='q')}]}}\n"
     await harness.publish(rules(f"{put('first', path='first')}, {put('a')}") + other)
@@ -187,6 +191,7 @@ async def test_crash_of_the_worker_keeps_the_order(harness: WorkerHarness) -> No
     assert events_at(harness) == ids
 
 
+@pytest.mark.slow
 async def test_a_dead_letter_does_not_advance_the_retry_of_an_earlier_event(harness: WorkerHarness) -> None:
     await harness.publish(rules(put("a")))
     ids = await send(harness, 2)

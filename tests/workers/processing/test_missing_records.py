@@ -77,6 +77,7 @@ def count_fetches(harness: WorkerHarness) -> Counter[str]:
     return fetches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [False, True])
 async def test_no_record_counts_as_deleted_while_all_are_missing(harness: WorkerHarness, *, seen: bool) -> None:
     if seen:
@@ -108,6 +109,7 @@ async def test_fewer_missing_records_count_as_deleted(harness: WorkerHarness) ->
     assert not harness.log_lines("platform.records_missing")
 
 
+@pytest.mark.slow
 async def test_event_of_an_outage_becomes_a_dead_letter_at_its_maximum_age(harness: WorkerHarness) -> None:
     delete_all(harness)
     event_ids = [await harness.send(record) for record in RECORDS]

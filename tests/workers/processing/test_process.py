@@ -86,6 +86,7 @@ async def test_rejected_token_makes_a_dead_letter_without_retry(harness: WorkerH
     assert (stored["state"], stored["attempts"]) == ("dead", "1")
 
 
+@pytest.mark.slow
 async def test_update_of_a_deleted_record_is_decided_on_the_last_known_state(harness: WorkerHarness) -> None:
     await harness.publish(SINK_RULE)
     event_id = await harness.send("missing-1")
@@ -100,6 +101,7 @@ async def test_update_of_a_deleted_record_is_decided_on_the_last_known_state(har
     assert (line["log_level"], line["error_kind"]) == ("warning", "record_missing")
 
 
+@pytest.mark.slow
 async def test_missing_records_of_created_and_updated_events_are_counted(harness: WorkerHarness) -> None:
     await harness.publish(SINK_RULE)
     before = count_expected()
@@ -127,6 +129,7 @@ async def test_full_store_does_not_prevent_a_decision(harness: WorkerHarness) ->
     assert harness.sink_bodies() == [{"order": "po-1"}]
 
 
+@pytest.mark.slow
 async def test_account_without_any_record_is_known_until_one_is_found(harness: WorkerHarness) -> None:
     await harness.publish(SINK_RULE)
     await harness.send("missing-1", "deleted")
@@ -142,6 +145,7 @@ async def test_account_without_any_record_is_known_until_one_is_found(harness: W
     assert await harness.store.found_records.accounts() == {"pack": True}
 
 
+@pytest.mark.slow
 async def test_created_record_that_answers_404_is_deferred_without_counting_an_attempt(
     harness: WorkerHarness,
 ) -> None:

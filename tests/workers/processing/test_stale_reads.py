@@ -217,6 +217,7 @@ async def test_missing_record_counts_as_deleted_after_the_wait(harness: WorkerHa
 # sources whose event times are ahead
 
 
+@pytest.mark.slow
 async def test_waits_in_vain_show_that_the_times_of_a_source_are_ahead(harness: WorkerHarness) -> None:
     await end_waits(harness)
     await count_futile_waits(harness, FUTILE_WAITS_AHEAD - 1)

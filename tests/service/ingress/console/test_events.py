@@ -231,6 +231,7 @@ async def test_errors_are_pages(browser: Browser, filled: Scenario) -> None:
     assert (many.status, "cannot be read" in many.page.text) == (400, True)
 
 
+@pytest.mark.slow
 async def test_the_first_page_follows_the_events_of_its_filter(
     browser: Browser, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ async def is_served(connection: Connection) -> bool:
     return False
 
 
+@pytest.mark.slow
 async def test_idle_connections_keep_nobody_out(
     *,
     make_settings: Callable[..., Settings],

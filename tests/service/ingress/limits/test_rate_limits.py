@@ -106,6 +106,7 @@ def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.ingress.limits.rate_limits.time", SimpleNamespace(monotonic=lambda: now))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("still_clock")
 async def test_address_with_many_rejections_is_limited_and_signed_deliveries_are_not(
     make_settings: Callable[..., Settings], store: Store, serve: Serve, client: aiohttp.ClientSession, lines: Lines

@@ -91,6 +91,7 @@ async def test_first_calls_of_a_process_wait_for_the_open_circuits(
     assert [getattr(result, "kind", result) for result in results] == ["circuit_open"] * 20
 
 
+@pytest.mark.slow
 async def test_failures_in_a_row_open_the_circuit_and_a_probe_closes_it(
     pack: Callable[[], PackCloud], box: SandboxHandle
 ) -> None:
@@ -227,6 +228,7 @@ async def test_a_rejected_request_does_not_count_as_a_failure(
     assert (await fetch(process)).record is not None
 
 
+@pytest.mark.slow
 async def test_rejected_credentials_open_the_circuit_until_they_are_accepted(
     pack: Callable[[], PackCloud], box: SandboxHandle
 ) -> None:
@@ -321,6 +323,7 @@ async def test_web_pages_instead_of_several_records_open_the_circuit(
     assert (await store.limits.open_circuits())["pack"] > 0
 
 
+@pytest.mark.slow
 async def test_without_the_store_only_unlimited_accounts_are_called(
     box: SandboxHandle, make_settings: Callable[..., Settings]
 ) -> None:
