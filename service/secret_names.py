@@ -1,5 +1,6 @@
 """Detection of secrets that are written in clear: headers, query parameters, URLs and members of bodies. Pure."""
 
+import functools
 import re
 from urllib.parse import parse_qsl, urlsplit
 
@@ -60,12 +61,16 @@ def find_secret_in_member(name: str, value: str) -> str:
 
     A name such as `password_reset` is not that of a secret, and a text with blanks or a placeholder is not its value.
     """
-    words = _WORDS.sub("_", name).lower().split("_")
-    is_key = words[-1] == "key" and not KEY_WORDS.isdisjoint(words)
-    has_secret_name = is_key or words[-1] in SECRET_WORDS - {"sig", "signature"}
-    if has_secret_name and len(value) >= MEMBER_CHARACTERS and not re.search(r"[\s{]", value):
+    if len(value) >= MEMBER_CHARACTERS and _is_secret_member(name) and not re.search(r"[\s{]", value):
         return f"a credential in {name[:64]}"
     return "a value that looks like a secret" if _SECRET_VALUES.search(value) else ""
+
+
+@functools.lru_cache(maxsize=256)  # all items of a list have the same name
+def _is_secret_member(name: str) -> bool:
+    words = _WORDS.sub("_", name).lower().split("_")
+    is_key = words[-1] == "key" and not KEY_WORDS.isdisjoint(words)
+    return is_key or words[-1] in SECRET_WORDS - {"sig", "signature"}
 
 
 def has_secret_segment(url: str) -> bool:

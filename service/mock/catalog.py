@@ -5,7 +5,8 @@ that begins with the variant and a hyphen selects the variant: the purchase orde
 that begins with `missing-` does not exist. Examples are split at the id once, not for each request.
 """
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import cast
 
@@ -40,7 +41,7 @@ class Catalog:
     def __init__(self, id_keys: Mapping[str, Mapping[str, str]]) -> None:
         self._id_keys = id_keys
         self._examples = {
-            f"{platform}.{name}": Example(text) for platform in id_keys for name, text in _shipped(platform)
+            f"{platform}.{name}": example for platform in id_keys for name, example in _shipped(platform).items()
         }
         self._set: dict[tuple[str, str, str], bytes | None] = {}
         self._changed_at: dict[str, str] = {}
@@ -107,7 +108,8 @@ def _set_change_times(node: object, at: str) -> None:
             _set_change_times(value, at)
 
 
-def _shipped(platform: str) -> Iterator[tuple[str, bytes]]:
-    for file in (files(f"service.platforms.{platform}") / "mock_data").iterdir():
-        if file.name.endswith(".json"):
-            yield file.name.removesuffix(".json"), file.read_bytes()
+@functools.cache
+def _shipped(platform: str) -> Mapping[str, Example]:
+    folder = files(f"service.platforms.{platform}") / "mock_data"
+    examples = (file for file in folder.iterdir() if file.name.endswith(".json"))
+    return {file.name.removesuffix(".json"): Example(file.read_bytes()) for file in examples}

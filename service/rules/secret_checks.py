@@ -17,18 +17,22 @@ FIX = "remove it; a destination of waybill.yaml sends credentials: auth:, header
 
 def find_secrets(rule: Rule, at: str) -> Iterator[ConfigError]:
     """Yield the texts of a rule that are probably secrets. `at` is the path of the rule."""
-    for name, text, path in _texts(msgspec.to_builtins(rule), "", at):
-        if found := find_secret_in_member(name, text):
-            yield ConfigError(path, f"contains {found}", FIX)
+    for path, found in _find(msgspec.to_builtins(rule), ""):
+        yield ConfigError(f"{at}{path}", f"contains {found}", FIX)
 
 
-def _texts(value: object, name: str, at: str) -> Iterator[tuple[str, str, str]]:
-    """Yield each text with its name and its path. An item of a list has the name of the list."""
+def _find(value: object, name: str) -> list[tuple[str, str]]:
+    """Return the path within a value and the reason of each text that is probably a secret.
+
+    An item of a list has the name of the list.
+    """
     if isinstance(value, str):
-        yield name, value, at
-    elif isinstance(value, Mapping):
-        for key, inner in cast("Mapping[str, Any]", value).items():
-            yield from _texts(inner, key, f"{at}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(cast("list[Any]", value)):
-            yield from _texts(inner, name, f"{at}[{index}]")
+        found = find_secret_in_member(name, value)
+        return [("", found)] if found else []
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value).items()
+        return [(f".{key}{path}", found) for key, inner in members for path, found in _find(inner, key)]
+    if isinstance(value, list | tuple):
+        items = enumerate(cast("list[Any]", value))
+        return [(f"[{index}]{path}", found) for index, inner in items for path, found in _find(inner, name)]
+    return []

@@ -1,6 +1,7 @@
 """`scheme: public_key`: signature of the delivery with a key pair of the sender. Waybill knows the public key only."""
 
 import binascii
+import functools
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -86,6 +87,7 @@ def make_signature(secret: str, algorithm: PublicKeyAlgorithm, signed: bytes) ->
         raise ConfigError("secret", f"is not a private key of {algorithm}", fix) from None
 
 
+@functools.lru_cache(maxsize=PUBLIC_KEYS_MAX)  # the check of an RSA key takes 25 ms
 def _load_private(secret: str) -> PrivateKeyTypes:
     """Return a private key. After `whsk_` the secret may also contain the public key."""
     if not secret.startswith(PRIVATE_PREFIX):

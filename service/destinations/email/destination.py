@@ -4,6 +4,7 @@ A message goes to all of its recipients or to none: the server accepts or reject
 """
 
 import asyncio
+import functools
 import socket
 import ssl
 import time
@@ -40,6 +41,8 @@ TRANSIENT_CODES = range(400, 500)
 SHOWN_HEADERS = ("From", "Subject", "Date", "Message-ID")
 """Headers of a stored exchange. The recipients are in the inputs of the effect."""
 
+_system_tls = functools.lru_cache(maxsize=1)(ssl.create_default_context)  # reading the authorities takes 30 ms
+
 
 class SmtpAnswer(Struct, frozen=True):
     """Code of the answer to a message, and the duration of the call."""
@@ -59,7 +62,7 @@ class EmailDestination(ConnectedDestination[EmailConfig]):
         super().__init__(name, config, dependencies)
         settings = dependencies.http_client.settings
         self._tls = TlsFiles(config.tls, settings, f"{self.at}.tls") if config.tls else None
-        self._default_tls = tls_context(settings) or ssl.create_default_context()
+        self._default_tls = tls_context(settings) or _system_tls()
         self._credentials()
 
     async def send(self, mail: Mail, context: SendContext) -> SmtpAnswer:

@@ -5,6 +5,7 @@ record, below a list to the element. A field without a pointer is read under its
 points to the currency of all amounts without one. The map is compiled at start, and an unknown key is an error.
 """
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, TypeVar, cast
 
@@ -44,6 +45,8 @@ Kind_co = TypeVar("Kind_co", bound=Struct, covariant=True)
 
 CURRENCY = "currency"
 PLAIN = FieldPointer()
+
+_fields = functools.lru_cache(maxsize=128)(msgspec.structs.fields)  # it evaluates the annotations at each call
 
 
 class FieldMap(Generic[Kind_co]):
@@ -111,7 +114,7 @@ class FieldMap(Generic[Kind_co]):
     def _compile(self, structure: type[Struct], above: str, base: PointerSteps, places: ValuePlaces) -> Parts:
         """Build the readers of the fields of a struct, by their names."""
         parts: list[tuple[str, ValueReader]] = []
-        for field in msgspec.structs.fields(structure):
+        for field in _fields(structure):
             name = f"{above}.{field.encode_name}" if above else field.encode_name
             if self._only is not None and not above and name not in self._only:
                 continue
