@@ -24,13 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)  # after pytest-randomly
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
-    shared = {name for item in items if seconds_of(item) for name in getattr(item, "fixturenames", ())}
+    seconds = {item: seconds_of(item) for item in items}
+    shared = {name for item in items if seconds[item] for name in getattr(item, "fixturenames", ())}
     shared &= SESSION_FIXTURES
 
     def waits(item: pytest.Item) -> bool:
         return bool(shared.intersection(getattr(item, "fixturenames", ())))
 
-    items[:] = longest_first(items, seconds_of, waits, workers)
+    items[:] = longest_first(items, seconds.__getitem__, waits, workers)
 
 
 def seconds_of(item: pytest.Item) -> float:

@@ -21,6 +21,8 @@ from service.ingress.http.openapi import PATH, openapi_document
 from tests.examples import examples
 from tests.service.ingress.conftest import Start, signed
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = settings(
     max_examples=examples(60),
     deadline=None,
