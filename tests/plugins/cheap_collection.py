@@ -43,7 +43,7 @@ def _argument_names(function: Callable[..., object], *, name: str = "", **option
 
 
 def pytest_configure() -> None:
-    vars(fixtures)["getfuncargnames"] = _argument_names
+    fixtures.getfuncargnames = _argument_names  # pyright: ignore[reportPrivateImportUsage]
     assert "_from_function" in vars(PytestAsyncioFunction), "pytest-asyncio makes tests in another way"
     PytestAsyncioFunction._from_function = classmethod(_as_asynchronous)  # pyright: ignore[reportAttributeAccessIssue]
     sys.meta_path.insert(0, OnFirstUse)
