@@ -96,9 +96,17 @@ def test_long_part_is_compressed_and_left_out_when_truncated() -> None:
     assert compress_history(history[: HISTORY_BYTES_MIN - 1]) == history[: HISTORY_BYTES_MIN - 1]
 
 
+def test_stored_part_stays_readable() -> None:
+    stored = bytes.fromhex("0500002600000d010043810392a9f74d32914572075983eddd0205fce89ca6638b3ba744e6194c7f2d03")
+    assert decompress_history(stored) == (
+        b'{"entry":"received","at_ms":1795232954963,"source":"shop"}\n'
+        b'{"entry":"attempt","at_ms":1795232954970,"attempt":1,"outcome":"unmatched","duration_ms":0.2}\n'
+    )
+
+
 def test_damaged_part_does_not_affect_the_others() -> None:
     first, second = b'{"n":1}\n', b'{"n":2}\n'
-    damaged = b"\x04\x00\x00\x04\xff\xff\xff\xff"
+    damaged = b"\x05\x00\x00\x04\xff\xff\xff\xff"
     assert decompress_history(first + damaged + second) == first + second
 
 
