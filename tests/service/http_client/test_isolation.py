@@ -21,6 +21,8 @@ from service.settings import Settings
 from tests.certificates import write_server_certificate
 from tests.service.http_client.servers import byte_server, call, read_head, trusting
 
+pytestmark = pytest.mark.slow  # each case starts a server
+
 KINDS = {"connect", "timeout", "tls", "reset", "protocol", "response_too_large"}
 DELAYS = (0, 0, 0, 0.001, 0.005, 0.02)
 
@@ -163,7 +165,6 @@ async def sending(stream: bytes, ends: Sequence[int], *, close: bool) -> AsyncGe
         yield url, sent
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(stream=streams, ends=cuts, close=st.booleans(), method=st.sampled_from(["GET", "POST", "HEAD"]))
 def test_any_bytes_end_in_a_response_or_a_named_error_and_never_in_another_call(

@@ -32,6 +32,8 @@ from service.sandbox.server import SandboxHandle
 from service.settings import Settings
 from tests.platform_accounts import platform_configs, sample_account, sandbox_url
 
+pytestmark = pytest.mark.slow  # each case starts a mock of the platform
+
 SAMPLES = Path(__file__).parents[2] / "samples"
 CONTEXT = CallContext("0" * 32, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "corr-1")
 NO_OWN_ID = "po-501"

@@ -26,7 +26,7 @@ from tests.service.store.builders import (
 )
 from tests.service.store.management.test_quarantine import make_quarantined
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]  # many cases
 
 RECORD = "pack:purchase_order:1"
 READS = {"EXISTS", "GET", "GETRANGE", "HGET", "HMGET", "HEXISTS", "LINDEX", "LLEN", "TIME", "TYPE", "ZCARD", "ZSCORE"}

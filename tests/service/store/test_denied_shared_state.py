@@ -14,7 +14,7 @@ from service.store.platforms.throttle import CircuitChange, ThrottlePermit
 from tests.service.store.builders import run_on_server
 from tests.service.store.test_denied_commands import attempt, commands_of, writes_of
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]  # many cases
 
 LEASE_SECONDS = 60
 FINGERPRINT = RecordFingerprint("0123456789abcdef")

@@ -10,7 +10,7 @@ from tests.service.store.builders import WINDOW_MS, claim_one, decision, make_ev
 from tests.service.store.management.test_quarantine import make_quarantined
 from tests.service.store.test_denied_commands import attempt, indexes_of, writes_of
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]  # many cases
 
 ACCOUNT = "pack"
 

@@ -10,7 +10,7 @@ from service.store import IngestRequest, LaneStep, Store, open_store
 from tests.service.store.builders import WINDOW_MS, claim_one, decision, make_event, settlement
 from tests.service.store.test_denied_commands import attempt, commands_of
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]  # many cases
 
 
 async def run_ingest(store: Store) -> None:
