@@ -13,6 +13,7 @@ from msgspec import Struct
 from service.errors import LeaseLost
 from service.store.connection.client import Argument, Client
 from service.store.connection.connection import StoreReply
+from service.store.queue.last_state import long_version
 from service.store.scripts import POLL, RECORD_STATUS
 
 BUCKETS = 4_096
@@ -99,7 +100,7 @@ class Polls:
             StoreUnavailable: The store does not answer.
         """
         flat = await self._client.call(RECORD_STATUS, lanes, seconds_max=5)
-        return [RecordStatus(flat[i].decode(), flat[i + 1]) for i in range(0, len(flat), 2)]
+        return [RecordStatus(long_version(flat[i].decode()), flat[i + 1]) for i in range(0, len(flat), 2)]
 
     async def save_page(
         self, source: str, token: str, lease_seconds: float, lease: PollLease, entries: Mapping[str, RecordFingerprint]

@@ -10,7 +10,7 @@ from service.settings import Settings
 from service.store.connection.batching import Batcher
 from service.store.connection.client import Argument, Client
 from service.store.connection.connection import StoreReply
-from service.store.queue.last_state import EncodedLastState, short_digest
+from service.store.queue.last_state import SHORT_TYPES, EncodedLastState, short_digest, short_version
 from service.store.queue.outputs import Output, output_arguments
 from service.store.queue.serialization import compress_history, decompress_history
 from service.store.scripts import DECIDE, SETTLE
@@ -188,7 +188,7 @@ class Lanes:
                 item.ledger,
                 item.outcome,
             )
-            arguments += (short_digest(item.digest), item.version.replace("\n", " "), item.fields, item.change)
+            arguments += (short_digest(item.digest), short_version(item.version), item.fields, SHORT_TYPES[item.change])
             arguments += (self._retention_ms, self._body_ms, int(item.more), item.order)
         return await self._client.call(DECIDE, arguments, seconds_max=self._seconds_max)
 

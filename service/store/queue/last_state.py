@@ -1,9 +1,11 @@
 """Last decided state of a record, serialized. Pure; decide.lua writes the same format.
 
-Line 1: digest, line 2: version, line 3: change types decided on this state, then to the end the fields that rules read
-through `previous`, in msgpack. Digests are in base64 instead of hex, since every record has one.
+Line 1: digest, line 2: version, line 3: change types decided on this state, one letter each, then to the end the fields
+that rules read through `previous`, in msgpack. Digests are in base64 instead of hex, and versions without separators,
+since every record has one.
 """
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +18,10 @@ EncodedLastState = bytes | Sequence[bytes] | None
 
 _decode_fields = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _HEX_DIGITS, _SHORT_CHARACTERS = 32, 22
+_match_version = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})Z", re.ASCII).fullmatch
+_match_short_version = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{6})?", re.ASCII).fullmatch
+SHORT_TYPES = {"created": "c", "updated": "u", "deleted": "d", "changed": "x"}
+_LONG_TYPES = {short: name for name, short in SHORT_TYPES.items()}
 
 
 class LastState(Struct, frozen=True):
@@ -32,6 +38,23 @@ def short_digest(digest: str) -> str:
     if len(digest) != _HEX_DIGITS:
         return digest
     return b64encode(bytes.fromhex(digest)).decode()[:_SHORT_CHARACTERS]
+
+
+def short_version(version: str) -> str:
+    """Return a version in 14 or 20 digits. Their order is that of the versions, since only a fraction of 0 is omitted.
+
+    Any other text is returned in one line; such a text of 14 or 20 digits is decoded as a time.
+    """
+    match = _match_version(version)
+    return "".join(match.groups()).removesuffix("000000") if match else version.replace("\n", " ")
+
+
+def long_version(short: str) -> str:
+    """Return the version that `short_version` shortened."""
+    if not (match := _match_short_version(short)):
+        return short
+    year, month, day, hour, minute, second, fraction = match.groups("000000")
+    return f"{year}-{month}-{day}T{hour}:{minute}:{second}.{fraction}Z"
 
 
 def _long_digest(short: bytes) -> str:
@@ -52,6 +75,9 @@ def decode_last_state(encoded: EncodedLastState) -> LastState:
         digest, version, types, fields = encoded.split(b"\n", 3)
         if fields:
             _decode_fields(fields)
+        long_types = tuple(_LONG_TYPES[letter] for letter in types.decode())
     except RecursionError:
         raise ValueError("its fields are nested too deeply") from None
-    return LastState(_long_digest(digest), version.decode(), fields, tuple(types.decode().split(",")) if types else ())
+    except KeyError as error:
+        raise ValueError(f"{error} is no change type") from None
+    return LastState(_long_digest(digest), long_version(version.decode()), fields, long_types)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Write decisions, each before any of its effects. ARGV: prefix, queue, retention of a record's last state in ms (0: no
 -- limit), then 14 per event: job, token, id, history line, ledger (one letter per effect), outcome if the event ends
--- here ('' if effects follow), record digest, record version, fields for `previous`, change, retention_ms, body_ms,
+-- here ('' if effects follow), record digest, record version, fields for `previous`, change type, retention_ms, body_ms,
 -- more ('1': return the lane's next event), order of the effects ('' if the order of all is free).
 -- Returns per event {'ok', place of each effect in the order, or '' if no earlier event has unfinished ones}, the result
 -- of proceed, or {'lost'}.
@@ -21,8 +21,8 @@ local function advance(lane, digest, version, fields, change)
   local types = change
   if last_digest == digest then
     types = last_types
-    if not string.find(',' .. types .. ',', ',' .. change .. ',', 1, true) then
-      types = types .. ',' .. change
+    if not string.find(types, change, 1, true) then
+      types = types .. change
     end
   end
   local state = table.concat({digest, version, types, fields}, '\n')

@@ -1,12 +1,15 @@
 """Serialization: round trips, and damaged data."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.events import EVENT_VERSION, Event, RecordRef, traceparent_from_id
-from service.store.queue.last_state import LastState, decode_last_state, short_digest
+from service.platforms.api.coercion import record_version
+from service.store.queue.last_state import LastState, decode_last_state, long_version, short_digest, short_version
 from service.store.queue.serialization import (
     HISTORY_BYTES_MIN,
     compress_history,
@@ -117,8 +120,25 @@ def test_short_digest_round_trip(digest: str) -> None:
     assert len(short) <= 22
 
 
+@given(st.lists(st.datetimes(timezones=st.just(UTC)), min_size=2, max_size=2))
+def test_short_versions_have_the_order_of_the_versions(times: list[datetime]) -> None:
+    for rounded in (times, [time.replace(microsecond=time.microsecond // 500_000 * 500_000) for time in times]):
+        one, other = (record_version(time) or "" for time in rounded)
+        assert long_version(short_version(one)) == one
+        assert (short_version(one) < short_version(other)) is (one < other)
+
+
+@pytest.mark.parametrize("version", ["", "17", "2026-03-02", "2026-03-02T10:00:00Z", "2026-03-02T10:00:00.5Z", "v2026"])
+def test_version_of_another_form_is_unchanged(version: str) -> None:
+    assert long_version(short_version(version)) == short_version(version) == version
+
+
+@pytest.mark.parametrize("types", ["updated", "u,c", "U"])
+def test_unknown_change_type_is_an_error(types: str) -> None:
+    with pytest.raises(ValueError, match="is no change type"):
+        decode_last_state(b"d\n1\n" + types.encode() + b"\n")
+
+
 def test_record_without_decision_has_an_empty_last_state() -> None:
     assert decode_last_state(None) == LastState()
-    assert decode_last_state(b"d\n1\nupdated,created\n\x81\xa1\n\n") == LastState(
-        "d", "1", b"\x81\xa1\n\n", ("updated", "created")
-    )
+    assert decode_last_state(b"d\n1\nuc\n\x81\xa1\n\n") == LastState("d", "1", b"\x81\xa1\n\n", ("updated", "created"))
