@@ -26,7 +26,7 @@ from service.platforms.api.decoding import NoRecordError, record_id, unwrap
 from service.platforms.api.responses import PlatformResponse
 from service.records import Address, Customer, Line, Money, PurchaseOrder, Timestamp
 
-DECIMALS = 2
+UNIT = Decimal("0.01")
 """Amounts, percentages and quantities are whole numbers with two implied decimals: 2500 is 25.00, 150 is 1.50."""
 
 
@@ -151,11 +151,7 @@ def _line(node: JsonObject, currency: str | None) -> Line:
 
 def _scaled(node: JsonObject, key: str) -> Decimal | UnsetType | None:
     value: Any = node.get(key, UNSET)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        return UNSET
-    return Decimal(value).scaleb(-DECIMALS)
+    return value * UNIT if type(value) is int else None if value is None else UNSET
 
 
 def _amount(node: JsonObject, key: str, currency: str | None) -> Money | UnsetType | None:
