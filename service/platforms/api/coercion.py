@@ -130,16 +130,6 @@ def nested(node: JsonObject, *keys: str) -> JsonObject:
     return node
 
 
-def nested_text(node: JsonObject, *keys: str) -> Text:
-    """Return a text at the end of a path of names: None if an object on the path is null."""
-    for key in keys[:-1]:
-        inner = child(node, key)
-        if inner is None or inner is UNSET:
-            return inner
-        node = inner
-    return text(node, keys[-1])
-
-
 def children(node: JsonObject, key: str) -> Sequence[JsonObject] | UnsetType | None:
     """Return a list of objects; other items are left out."""
     value = node.get(key, UNSET)

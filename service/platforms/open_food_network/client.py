@@ -10,18 +10,19 @@ read returns None for a missing record.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import FieldPlaces
-from service.platforms.api.coercion import JsonObject, as_tags, child, nested, nested_text, text
+from service.platforms.api.coercion import as_tags, nested
 from service.platforms.api.declared_operations import RuleActionOptions, operation
-from service.platforms.api.decoding import record_id, unwrap
 from service.platforms.api.operation_methods import OperationTable
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_listed
+from service.platforms.api.response_structs import ResponseStruct
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
-from service.records import Address, Customer, Timestamp
+from service.records import Address, Customer, Text
 
 PER_PAGE_MAX = 200
 """The instance takes no more on one page, whatever is asked."""
@@ -183,41 +184,68 @@ def read_page(reply: PlatformResponse, page: int) -> ResultPage:
     return build_page(items, page + 1, total, more=more)
 
 
-def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
-    """Read a customer. The balance has no currency, so rules find it at `raw.attributes.balance` only.
+class _Coded(Struct, gc=False):
+    code: Text = UNSET
 
-    Returns:
-        The customer's JSON, the customer, and None: there is no modification time.
 
-    Raises:
-        PermanentError: `platform_wrong_envelope`.
-    """
-    node = unwrap(reply.data, reply.status, wrapped=True)
-    attributes = nested(node, "attributes")
-    record = Customer(
-        id=record_id(node.get("id"), reply.status),
-        reference=text(attributes, "code"),
-        first_name=text(attributes, "first_name"),
-        last_name=text(attributes, "last_name"),
-        email=text(attributes, "email"),
-        tags=as_tags(attributes.get("tags", UNSET)),
-        billing_address=_address(attributes, "billing_address"),
-        shipping_address=_address(attributes, "shipping_address"),
+class _Address(Struct, gc=False):
+    first_name: Text = UNSET
+    last_name: Text = UNSET
+    street_address_1: Text = UNSET
+    postal_code: Text = UNSET
+    locality: Text = UNSET
+    region: _Coded | UnsetType | None = UNSET
+    country: _Coded | UnsetType | None = UNSET
+    phone: Text = UNSET
+
+
+class _Attributes(Struct, gc=False):
+    code: Text = UNSET
+    first_name: Text = UNSET
+    last_name: Text = UNSET
+    email: Text = UNSET
+    tags: Any = UNSET
+    billing_address: _Address | UnsetType | None = UNSET
+    shipping_address: _Address | UnsetType | None = UNSET
+
+
+class _Customer(Struct, gc=False):
+    id: Text = UNSET
+    attributes: _Attributes | UnsetType | None = UNSET
+
+
+_NO_ATTRIBUTES = _Attributes()
+
+
+def _customer(found: _Customer) -> Customer:
+    """Build a customer. The balance has no currency, so rules find it at `raw.attributes.balance` only."""
+    attributes = found.attributes or _NO_ATTRIBUTES
+    return Customer(
+        id=found.id or "",
+        reference=attributes.code,
+        first_name=attributes.first_name,
+        last_name=attributes.last_name,
+        email=attributes.email,
+        tags=as_tags(attributes.tags),
+        billing_address=_address(attributes.billing_address),
+        shipping_address=_address(attributes.shipping_address),
     )
-    return node, record, None
 
 
-def _address(attributes: JsonObject, key: str) -> Address | UnsetType | None:
-    node = child(attributes, key)
-    if node is None or node is UNSET:
-        return node
-    names = [name for name in (text(node, "first_name"), text(node, "last_name")) if name]
+def _address(found: _Address | UnsetType | None) -> Address | UnsetType | None:
+    if not isinstance(found, _Address):
+        return found
+    names = [name for name in (found.first_name, found.last_name) if name]
+    region, country = found.region, found.country
     return Address(
         name=" ".join(names) if names else UNSET,
-        street=text(node, "street_address_1"),
-        postal_code=text(node, "postal_code"),
-        city=text(node, "locality"),
-        state_code=nested_text(node, "region", "code"),
-        country_code=nested_text(node, "country", "code"),
-        phone=text(node, "phone"),
+        street=found.street_address_1,
+        postal_code=found.postal_code,
+        city=found.locality,
+        state_code=region.code if isinstance(region, _Coded) else region,
+        country_code=country.code if isinstance(country, _Coded) else country,
+        phone=found.phone,
     )
+
+
+CUSTOMER = ResponseStruct(_Customer, _customer)

@@ -18,7 +18,7 @@ from service.platforms.api.deliveries import RawId, decode_delivery, optional_id
 from service.platforms.base import CallContext, ListedRecord, RecordPage
 from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.kind import ConnectorDependencies, SampleRequest
-from service.platforms.open_food_network.client import OpenFoodNetworkClient, read_customer
+from service.platforms.open_food_network.client import CUSTOMER, OpenFoodNetworkClient
 from service.platforms.open_food_network.config import OpenFoodNetworkConfig
 
 TEST_ORDER = ("R555555555", "TEST Enterprise")
@@ -51,7 +51,8 @@ _notices = msgspec.json.Decoder(_Notice)
 class OpenFoodNetwork(BuiltInConnector):
     """Connector of one instance, such as `https://ofn.example.org`, with a user's API key."""
 
-    readers = {"customer": read_customer}  # noqa: RUF012 - a table
+    readers = {"customer": CUSTOMER.read}  # noqa: RUF012 - a table
+    typed_readers = {"customer": CUSTOMER.read_typed}  # noqa: RUF012 - a table
 
     def __init__(self, account: str, config: OpenFoodNetworkConfig, dependencies: ConnectorDependencies) -> None:
         path = f"platforms.{account}.token"

@@ -1,7 +1,7 @@
 """Pexip Engage: customers of one enterprise."""
 
 from service.platforms.kind import PlatformKind
-from service.platforms.pexip_engage.client import PexipEngageClient, read_customer
+from service.platforms.pexip_engage.client import CUSTOMER, PexipEngageClient
 from service.platforms.pexip_engage.config import PexipEngageConfig
 from service.platforms.pexip_engage.connector import PexipEngage
 
@@ -9,7 +9,7 @@ PEXIP_ENGAGE = PlatformKind(
     PexipEngageConfig,
     PexipEngage,
     PexipEngageClient,
-    readers={"customer": lambda reply, _: read_customer(reply)},
+    readers={"customer": lambda reply, _: CUSTOMER.read(reply)},
     sample_event="Appointment.update",
     sample_delivery=PexipEngage.sample_delivery,
 )

@@ -9,18 +9,19 @@ read returns None for a missing record.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
 from service.config.platforms import DocumentedValues, FieldPlaces
-from service.platforms.api.coercion import JsonObject, child, children, nested, nested_text, text, timestamp
+from service.platforms.api.coercion import JsonObject, as_timestamp, children, nested, text
 from service.platforms.api.declared_operations import operation
-from service.platforms.api.decoding import record_id, unwrap
 from service.platforms.api.operation_methods import OperationTable
 from service.platforms.api.operations import NO_CONTEXT, PlatformApi, ResultPage, build_page, read_listed
+from service.platforms.api.response_structs import ResponseStruct
 from service.platforms.api.responses import PlatformResponse
 from service.platforms.base import CallContext
-from service.records import Address, Customer, Timestamp
+from service.records import Address, Customer, Text
 
 LIMIT_DEFAULT = 25
 
@@ -120,42 +121,62 @@ def customers_of(appointment: JsonObject) -> list[str | UnsetType | None]:
     return [text(nested(item, "participant"), "id") for item in participants if item.get("type") == "CUSTOMER"]
 
 
-def read_customer(reply: PlatformResponse) -> tuple[JsonObject, Customer, Timestamp]:
-    """Read a customer.
+class _Translated(Struct, gc=False):
+    value: Text = UNSET
 
-    Returns:
-        The customer's JSON, the customer, and its modification time.
 
-    Raises:
-        PermanentError: `platform_wrong_envelope`.
-    """
-    node = unwrap(reply.data, reply.status, wrapped=True)
-    record = Customer(
-        id=record_id(node.get("id"), reply.status),
-        reference=text(node, "customerNumber"),
-        external_id=text(node, "externalId"),
-        company_name=text(node, "company"),
-        first_name=text(node, "firstName"),
-        last_name=text(node, "lastName"),
-        email=text(node, "email"),
-        phone=text(node, "phoneNumber"),
-        language=text(node, "language"),
-        billing_address=_address(node),
-        created_at=timestamp(node, "createdAt"),
-        updated_at=timestamp(node, "updatedAt"),
-        deleted_at=timestamp(node, "deletedAt"),
+class _Location(Struct, rename="camel", gc=False):
+    street1: _Translated | UnsetType | None = UNSET
+    postal_code: Text = UNSET
+    city: _Translated | UnsetType | None = UNSET
+    country_code: Text = UNSET
+
+
+class _Customer(Struct, rename="camel", gc=False):
+    id: Text = UNSET
+    customer_number: Text = UNSET
+    external_id: Text = UNSET
+    company: Text = UNSET
+    first_name: Text = UNSET
+    last_name: Text = UNSET
+    email: Text = UNSET
+    phone_number: Text = UNSET
+    language: Text = UNSET
+    location: _Location | UnsetType | None = UNSET
+    created_at: Any = UNSET
+    updated_at: Any = UNSET
+    deleted_at: Any = UNSET
+
+
+def _customer(found: _Customer) -> Customer:
+    return Customer(
+        id=found.id or "",
+        reference=found.customer_number,
+        external_id=found.external_id,
+        company_name=found.company,
+        first_name=found.first_name,
+        last_name=found.last_name,
+        email=found.email,
+        phone=found.phone_number,
+        language=found.language,
+        billing_address=_address(found.location),
+        created_at=as_timestamp(found.created_at),
+        updated_at=as_timestamp(found.updated_at),
+        deleted_at=as_timestamp(found.deleted_at),
     )
-    return node, record, record.updated_at
 
 
-def _address(node: JsonObject) -> Address | UnsetType | None:
+def _address(location: _Location | UnsetType | None) -> Address | UnsetType | None:
     """Return the customer's one location, in the requested language."""
-    location = child(node, "location")
-    if location is None or location is UNSET:
+    if not isinstance(location, _Location):
         return location
+    street, city = location.street1, location.city
     return Address(
-        street=nested_text(location, "street1", "value"),
-        postal_code=text(location, "postalCode"),
-        city=nested_text(location, "city", "value"),
-        country_code=text(location, "countryCode"),
+        street=street.value if isinstance(street, _Translated) else street,
+        postal_code=location.postal_code,
+        city=city.value if isinstance(city, _Translated) else city,
+        country_code=location.country_code,
     )
+
+
+CUSTOMER = ResponseStruct(_Customer, _customer)

@@ -19,7 +19,7 @@ from service.platforms.api.deliveries import RawId, decode_delivery, optional_id
 from service.platforms.base import CallContext, ListedRecord, RecordPage
 from service.platforms.built_in_connector import BuiltInConnector
 from service.platforms.kind import ConnectorDependencies, SampleRequest
-from service.platforms.pexip_engage.client import PexipEngageClient, customers_of, read_customer
+from service.platforms.pexip_engage.client import CUSTOMER, PexipEngageClient, customers_of
 from service.platforms.pexip_engage.config import PexipEngageConfig
 
 TOKEN_URL = "https://auth.pexipengage.com/realms/{enterprise}/protocol/openid-connect/token"  # noqa: S105 - an address
@@ -55,7 +55,8 @@ _notices = msgspec.json.Decoder(_Notice)
 class PexipEngage(BuiltInConnector):
     """Connector of one enterprise on Pexip Engage."""
 
-    readers = {"customer": read_customer}  # noqa: RUF012 - a table
+    readers = {"customer": CUSTOMER.read}  # noqa: RUF012 - a table
+    typed_readers = {"customer": CUSTOMER.read_typed}  # noqa: RUF012 - a table
 
     def __init__(self, account: str, config: PexipEngageConfig, dependencies: ConnectorDependencies) -> None:
         credentials = ClientCredentials(

@@ -110,6 +110,42 @@ def test_any_customer_is_read_equally_or_left(members: str, own_id: str) -> None
     check_equal(body, read_typed_customer, read_customer)
 
 
+usual = st.one_of(*[st.sampled_from([*TEXTS, "null"])] * 4, values)
+translated = st.one_of(members("value value language", usual), usual)
+locations = members("street1 street1 city postalCode countryCode other", translated)
+pexip_customers = members(
+    "customerNumber company firstName email language location location createdAt updatedAt deletedAt other",
+    st.one_of(usual, locations),
+)
+coded = st.one_of(members("code code name", usual), usual)
+ofn_addresses = members("first_name last_name street_address_1 locality region country phone other", coded)
+ofn_attributes = members(
+    "code first_name email tags tags billing_address shipping_address shipping_address other",
+    st.one_of(usual, ofn_addresses, st.sampled_from(['["a", "b"]', '["a", 1, null]', '["a", {}]'])),
+)
+ofn_customers = members("attributes attributes type", st.one_of(ofn_attributes, ofn_attributes, usual))
+envelopes = st.sampled_from(
+    [*['{{"data": {}}}'] * 6, '{{"data": null, "data": {}}}', '{{"data": {}, "meta": 1}}', "{}"]
+)
+customer_bodies = st.one_of(
+    st.tuples(st.just(PexipEngage), pexip_customers), st.tuples(st.just(OpenFoodNetwork), ofn_customers)
+)
+
+
+@given(customer_bodies, st.sampled_from([*['"c1"'] * 6, "7", "null", '""']), envelopes)
+@example((PexipEngage, '{"location": {"street1": null, "city": {"value": 1}}}'), '"c1"', '{{"data": {}}}')
+@example((PexipEngage, '{"updatedAt": 20260302}'), '"c1"', '{{"data": {}}}')
+@example((OpenFoodNetwork, '{"attributes": {"shipping_address": {"region": {}}}}'), '"c1"', '{{"data": {}}}')
+@example((OpenFoodNetwork, '{"attributes": null}'), '"c1"', '{{"data": {}}}')
+def test_any_customer_in_an_envelope_is_read_equally_or_left(
+    customer: tuple[type[BuiltInConnector], str], own_id: str, envelope: str
+) -> None:
+    connector, members = customer
+    body = envelope.format(f'{{"id": {own_id}{", " if len(members) > 2 else ""}{members[1:]}').encode()
+    if check_equal(body, connector.typed_readers["customer"], connector.readers["customer"]):
+        assert list(decode_body(body, 200)) == ["data"]  # so that the digest covers the customer alone
+
+
 @pytest.mark.parametrize("price", ['{"value": "NaN", "currency": "EUR"}', '{"value": 1e999999999, "currency": "EUR"}'])
 def test_number_that_is_no_amount_is_left(price: str) -> None:
     assert read_typed_purchase_order(f'{{"id": "po", "lines": [{{"price": {price}}}]}}'.encode()) is None

@@ -39,10 +39,10 @@ from service.platforms.api.responses import (
     retry_after_seconds,
 )
 from service.platforms.flow_retail.records import read_customer, read_purchase_order
-from service.platforms.open_food_network.client import read_customer as ofn_customer
+from service.platforms.open_food_network.client import CUSTOMER as OFN_CUSTOMER
 from service.platforms.pack_cloud.records import read_customer as pack_customer
 from service.platforms.pack_cloud.records import read_purchase_order as pack_purchase_order
-from service.platforms.pexip_engage.client import read_customer as pexip_customer
+from service.platforms.pexip_engage.client import CUSTOMER as PEXIP_CUSTOMER
 from service.records import Money
 from tests.examples import examples
 
@@ -56,8 +56,8 @@ READERS: dict[str, tuple[Callable[[PlatformResponse], tuple[Any, Any, Any]], boo
     "pack purchase order": (pack_purchase_order, False),
     "pack purchase order, wrapped": (pack_purchase_order, True),
     "pack customer": (pack_customer, False),
-    "pexip customer": (pexip_customer, True),
-    "ofn customer": (ofn_customer, True),
+    "pexip customer": (PEXIP_CUSTOMER.read, True),
+    "ofn customer": (OFN_CUSTOMER.read, True),
     "flow customer": (lambda reply: read_customer(reply, "1", "NOK"), False),
     "flow purchase order": (lambda reply: read_purchase_order(reply, "1", "NOK"), False),
 }
