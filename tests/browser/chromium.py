@@ -30,6 +30,15 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries())).observe({ty
 requestAnimationFrame(() => requestAnimationFrame(() => done(shifts.map((each) => each.value))));
 """
 
+AS_NEW: dict[str, dict[str, Any]] = {
+    "Network.clearBrowserCookies": {},
+    "Network.disable": {},
+    "Emulation.setScriptExecutionDisabled": {"value": False},
+    "Emulation.setEmulatedMedia": {},
+    "Emulation.clearDeviceMetricsOverride": {},
+}
+"""Commands that revert what a test changes in its window."""
+
 Theme = Literal["light", "dark"]
 
 
@@ -92,10 +101,12 @@ class Chromium:
     def violations(self, *rules: str) -> list[str]:
         """Return the violations of axe's rules, or of the named ones, with the elements."""
         npm.install(HERE)
-        self.evaluate(AXE.read_text())
-        only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
+        if not self.evaluate("return 'axe' in window"):
+            self.evaluate(AXE.read_text())
+        only: dict[str, Any] = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
         script = "const done = arguments[1]; axe.run(document, arguments[0]).then((found) => done(found.violations))"
-        found: list[dict[str, Any]] = self.driver.execute_async_script(script, only)
+        options = {"resultTypes": ["violations"]} | only
+        found: list[dict[str, Any]] = self.driver.execute_async_script(script, options)
         return [f"{each['id']}: {json.dumps([node['html'] for node in each['nodes']])}" for each in found]
 
     def layout_shift(self) -> float:
@@ -140,7 +151,10 @@ def start_driver() -> Generator[webdriver.Chrome]:
 
 
 class Windows:
-    """A browser that many tests share, each with a window and cookies of its own. It starts with the first test."""
+    """A browser with one window for many tests, one after the other. It starts with the first test.
+
+    Each console has a port, and thus a storage, of its own.
+    """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -148,16 +162,14 @@ class Windows:
 
     @contextmanager
     def open(self, url: str) -> Generator[Chromium]:
-        """Open a window for the console at `url`. A test that fails ends the browser."""
+        """Lend the window, as a new one, for the console at `url`. A test that fails ends the browser."""
         driver = self._driver = self._driver or self._stack.enter_context(start_driver())
-        first = driver.current_window_handle
-        driver.switch_to.new_window("window")
         try:
             yield Chromium(driver, url)
-            driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-            driver.close()
-            driver.switch_to.window(first)
-            driver.get_log("browser")  # without the lines of this window
+            driver.get("about:blank")
+            for command, values in AS_NEW.items():
+                driver.execute_cdp_cmd(command, values)
+            driver.get_log("browser")  # without the lines of this test
         except BaseException:
             self.close()
             raise
