@@ -22,7 +22,7 @@ RULE = """
   type: purchase_order
   actions: [{id: claim, do: http, destination: erp, path: "/{id}", body: {event: "{event.id}"}}]
 """
-EVENTS, IN_FLIGHT = 1_000, 4
+EVENTS, IN_FLIGHT = 250, 4
 DAY_MS = 86_400_000
 
 
