@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -21,9 +22,12 @@ from typing import NamedTuple, TypeVar, cast
 import msgspec
 import pytest
 import redis
+from click.testing import CliRunner
 
+from service.cli.main import waybill
 from service.dev.demo_senders import call
 from service.dev.foreign_store import OWN_KEYS
+from service.errors import ConfigError
 from service.settings import Settings
 from service.store import open_shards
 
@@ -88,13 +92,6 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return environ_in(tmp_path)
 
 
-@pytest.fixture
-def dev(tmp_path: Path) -> Iterator[Dev]:
-    """Start one that the test may stop."""
-    with dev_in(tmp_path) as started:
-        yield started
-
-
 @pytest.fixture(scope="module")
 def shared_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """Start one for all tests that do not stop it."""
@@ -110,52 +107,44 @@ def test_a_store_with_a_rulebook_is_rejected_and_not_changed(
     settings = make_settings(**own)
     asyncio.run(publish(settings))
     before = entries(settings.redis_url)
-    done = run(environ, command, "--store", settings.redis_url)
-    assert (done.returncode, done.stdout) == (2, "")
     prefix = settings.key_prefix
-    assert done.stderr.startswith(
-        f"waybill: --store: the store contains a rulebook with key prefix {prefix}. Fix: omit --store"
+    assert mistake(environ, command, "--store", settings.redis_url).startswith(
+        f"--store: the store contains a rulebook with key prefix {prefix}. Fix: omit --store"
     )
-    assert len(done.stderr.splitlines()) == 1
     assert entries(settings.redis_url) == before
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])
 def test_an_unreachable_store_is_rejected_in_one_line(environ: dict[str, str], free_port: int, command: str) -> None:
-    done = run(environ, command, "--store", f"redis://127.0.0.1:{free_port}/0")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"waybill: --store: the store cannot be used: .* Fix: give a store .*\n", done.stderr)
+    found = mistake(environ, command, "--store", f"redis://127.0.0.1:{free_port}/0")
+    assert re.fullmatch(r"--store: the store cannot be used: .* Fix: give a store .*", found)
 
 
 @pytest.mark.parametrize("option", ["--port", "--admin-port"])
 def test_dev_rejects_a_port_in_use_in_one_line(environ: dict[str, str], option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        done = run(environ, "dev", option, str(port))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"waybill: {option}: port {port} cannot be used: Address already in use. "
-        f"Fix: choose another port, or omit {option} for a free port\n"
+        found = mistake(environ, "dev", option, str(port))
+    assert found == (
+        f"{option}: port {port} cannot be used: Address already in use. "
+        f"Fix: choose another port, or omit {option} for a free port"
     )
 
 
 def test_dev_rejects_one_port_for_both_listeners_in_one_line(environ: dict[str, str], free_port: int) -> None:
-    done = run(environ, "dev", "--port", str(free_port), "--admin-port", str(free_port))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"waybill: --admin-port: port {free_port} is also given as --port. Fix: name two different ports\n"
-    )
+    found = mistake(environ, "dev", "--port", str(free_port), "--admin-port", str(free_port))
+    assert found == f"--admin-port: port {free_port} is also given as --port. Fix: name two different ports"
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])
 def test_a_temporary_folder_with_a_long_path_is_rejected_in_one_line(
-    environ: dict[str, str], tmp_path: Path, command: str
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)  # the folder that this process has found
     folder = tmp_path / ("long" * 25)  # the data of `dev` may have such a path, its socket may not
     folder.mkdir()
-    done = run(environ | {"TMPDIR": str(folder)}, command)
-    assert done.returncode == 2
-    assert re.fullmatch(r"waybill: TMPDIR: the path of the store's socket, .* Fix: set TMPDIR to .*\n", done.stderr)
+    found = mistake(environ | {"TMPDIR": str(folder)}, command, output="Start")
+    assert re.fullmatch(r"TMPDIR: the path of the store's socket, .* Fix: set TMPDIR to .*", found)
 
 
 def test_dev_rejects_a_read_only_folder_in_one_line(environ: dict[str, str]) -> None:
@@ -216,7 +205,8 @@ def test_the_demo_shows_the_expected_outcomes_and_ends_with_0(environ: dict[str,
     assert max(len(line.rstrip()) for line in lines) <= 80
 
 
-def test_dev_stops_all_its_processes_and_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
+@pytest.mark.long(seconds=12)
+def test_dev_ends_all_its_processes_and_keeps_its_data_and_token_until_fresh(tmp_path: Path) -> None:
     with dev_in(tmp_path) as first:
         text = first.introduction()
         children = children_of(first.process.pid)
@@ -246,14 +236,30 @@ def test_dev_stops_all_its_processes_and_keeps_its_data_and_token_until_fresh(tm
         (admin,) = found(r"console +(\S+)/ with token", second.introduction())
         answer = call("GET", f"{admin}/api/v1/rules", {"authorization": f"Bearer {token}"})
         assert answer.status == 200
-        second.process.send_signal(signal.SIGTERM)
-        assert second.process.wait(START_SECONDS_MAX) == 0
+        check_a_killed_dev(second)
     with dev_in(tmp_path, "--fresh") as third:
         assert token not in third.introduction()
         assert event_id not in run(third.environ, "events", "list").stdout
         kill_child(third, "valkey")
         assert third.process.wait(START_SECONDS_MAX) == 1
         assert "the store ended with exit code -9" in (tmp_path / "out").read_text()
+
+
+def check_a_killed_dev(dev: Dev) -> None:
+    """Check that all its processes end, and that its file is ignored and removed."""
+    children = children_of(dev.process.pid)
+    assert len(children) == 4
+    file = dev.directory / "waybill" / "dev.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    dev.process.kill()
+    dev.process.wait()
+    wait_for(lambda: not alive(children))
+    done = run(dev.environ, "send", "pack-orders", "--event", "x")
+    assert done.returncode == 2
+    ended, rejected = done.stderr.splitlines()
+    assert "has ended without a shutdown" in ended
+    assert rejected.startswith("waybill: waybill.yaml: cannot be read"), "the configuration of dev is not used"
+    assert not file.exists()
 
 
 def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
@@ -297,26 +303,8 @@ def test_commands_print_the_running_dev_on_a_terminal(shared_dev: Dev) -> None:
     assert f"waybill: using `waybill dev`, process {shared_dev.process.pid}, /" in output
 
 
-def test_all_processes_of_a_killed_dev_end_and_its_file_is_ignored_and_removed(
-    dev: Dev, environ: dict[str, str], tmp_path: Path
-) -> None:
-    dev.introduction()
-    children = children_of(dev.process.pid)
-    assert len(children) == 4
-    file = tmp_path / "waybill" / "dev.json"
-    assert file.stat().st_mode & 0o777 == 0o600
-    dev.process.kill()
-    dev.process.wait()
-    wait_for(lambda: not alive(children))
-    done = run(environ, "send", "pack-orders", "--event", "x")
-    assert done.returncode == 2
-    ended, mistake = done.stderr.splitlines()
-    assert "has ended without a shutdown" in ended
-    assert mistake.startswith("waybill: waybill.yaml: cannot be read"), "the configuration of dev is not used"
-    assert not file.exists()
-
-
-def test_dev_runs_a_waybill_yaml_of_the_user_and_ends_with_1_if_a_process_ends(tmp_path: Path) -> None:
+@pytest.mark.long(seconds=12)
+def test_dev_runs_and_reloads_a_waybill_yaml_of_the_user_and_ends_with_1_if_a_process_ends(tmp_path: Path) -> None:
     (tmp_path / "waybill.yaml").write_text(OWN_CONFIG)
     (tmp_path / "rules.yaml").write_text("- {id: all, type: customer, actions: [{id: a, do: log, message: hello}]}\n")
     with dev_in(tmp_path, "--config", "waybill.yaml", OWN_SECRET="s") as dev:
@@ -326,9 +314,23 @@ def test_dev_runs_a_waybill_yaml_of_the_user_and_ends_with_1_if_a_process_ends(t
         assert run(own, "rules", "list").stdout.splitlines()[1].startswith("0\tall\tcustomer")
         assert run(own, *shlex.split(words)).stdout.startswith("202  ")
         assert "s" not in msgspec.json.decode((tmp_path / "waybill" / "dev.json").read_bytes())["environ"].values()
+        check_reload(tmp_path)
         kill_child(dev, "worker")
         assert dev.process.wait(START_SECONDS_MAX) == 1
         assert "worker-1 ended with exit code -9" in (tmp_path / "out").read_text()
+
+
+def check_reload(folder: Path) -> None:
+    """Change waybill.yaml with two mistakes, then without, then the variables: only these restart the processes."""
+    path = folder / "waybill.yaml"
+    path.write_text(OWN_CONFIG.replace("kind: custom", "kind: custm").replace("scheme: hmac", "scheme: hmca"))
+    output = wait_for(lambda: output_with(folder, "The previous configuration stays in use."))
+    assert "did you mean custom?" in output
+    assert "did you mean hmac?" in output
+    path.write_text(OWN_CONFIG.replace("sources:\n  crm:", "sources:\n  orders:"))
+    assert "config.rejected" not in wait_for(lambda: output_with(folder, "Reloaded the configuration."))
+    (folder / ".env").write_text("ANOTHER=value\n")
+    wait_for(lambda: output_with(folder, "Restarted with the new configuration."))
 
 
 OWN_CONFIG = """
@@ -345,6 +347,20 @@ rules: [rules.yaml]
 
 def kill_child(dev: Dev, program: str) -> None:
     os.kill(next(pid for pid in children_of(dev.process.pid) if runs(pid, program)), signal.SIGKILL)
+
+
+def mistake(environ: dict[str, str], *words: str, output: str = "") -> str:
+    """Return the only mistake of `waybill <words>` in this process, after an output that starts with `output`.
+
+    Another test shows the line of a mistake and the exit code.
+    """
+    result = CliRunner().invoke(waybill, words, env=environ)
+    assert isinstance(result.exception, ConfigError), result
+    assert result.output.startswith(output)
+    assert bool(result.output) == bool(output)
+    (found,) = result.exception.mistakes
+    assert "\n" not in str(found)
+    return str(found)
 
 
 def run(environ: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":

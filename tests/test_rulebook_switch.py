@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from service.cli.main import waybill
 from service.dev.stack import Stack, open_stack
 from service.dev.workspace import make_workspace
 from service.rules import document_version
@@ -28,11 +28,9 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield opened
 
 
-def waybill(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service", *words]
-    return subprocess.run(
-        command, env=stack.environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
-    )
+def run(stack: Stack, *words: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(waybill, words, env=stack.environ)
 
 
 def test_default_refresh_interval_is_under_two_seconds() -> None:
@@ -50,7 +48,7 @@ def test_all_workers_activate_a_rulebook_and_keep_the_last_valid_one(stack: Stac
     workers = [stack.start_worker(f"w{number}") for number in range(2)]
     rules = stack.workspace.directory / "other.yaml"
     rules.write_text(RULES)
-    assert waybill(stack, "rules", "apply", str(rules), "--note", "other").returncode == 0
+    assert run(stack, "rules", "apply", str(rules), "--note", "other").exit_code == 0
     active = ""
     for worker in workers:
         line = worker.wait_for(
@@ -62,15 +60,15 @@ def test_all_workers_activate_a_rulebook_and_keep_the_last_valid_one(stack: Stac
     for worker in workers:
         line = worker.wait_for(lambda line: line.get("message") == "rulebook.rejected", PATIENCE_SECONDS)
         assert line["active"] == active
-    assert waybill(stack, "rules", "rollback", active).stdout.startswith(f"{active} activated")
-    dry_run = waybill(stack, "rules", "dry-run", "--record", "pack:purchase_order:po-1", "--rules", str(rules))
-    assert (dry_run.returncode, dry_run.stderr) == (0, "")
+    assert run(stack, "rules", "rollback", active).stdout.startswith(f"{active} activated")
+    dry_run = run(stack, "rules", "dry-run", "--record", "pack:purchase_order:po-1", "--rules", str(rules))
+    assert (dry_run.exit_code, dry_run.stderr) == (0, "")
     assert "only: " in dry_run.stdout
     assert "(was " in dry_run.stdout
-    same = waybill(stack, "rules", "dry-run", "--last", "5")
-    assert (same.returncode, same.stdout.splitlines()[0]) == (0, f"0 events: active {active}, candidate {active}")
-    missing = waybill(stack, "explain", "0" * 32)
-    assert (missing.returncode, "not found" in missing.stderr) == (2, True)
+    same = run(stack, "rules", "dry-run", "--last", "5")
+    assert (same.exit_code, same.stdout.splitlines()[0]) == (0, f"0 events: active {active}, candidate {active}")
+    missing = run(stack, "explain", "0" * 32)
+    assert (missing.exit_code, "not found" in missing.stderr) == (2, True)
     invalid: list[list[str]] = [["dry-run"], ["dry-run", "--record", "pack"], ["dry-run", "--event", "none"]]
     for words in invalid:
-        assert waybill(stack, "rules", *words).returncode == 2
+        assert run(stack, "rules", *words).exit_code == 2
