@@ -32,20 +32,28 @@ def rule_document(text: str) -> bytes:
     return write_document(file.rules)
 
 
-def seed_own(stage: Stage, rules: str, events: int, body_of: Callable[[int], bytes] | None = None) -> int:
-    """Empty the store, publish the rules, ingest events with separate lanes. Return the bytes of all bodies."""
+def seed_own(
+    stage: Stage, rules: str, events: int, body_of: Callable[[int], bytes] | None = None, records: int | None = None
+) -> int:
+    """Empty the store, publish the rules, ingest events of a record each, or of `records` records.
+
+    Returns:
+        The bytes of all bodies.
+    """
     stage.clear()
-    return uvloop.run(_seed_own(stage.settings(), rules, events, body_of))
+    return uvloop.run(_seed_own(stage.settings(), rules, events, body_of, records or events))
 
 
-async def _seed_own(settings: Settings, rules: str, events: int, body_of: Callable[[int], bytes] | None) -> int:
+async def _seed_own(
+    settings: Settings, rules: str, events: int, body_of: Callable[[int], bytes] | None, records: int
+) -> int:
     store = await open_shards(structs.replace(settings, store_timeout_seconds=SECONDS_MAX))
     document = rule_document(rules)
     await store.home.rulebook.publish(document_version(document), document, "bench", "", None)
     body_bytes = 0
     for first in range(0, events, EVENTS_PER_CALL):
         numbers = range(first, min(first + EVENTS_PER_CALL, events))
-        taken = [stored_event(number, body_of and body_of(number)) for number in numbers]
+        taken = [stored_event(number % records, body_of and body_of(number)) for number in numbers]
         body_bytes += sum(len(event.body) for event in taken)
         await _take_in(store, taken)
     await store.close()
