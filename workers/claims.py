@@ -21,8 +21,8 @@ from workers.late_writes import LateWrites
 
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
-BURST_WAIT_SECONDS_MAX = 0.05
-"""Longest delay between two claims with `burst`: jobs of other processes are found within this time."""
+BURST_CHECK_SECONDS = 0.05
+"""Delay between two checks with `burst` whether all queues are empty."""
 CLAIM_MAX = 200
 """Jobs per claim."""
 CLAIM_PARTS = 4
@@ -94,8 +94,8 @@ class Claims:
 
     async def run(self, *, burst: bool) -> None:
         """Claim jobs until `stop`; with `burst` until all queues are empty and no job is running."""
-        loops = [asyncio.create_task(self._serve(queue, burst=burst)) for queue in self._queues]
-        watches = [] if burst else [asyncio.create_task(self._watch(group)) for group in self._wake_groups()]
+        loops = [asyncio.create_task(self._serve(queue)) for queue in self._queues]
+        watches = [asyncio.create_task(self._watch(group)) for group in self._wake_groups()]
         over = asyncio.create_task(self._wait_until_empty() if burst else self._wait_for(self._stopping.is_set))
         try:
             await asyncio.wait((over, *loops, *watches), return_when=asyncio.FIRST_COMPLETED)
@@ -120,8 +120,7 @@ class Claims:
         """Note that a job ended."""
         self._slot_freed.set()
 
-    async def _serve(self, queue: ShardQueue, *, burst: bool) -> None:
-        seconds_max = BURST_WAIT_SECONDS_MAX if burst else self._idle_seconds_max
+    async def _serve(self, queue: ShardQueue) -> None:
         # Checked before each sleep: a claim that waited for its turn may have cleared the wake-up of `stop`.
         while not self._stopping.is_set():
             seconds = queue.due_at - time.monotonic()
@@ -132,20 +131,20 @@ class Claims:
             try:
                 async with self._turns.setdefault(queue.store.client.server, asyncio.Lock()):
                     queue.woken.clear()
-                    await self._claim(queue, seconds_max)
+                    await self._claim(queue)
             except (StoreUnavailable, StoreNotDurable) as error:
                 self._failing.add(queue)
                 self._outage.begin(error)
                 await self._pause()
 
-    async def _claim(self, queue: ShardQueue, seconds_max: float) -> None:
+    async def _claim(self, queue: ShardQueue) -> None:
         await self._wait_for(lambda: self._free_slots() > 0 and not self.isolating)
         if self._stopping.is_set():
             return
         limit = 1 if queue in self._failing else min(self._free_slots(), self._claim_max)
         claimed = await self._call(queue, limit)
         # A claimed job counts with the end of its lease: no further claim is needed if it was the only one due.
-        queue.due_at = time.monotonic() + claimed.seconds_until_due(seconds_max)
+        queue.due_at = time.monotonic() + claimed.seconds_until_due(self._idle_seconds_max)
         if claimed.suspect and not self._suspects:
             await self._run_alone(queue, claimed.suspect)
 
@@ -227,7 +226,7 @@ class Claims:
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):  # the claims log the outage
                 if not self._running() and not self._in_flight and not await self._count_jobs():
                     return
-            await asyncio.sleep(BURST_WAIT_SECONDS_MAX)
+            await asyncio.sleep(BURST_CHECK_SECONDS)
 
     async def _count_jobs(self) -> int:
         counts = (queue.store.client.command("ZCARD", queue.store.keys.queue) for queue in self._queues)
