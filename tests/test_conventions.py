@@ -44,23 +44,33 @@ def modules(*rooms: str) -> list[Path]:
     return [path for path in tracked() if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in rooms]
 
 
-@cache
 def findings() -> dict[str, list[str]]:
-    """Findings in the syntax trees of all modules. Each tree is freed at once: many trees slow garbage collection."""
+    return scan()[0]
+
+
+@cache
+def scan() -> tuple[dict[str, list[str]], dict[Path, list[ast.ImportFrom]]]:
+    """Return findings in the syntax trees of all modules, and the imports of each module by name.
+
+    Each tree is freed at once: many trees slow garbage collection.
+    """
     found: dict[str, list[str]] = {"docstring": [], "length": [], "import": [], "annotations": []}
+    imported: dict[Path, list[ast.ImportFrom]] = {}
     for path in modules("service", "workers"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(statements(tree))
+        imported[path] = [node for node in nodes if isinstance(node, ast.ImportFrom)]
         if not ast.get_docstring(tree):
             found["docstring"].append(str(path.relative_to(ROOT)))
         for node in tree.body:
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 found["annotations"].append(place(path, node))
-        for function in (node for node in statements(tree) if isinstance(node, FUNCTIONS)):
+        for function in (node for node in nodes if isinstance(node, FUNCTIONS)):
             if (function.end_lineno or function.lineno) - function.lineno + 1 > FUNCTION_LINES_MAX:
                 found["length"].append(f"{place(path, function)} {function.name}")
             imports = (node for node in statements(function) if isinstance(node, ast.Import | ast.ImportFrom))
             found["import"] += [place(path, node) for node in imports]
-    return found
+    return found, imported
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
@@ -114,8 +124,8 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
 
 def imported_modules(path: Path, known: Collection[str]) -> Iterator[str]:
     """Yield the known modules that a module imports, those for type checkers included."""
-    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module in known:
+    for node in scan()[1][path]:
+        if node.module and node.module in known:
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
                 yield name if name in known else node.module
