@@ -40,8 +40,7 @@ class ShardQueue:
     def __init__(self, store: Store, worker: str) -> None:
         settings = store.settings
         self.store = store
-        # Without the host name: every ended event has the token of its last lease.
-        self.leases = store.leases("-".join(worker.rsplit("-", 2)[-2:]))
+        self.leases = store.leases(worker)
         self.late_writes = LateWrites(store, self.leases)
         self.job_ends: Batcher[JobEnd, bool] = Batcher(
             self.leases.finish, settings.store_batch_max, settings.store_batches_in_flight_max

@@ -90,7 +90,7 @@ async def run_worker(settings: Settings, config: Config, environ: Mapping[str, s
             WAYBILL_ADMIN_PORT.
     """
     # Unique per process, because it fences leases: a restarted pod has the same host name and process id.
-    name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(6).hex()}"
+    name = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
     log = structlog.get_logger()
     settings = extend_retention_to_dedupe_windows(settings, config)
     with send_traces("workers", environ, enabled=settings.traces):

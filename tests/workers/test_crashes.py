@@ -70,9 +70,9 @@ class Fleet:
         return token
 
     async def lease_holder(self) -> ChildProcess:
-        """Return the worker that has the lease of the lane. The token begins with its process id."""
+        """Return the worker that has the lease of the lane. The token contains its process id."""
         token = (await self.harness.store.client.command("GET", LOCK)).decode()
-        return next(child for child in self.children if token.startswith(f"{child.process.pid}-"))
+        return next(child for child in self.children if f"-{child.process.pid}-" in token)
 
     async def send_into_fault(self, fault: Fault) -> str:
         """Send an event and wait until its worker runs into `fault`."""

@@ -534,6 +534,11 @@ local function leave(job, id)
   leave_order(id)
 end
 
+-- Return the end of a token: the random part of the worker's name, and the number of the call. Every ended event has it.
+local function short_token(token)
+  return string.match(token, '[^-]*$')
+end
+
 -- End an event. Its final fields are stored after its history instead of in a hash: strings separated by \31, their
 -- length in four digits, and \2. The event leaves `open` only after it is in `ended`, so that a failed command loses no
 -- event.
@@ -542,7 +547,7 @@ local function end_event(job, token, id, outcome, retention_ms, body_ms, reason)
   remove_final_fields(id)
   local held = fields_of(event, 'attempts', 'ledger', 'generation', 'asked') or {}
   local fields = table.concat(
-    {outcome, held[1] or '0', held[2] or '', held[3] or '', token, held[4] or '', reason or ''}, '\31'
+    {outcome, held[1] or '0', held[2] or '', held[3] or '', short_token(token), held[4] or '', reason or ''}, '\31'
   )
   local whole = (text(history) or '') .. fields .. string.format('%04d', #fields) .. '\2'
   redis.call('ZADD', ended, now, id)
@@ -567,7 +572,7 @@ local function check_lease(job, token, id)
     return 'yes'
   end
   local as = end_of(id)
-  if (as and as[5] or field(prefix .. 'event:' .. id, 'by')) == token then
+  if as and as[5] == short_token(token) or not as and field(prefix .. 'event:' .. id, 'by') == token then
     return 'over'
   end
   return 'no'

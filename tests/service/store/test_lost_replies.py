@@ -47,7 +47,7 @@ async def live(store: Store) -> list[Any]:
     arrivals = [IngestRequest(make_event(record, name), name, WINDOW_MS) for name, record in facts]
     said: list[Any] = [await store.ingest_all(arrivals)]
     said.append(await store.ingest(make_event("1", "z"), "a", WINDOW_MS))
-    leases, lanes = store.leases("w1"), store.lanes
+    leases, lanes = store.leases("host-1-w1"), store.lanes
     first, second = (await again(lambda: leases.claim(2))).jobs
     said.append([(job.id, job.head.id, job.head.attempts) for job in (first, second) if job.head])
     said.append(await again(lambda: leases.renew([first, second])))
@@ -62,7 +62,7 @@ async def live(store: Store) -> list[Any]:
 
 
 async def live_on(store: Store) -> list[Any]:
-    leases, lanes = store.leases("w2"), store.lanes
+    leases, lanes = store.leases("host-1-w2"), store.lanes
     jobs = sorted((await again(lambda: leases.claim(9))).jobs, key=lambda job: job.id)
     (deferred, held) = jobs
     said: list[Any] = [(job.id, job.head and (job.head.id, job.head.attempts, job.head.ledger)) for job in jobs]
@@ -76,14 +76,14 @@ async def live_on(store: Store) -> list[Any]:
     await store.client.command("SET", "arq:job:plain", b"payload")
     await store.client.command("ZADD", "wb:queue", 1, "plain")
     (plain,) = (await again(lambda: leases.claim(9))).jobs
-    await store.leases("w2").finish([JobEnd(plain.id, plain.token, "bury", b"why")])
+    await store.leases("host-1-w2").finish([JobEnd(plain.id, plain.token, "bury", b"why")])
     said.append(await store.rulebook.publish("v1", b"{}", "me", "", None))
     return said + await live_by_hand(store)
 
 
 async def live_by_hand(store: Store) -> list[Any]:
     """Run the operations of management: replay, rerun, discard, sweep, erasure."""
-    leases, lanes, record = store.leases("w3"), store.lanes, "pack:purchase_order:1"
+    leases, lanes, record = store.leases("host-1-w3"), store.lanes, "pack:purchase_order:1"
     said: list[Any] = [await store.replays.replay([Replay("c", record), Replay("b", record, "dd", 0)])]
     jobs = {job.head.id: job for job in (await again(lambda: leases.claim(9))).jobs if job.head}
     said.append(
