@@ -7,6 +7,7 @@ that does not answer delays only its own shards.
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from workers.late_writes import LateWrites
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
 BURST_CHECK_SECONDS = 0.05
-"""Delay between two checks with `burst` whether all queues are empty."""
+"""Delay between two checks with `burst` whether all queues are empty, or have jobs of arq's client."""
 CLAIM_MAX = 200
 """Jobs per claim."""
 CLAIM_PARTS = 4
@@ -48,6 +49,8 @@ class ShardQueue:
         self.wake_key = store.keys.named("wake")
         self.woken = asyncio.Event()
         self.due_at = 0.0  # monotonic
+        self.first_ms = 0.0
+        """Due time of the first job after the last claim, by the store's clock."""
 
     @property
     def is_ready(self) -> bool:
@@ -144,6 +147,7 @@ class Claims:
         claimed = await self._call(queue, limit)
         # A claimed job counts with the end of its lease: no further claim is needed if it was the only one due.
         queue.due_at = time.monotonic() + claimed.seconds_until_due(self._idle_seconds_max)
+        queue.first_ms = math.inf if claimed.due_ms is None else claimed.due_ms
         if claimed.suspect and not self._suspects:
             await self._run_alone(queue, claimed.suspect)
 
@@ -223,10 +227,14 @@ class Claims:
         """Wait until all queues are empty and no job is running, or for `stop`."""
         while not self._stopping.is_set():
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):  # the claims log the outage
-                if not self._running() and not self._in_flight and not await self._count_jobs():
+                is_idle = not self._running() and not self._in_flight
+                if not any(await asyncio.gather(*map(self._has_jobs, self._queues))) and is_idle:
                     return
             await asyncio.sleep(BURST_CHECK_SECONDS)
 
-    async def _count_jobs(self) -> int:
-        counts = (queue.store.client.command("ZCARD", queue.store.keys.queue) for queue in self._queues)
-        return sum(await asyncio.gather(*counts))
+    async def _has_jobs(self, queue: ShardQueue) -> bool:
+        """Return whether a shard has jobs. Claim if arq's client added one, which adds no token."""
+        first = await queue.store.client.command("ZRANGE", queue.store.keys.queue, 0, 0, "WITHSCORES")
+        if first and float(first[1]) < queue.first_ms:
+            queue.woken.set()
+        return bool(first)

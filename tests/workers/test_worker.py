@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.store import JobEnd, Shards, Store, open_store
 from service.store.queue.arq_jobs import decode_payload, encode
 from tests.service.store.builders import run_on_server
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 from workers.worker import LeaseWorker
 
 pytestmark = pytest.mark.store
@@ -104,6 +104,26 @@ async def test_failing_job_is_retried_and_becomes_a_dead_letter_with_its_bytes(
     assert b"ValueError" in fields[3]
     assert decode_payload(fields[5])["f"] == "fail"
     await store.close()
+
+
+async def test_burst_runs_jobs_without_a_token_before_its_next_claim_is_due(
+    make_settings: Callable[..., Settings],
+) -> None:
+    ran: list[int] = []
+
+    async def count_down(ctx: Mapping[str, Any], left: int) -> None:
+        ran.append(left)
+        if left:
+            await ctx["redis"].enqueue_job("count_down", left - 1)
+
+    store = await open_store(make_settings(wake_timeout_seconds=3_600, lease_seconds=3_600))
+    await make_redis(store).enqueue_job("count_down", 2)
+    functions = [func(count_down, name="count_down")]  # type: ignore[arg-type]
+    worker = LeaseWorker(functions, Shards([store]), "w1", burst=True, handle_signals=False)
+    await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
+    await worker.close()
+    await store.close()
+    assert ran == [2, 1, 0]
 
 
 @pytest.mark.parametrize("payload", [b"\x80\x04pickle", b"", encode({"f": "note"}), encode([1])])
