@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
@@ -92,13 +92,6 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return environ_in(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def shared_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    """Start one for all tests that do not stop it."""
-    with dev_in(tmp_path_factory.mktemp("dev")) as started:
-        yield started
-
-
 @pytest.mark.parametrize("command", ["dev", "demo"])
 @pytest.mark.parametrize("own", [{}, OWN_KEYS], ids=["installation", "earlier dev"])
 def test_a_store_with_a_rulebook_is_rejected_and_not_changed(
@@ -161,14 +154,6 @@ def test_dev_rejects_a_read_only_folder_in_one_line(environ: dict[str, str]) -> 
     assert re.fullmatch(r"waybill: /proc/.waybill/dev.json: cannot be written: .* Fix: change to .*\n", done.stderr)
 
 
-def test_a_second_dev_is_rejected_in_one_line(shared_dev: Dev) -> None:
-    shared_dev.introduction()
-    done = run(shared_dev.environ, "dev")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"waybill: waybill dev: is already running here .* Fix: stop it .*\n", done.stderr)
-    assert shared_dev.process.poll() is None
-
-
 def test_an_installation_in_the_same_store_is_not_changed_by_a_demo(
     environ: dict[str, str], make_settings: Callable[..., Settings]
 ) -> None:
@@ -211,13 +196,12 @@ def test_dev_ends_all_its_processes_and_keeps_its_data_and_token_until_fresh(tmp
         text = first.introduction()
         children = children_of(first.process.pid)
         assert len(children) == 4
-        (words,) = found(r"waybill (send .+)", text)
         (token,) = found(r"with token (\S+)", text)
-        sent = run(first.environ, *shlex.split(words))
-        event_id = msgspec.json.decode(sent.stdout.partition("  ")[2])["event_id"]
+        check_commands_beside(first)
+        event_id = check_the_printed_send_command(first)
         wait_for(lambda: output_with(tmp_path, event_id))
         assert re.search(rf"\tpack-orders\t.*\tmatched\t2\t{event_id}\t", first.introduction())
-        # Another `dev` with the same data is rejected, also if it does not find the file of this one.
+        # Another `dev` with the same data is rejected too if it does not find the file of this one.
         (tmp_path / "other").mkdir()
         other = run(
             first.environ | {"XDG_RUNTIME_DIR": str(tmp_path / "other")}, *DEV[3:], "--data", f"{tmp_path}/.waybill"
@@ -262,10 +246,11 @@ def check_a_killed_dev(dev: Dev) -> None:
     assert not file.exists()
 
 
-def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
-    text = shared_dev.introduction()
+def check_the_printed_send_command(dev: Dev) -> str:
+    """Send the event that `dev` proposes, check its effect and its log, and return its id."""
+    text = dev.introduction()
     (words,) = found(r"waybill (send .+)", text)
-    done = run(shared_dev.environ, *shlex.split(words))
+    done = run(dev.environ, *shlex.split(words))
     assert done.stdout.startswith("202  "), done.stdout + done.stderr
     assert done.stderr == "", "the note is printed on a terminal only"
     (sink,) = found(r"received requests: (\S+)", text)
@@ -275,6 +260,7 @@ def test_the_printed_send_command_sends_an_event(shared_dev: Dev) -> None:
     # The worker writes its last line after the effect.
     page = wait_for(lambda: lines_with(console_page(text, f"/events/{event_id}?tab=log"), "attempt.finished"))
     assert [f">{process}</td>" in page for process in ("service", "worker-1", "sandbox")] == [True, True, False]
+    return event_id
 
 
 def lines_with(page: str, text: str) -> str:
@@ -290,17 +276,21 @@ def console_page(introduction: str, path: str) -> str:
         return answer.read().decode()
 
 
-def test_commands_print_the_running_dev_on_a_terminal(shared_dev: Dev) -> None:
-    shared_dev.introduction()
+def check_commands_beside(dev: Dev) -> None:
+    """Check that a second `dev` is rejected in one line, and that commands at a terminal name the first one."""
+    done = run(dev.environ, "dev")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"waybill: waybill dev: is already running here .* Fix: stop it .*\n", done.stderr)
+    assert dev.process.poll() is None
     primary, secondary = pty.openpty()
     try:
         command = [*COMMAND, "events", "list"]
-        subprocess.run(command, env=shared_dev.environ, stderr=secondary, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(command, env=dev.environ, stderr=secondary, stdout=subprocess.DEVNULL, check=True)
         output = os.read(primary, 4_096).decode()
     finally:
         os.close(primary)
         os.close(secondary)
-    assert f"waybill: using `waybill dev`, process {shared_dev.process.pid}, /" in output
+    assert f"waybill: using `waybill dev`, process {dev.process.pid}, /" in output
 
 
 @pytest.mark.long(seconds=12)

@@ -3,18 +3,21 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 import pytest
 import uvloop
+from click.testing import CliRunner
 from litestar import Litestar
 
+from service.cli.main import waybill
 from service.dev.embedded_valkey import EmbeddedValkey
 from service.errors import ConfigError
 from service.ingress.server import ACCEPTS_MAX, Listener
 from service.listening_socket import bind
 from service.settings import Settings
-from tests.service.ingress.conftest import Order, Start, encode, signed
+from tests.service.ingress.conftest import CONFIG, ENVIRON, Order, Start, encode, signed
 from tests.waiting import until
 
 
@@ -93,24 +96,31 @@ async def test_store_that_is_not_durable_is_logged_and_not_used(
     assert "appendfsync" in (await process.line("store.not_durable"))["reason"]
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"body_bytes_max": "many"}, "WAYBILL_BODY_BYTES_MAX"),
-        ({"config": "/nowhere/waybill.yaml"}, "/nowhere/waybill.yaml"),
-        ({"redis_url": "http://localhost"}, "WAYBILL_REDIS_URL"),
-        ({"host": "192.0.2.1"}, "WAYBILL_PORT"),
-    ],
-)
-async def test_configuration_error_exits_with_code_2_and_one_line(
-    settings: dict[str, str], expected: str, start: Start
-) -> None:
-    process = await start(**settings)
+async def test_configuration_error_exits_with_code_2_and_one_line(start: Start) -> None:
+    process = await start(config="/nowhere/waybill.yaml")
     failed = await process.line("process.failed")
     assert failed["error_kind"] == "config"
     _, message = await process.process.communicate()
-    assert expected in message.decode()
+    (line,) = message.decode().splitlines()
+    assert "/nowhere/waybill.yaml" in line
     assert process.process.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("WAYBILL_BODY_BYTES_MAX", "many", "WAYBILL_BODY_BYTES_MAX"),
+        ("WAYBILL_REDIS_URL", "http://localhost", "WAYBILL_REDIS_URL"),
+        ("WAYBILL_HOST", "192.0.2.1", "WAYBILL_PORT"),
+    ],
+)
+def test_wrong_setting_is_a_configuration_error(variable: str, value: str, expected: str, tmp_path: Path) -> None:
+    config = tmp_path / "waybill.yaml"
+    config.write_text(CONFIG)
+    environ = ENVIRON | {"WAYBILL_CONFIG": str(config), variable: value}
+    error = CliRunner().invoke(waybill, ["serve"], env=environ).exception
+    assert isinstance(error, ConfigError)
+    assert expected in str(error)
 
 
 def test_port_in_use_is_a_config_error_naming_the_setting() -> None:
