@@ -158,8 +158,7 @@ async def test_rate_limit_per_minute_holds_over_all_workers(throttle: ThrottleHa
     assert await throttle.attempts() == {("ended", "matched", "1")}
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("status", "form"), [(429, "seconds"), (503, "date")])
 async def test_circuit_opens_on_429_or_503_and_closes_after_one_probe_without_using_attempts(
     throttle: ThrottleHarness, status: int, form: str
 ) -> None:

@@ -73,8 +73,8 @@ async def longest_pieces(compute: Callable[[], object]) -> list[float]:
 async def test_decoding_and_digest_of_the_largest_record_have_short_pieces(form: str) -> None:
     body = BODIES[form]()
     assert BYTES_MAX * 0.1 < len(body) <= BYTES_MAX
-    decoding = await longest_pieces(lambda: decode_body(body, 200))
-    data = decode_body(body, 200)
-    digest = await longest_pieces(lambda: digest_of(data, large=True))
+    decoded: list[object] = []
+    decoding = await longest_pieces(lambda: decoded.append(decode_body(body, 200)))
+    digest = await longest_pieces(lambda: digest_of(decoded[0], large=True))
     assert min(decoding) < PIECE_SECONDS_MAX, decoding
     assert min(digest) < PIECE_SECONDS_MAX, digest
