@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.install.lock_files import REQUIREMENTS, Entry, make_wheels, read_lock, write_lock
+from tests.taking_turns import turn
 
 INSTALLED_TOGETHER = ["runtime", "local", "build", "dev"]
 DOWNLOADED_ONLY = {"helm", "oldpip"}
@@ -44,15 +45,20 @@ def old_pip() -> Path:
 
 
 @pytest.fixture(scope="module")
-def compiled(old_pip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a virtual environment that has the old pip, compiled, and nothing else."""
-    folder = tmp_path_factory.mktemp("compiled") / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    with zipfile.ZipFile(old_pip) as wheel:
-        wheel.extractall(packages)
-    subprocess.run([sys.executable, "-m", "compileall", "-q", packages], check=True)
-    return folder
+def compiled(old_pip: Path) -> Path:
+    """Give a virtual environment that has the old pip, compiled, and nothing else; it is made once."""
+    made = OLD_PIP / f"{old_pip.stem}-{sys.implementation.cache_tag}"
+    with turn(OLD_PIP / "lock"):
+        if not made.exists():
+            with tempfile.TemporaryDirectory(dir=OLD_PIP) as folder:
+                environment = Path(folder) / "environment"
+                subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+                (packages,) = environment.glob("lib/python*/site-packages")
+                with zipfile.ZipFile(old_pip) as wheel:
+                    wheel.extractall(packages)
+                subprocess.run([sys.executable, "-m", "compileall", "-q", packages], check=True)
+                environment.replace(made)  # whole or not there
+    return made
 
 
 @pytest.fixture

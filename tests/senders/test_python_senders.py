@@ -1,4 +1,7 @@
-"""Signatures of the Python libraries of senders, in both directions."""
+"""Signatures of the Python libraries of senders, in both directions.
+
+The tests import two large libraries, since each pytest worker imports this module.
+"""
 
 import json
 import time
@@ -10,8 +13,6 @@ import msgspec
 import pytest
 import slack_sdk.signature
 import standardwebhooks
-import stripe
-import svix
 
 from service.errors import Rejection
 from service.events import Delivery, RecordRef
@@ -56,12 +57,16 @@ def sign_standard_webhooks(now: int) -> dict[str, str]:
 
 
 def sign_svix(now: int) -> dict[str, str]:
+    import svix  # noqa: PLC0415 - large
+
     at = datetime.fromtimestamp(now, UTC)
     signature = svix.Webhook(SECRET).sign("msg_1", at, BODY)
     return {"svix-id": "msg_1", "svix-timestamp": str(now), "svix-signature": signature}
 
 
 def sign_stripe(now: int) -> dict[str, str]:
+    import stripe  # noqa: PLC0415 - large
+
     signature = stripe.WebhookSignature.generate_signature_header(BODY, SECRET, now)  # pyright: ignore[reportUnknownMemberType] - incomplete types
     return {"stripe-signature": signature}
 
@@ -140,6 +145,9 @@ def sign_with(scheme: Scheme) -> dict[str, str]:
 
 
 def test_libraries_accept_our_signatures() -> None:
+    import stripe  # noqa: PLC0415 - large
+    import svix  # noqa: PLC0415 - large
+
     standardwebhooks.Webhook(SECRET).verify(BODY, sign_with(StandardWebhooks(secrets=REF)))
     svix.Webhook(SECRET).verify(BODY, sign_with(preset_scheme("svix", REF)))
     headers = sign_with(preset_scheme("stripe", REF))
