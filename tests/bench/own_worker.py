@@ -33,8 +33,9 @@ from service.settings import load_settings
 from service.store.queue.ingest import EFFECTS_FUNCTION, LANE_FUNCTION
 from service.tracing.startup import send_traces
 from tests.bench.material import decoded_order, order_json
-from workers.commands import open_dependencies, open_resources
+from workers.commands import background_task, open_dependencies, open_resources
 from workers.processing.process import finish_effects, process_lane
+from workers.recovery import run_recovery
 from workers.worker import LeaseWorker
 
 TICK_SECONDS = 0.002
@@ -108,6 +109,8 @@ async def run(what: str, name: str = "bench", *, worker_type: type[LeaseWorker] 
         blocks_ms, cpu_ms = [0.0], [0.0]
         loop = asyncio.get_running_loop()
         ticks = loop.create_task(measure_blocks(blocks_ms, cpu_ms)) if what == "large" else None
+        # A call that waits too long for its target, on a busy machine, is parked.
+        await stack.enter_async_context(background_task(run_recovery(resources.shards, tools.throttles.rates)))
         began, spent = time.perf_counter(), time.process_time()
         await worker.async_run()
         seconds, spent = time.perf_counter() - began, time.process_time() - spent
