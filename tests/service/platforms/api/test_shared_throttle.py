@@ -180,6 +180,7 @@ async def test_the_concurrency_limit_holds_over_all_processes(store: Store) -> N
                     return reasons
             except Deferred as held:
                 reasons.add(held.kind)
+                await asyncio.sleep(0.05)
 
     account_throttles = [throttles(store).account("engage", ENGAGE) for _ in range(3)]
     reasons = await asyncio.gather(*(call(account_throttles[n % 3]) for n in range(30)))
