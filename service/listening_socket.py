@@ -25,5 +25,7 @@ def bind(
     except OSError as error:
         reason = f"cannot listen on {host}:{port} ({error.strerror or error})"
         raise ConfigError(variable, reason, fix) from error
+    # Accepted sockets inherit it. asyncio sets it for sockets with a protocol number only, and this one has none.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setblocking(False)  # noqa: FBT003 - the standard library has no name for it
     return listener

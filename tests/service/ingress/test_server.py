@@ -133,6 +133,7 @@ def test_bind_supports_ipv4_and_ipv6() -> None:
     for host in ("127.0.0.1", "::1"):
         with bind(host, 0, "WAYBILL_PORT") as listener:
             assert listener.getsockname()[1] > 0
+            assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), "asyncio does not set it"
 
 
 def test_several_new_connections_are_accepted_per_iteration_of_the_event_loop() -> None:

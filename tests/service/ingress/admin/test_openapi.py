@@ -49,7 +49,6 @@ async def test_every_operation_documents_its_errors_as_problems(api: Api) -> Non
     assert "502" in operations["post /api/v1/dry-runs"]
 
 
-@pytest.mark.long(seconds=30)
 async def test_every_operation_rejects_requests_outside_its_schema(api: Api) -> None:
     """Each request has one mistake; the answer is 422 and points to it."""
     document = (await api("GET", DOCUMENT, role=None)).body
