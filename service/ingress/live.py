@@ -13,6 +13,7 @@ from weakref import WeakSet
 import msgspec
 from litestar import Request
 from litestar.response import ServerSentEvent, ServerSentEventMessage
+from litestar.types import HTTPScope, Receive, Send
 from msgspec import structs
 
 from service.errors import Rejection, StoreNotDurable, StoreUnavailable
@@ -28,7 +29,7 @@ Render = Callable[[LiveBatch], Iterable[ServerSentEventMessage]]
 
 
 class _LiveStream:
-    """Open stream. It counts until it is released, also if its response never started."""
+    """Open stream. It counts until its response ends, or until it is released without a response."""
 
     def __init__(self, operations: LiveOperations, event_filter: EventFilter, readiness: Readiness) -> None:
         self._operations = operations
@@ -55,6 +56,26 @@ class _LiveStream:
 _open: WeakSet[_LiveStream] = WeakSet()
 
 
+class _LiveResponse(ServerSentEvent):
+    """Response with a stream. Its end ends the count: the iterators of Litestar are released by garbage collection."""
+
+    def __init__(self, stream: _LiveStream, messages: AsyncGenerator[ServerSentEventMessage]) -> None:
+        super().__init__(messages)
+        self._stream = stream
+
+    def to_asgi_response(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - Litestar calls the result only
+        stream = self._stream
+        response = super().to_asgi_response(*arguments, **options)  # pyright: ignore[reportUnknownMemberType] - `Request`
+
+        async def respond(scope: HTTPScope, receive: Receive, send: Send) -> None:
+            try:
+                await response(scope, receive, send)
+            finally:
+                _open.discard(stream)
+
+        return respond
+
+
 async def stream_live(
     request: Request[Any, Any, Any], operations: LiveOperations, event_filter: EventFilter, render: Render
 ) -> ServerSentEvent:
@@ -70,7 +91,7 @@ async def stream_live(
     stream = _LiveStream(operations, event_filter, request.app.state[READINESS])
     _open.add(stream)
     batch = await operations.read_live(event_filter, request.headers.get("last-event-id"))
-    return ServerSentEvent(stream.run(batch, render))
+    return _LiveResponse(stream, stream.run(batch, render))
 
 
 def render_events(batch: LiveBatch) -> Iterable[ServerSentEventMessage]:

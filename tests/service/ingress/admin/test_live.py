@@ -1,9 +1,11 @@
 """/live: server-sent events, resumption, limits, roles."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -37,6 +39,19 @@ async def opened(api: Api, query: str = "", **headers: str) -> AsyncGenerator[ai
     timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
     async with api.session.get(f"{api.url}/api/v1/live{query}", headers=named, timeout=timeout) as response:
         yield response
+
+
+@asynccontextmanager
+async def opened_later(api: Api) -> AsyncGenerator["asyncio.Task[None]"]:
+    """Request a stream in a task."""
+
+    async def request() -> None:
+        async with opened(api):
+            pass
+
+    task = asyncio.create_task(request())
+    yield task
+    await asyncio.wait((task,))
 
 
 async def read_message(response: aiohttp.ClientResponse, event: str) -> dict[str, str]:
@@ -129,6 +144,34 @@ async def test_streams_above_the_limit_are_rejected_until_one_ends(api: Api, mon
 
     await until(is_rejected)
     await until(is_open)
+
+
+async def test_a_client_that_leaves_before_the_response_holds_no_stream(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, left = asyncio.Event(), asyncio.Event()
+    read_live = live.LiveOperations.read_live
+
+    async def read(operations: live.LiveOperations, *arguments: Any) -> live.LiveBatch:
+        reading.set()
+        await left.wait()
+        return await read_live(operations, *arguments)
+
+    async def is_released() -> bool:
+        return not streams._open
+
+    await until(is_released)  # streams of other tests may still end
+    monkeypatch.setattr(live.LiveOperations, "read_live", read)
+    gc.disable()
+    try:
+        async with opened_later(api) as request:
+            await reading.wait()
+            request.cancel()
+        await asyncio.sleep(0.05)  # for the end of the connection
+        left.set()
+        await until(is_released)
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_ends_after_its_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
