@@ -69,8 +69,8 @@ style: $(VENV)/.installed-dev ## run ruff, import contracts, name checks and the
 	$(BIN)/python -m tests.lint.names
 	$(BIN)/python -m tests.lint.prose
 
-types: $(VENV)/.installed-dev ## run pyright in strict mode
-	$(BIN)/pyright
+types: $(VENV)/.installed-dev ## run pyright in strict mode on the files that changed and on their importers
+	$(BIN)/python -m tests.lint.type_check
 
 fmt: $(VENV)/.installed-dev ## format, and apply safe lint fixes
 	$(BIN)/ruff check --fix

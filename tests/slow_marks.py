@@ -15,7 +15,7 @@ FIXTURES = frozenset(
 QUICK = frozenset({"git"})
 """Programs that end in no time."""
 
-MODULE_MARK = re.compile(r"^pytestmark = (?:\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
+MODULE_MARK = re.compile(r"^pytestmark = (?:.*|\[[^]]*)\bpytest\.mark\.(?:slow|crash)\b", re.MULTILINE)
 
 started: list[str] = []
 """Programs that the test under way has started."""

@@ -19,6 +19,8 @@ from tests.helm.rendering import CASES, Objects, container, environment, helm, p
 from tests.helm.schema import CHART
 from tests.helm.tools import HELMS
 
+pytestmark = pytest.mark.slow
+
 SECRETS = ("PACK_TOKEN", "ENGAGE_ID", "ENGAGE_SECRET", "FLOW_TOKEN", "ERP_KEY", "PACK_SECRET", "PACK_SECRET_OLD")
 
 

@@ -12,6 +12,8 @@ import yaml
 from tests.helm.rendering import CASES, Objects, by_name, container, environment, helm, pods, read_all, render, template
 from tests.helm.schema import CHART
 
+pytestmark = pytest.mark.slow
+
 UMBRELLA = {"apiVersion": "v2", "name": "shop", "version": "1.0.0"}
 
 

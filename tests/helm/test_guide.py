@@ -18,6 +18,8 @@ from tests.helm.readme import read_rows
 from tests.helm.rendering import CommandFailed, helm, render_alone
 from tests.helm.schema import CHART
 
+pytestmark = pytest.mark.slow
+
 ROOT = CHART.parent
 
 SHELL = {

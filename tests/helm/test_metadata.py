@@ -13,6 +13,8 @@ from tests.helm.rendering import pods, render, render_alone
 from tests.helm.schema import CHART
 from tests.helm.tools import binary
 
+pytestmark = pytest.mark.slow
+
 ROOT = CHART.parent
 EXAMPLE = "https://git.example.com/waybill"
 URL, IMAGE = "https://git.acme.test/team/waybill", "registry.acme.test/team/waybill"

@@ -8,6 +8,8 @@ import yaml
 from tests.helm.rendering import CASES, NEWEST, Objects, by_name, container, pods, render, template
 from tests.helm.tools import HELMS
 
+pytestmark = pytest.mark.slow
+
 
 def deployment(objects: Objects, component: str) -> Any:
     return objects[f"Deployment/rel-waybill-{component}"]

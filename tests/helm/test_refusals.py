@@ -8,6 +8,8 @@ from tests.helm.rendering import NEWEST, CommandFailed, Values, helm, render, te
 from tests.helm.schema import CHART, DERIVED
 from tests.helm.tools import HELMS
 
+pytestmark = pytest.mark.slow
+
 
 def rule(**fields: Any) -> Values:
     complete = {"id": "r", "type": "purchase_order", "actions": [{"id": "a", "do": "log", "message": "m"}], **fields}

@@ -11,6 +11,8 @@ from tests.helm.freeze import CASES, chart_version, freeze, objects_of, released
 from tests.helm.rendering import Objects, by_name, render, render_alone
 from tests.helm.schema import CHART
 
+pytestmark = pytest.mark.slow
+
 VERSION_CASES = [(version, case) for version in versions() for case in CASES]
 
 MUTABLE = {

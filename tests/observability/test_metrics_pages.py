@@ -8,6 +8,8 @@ from service.metrics.instruments import Gauge
 from service.settings import Settings
 from tests.observability.run import Run
 
+pytestmark = pytest.mark.slow
+
 
 def samples(run: Run, pod: str) -> dict[tuple[str, tuple[str, ...]], float]:
     """Return the values by metric name and label values, in the order of the family's labels."""

@@ -13,7 +13,7 @@ import pytest
 
 from tests.observability.run import Run
 
-pytestmark = pytest.mark.system_tool("lnav", package="lnav")
+pytestmark = [pytest.mark.slow, pytest.mark.system_tool("lnav", package="lnav")]
 
 DOCS = Path(__file__).parents[2] / "docs"
 FORMAT = DOCS / "waybill.lnav.json"

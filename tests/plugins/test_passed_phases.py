@@ -9,6 +9,8 @@ import pytest
 
 from tests.waiting import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.slow
+
 TESTS = """
 import signal
 import subprocess
@@ -36,7 +38,6 @@ IGNORE_INTERRUPTS = ("sh", "-c", 'trap "" INT && exec "$@"', "sh")
 """Start of a command that runs as in the background of a shell."""
 
 
-@pytest.mark.slow
 def test_every_failed_phase_is_reported_and_processes_get_interrupts(tmp_path: Path) -> None:
     (tmp_path / "test_all.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

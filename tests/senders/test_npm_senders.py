@@ -25,7 +25,7 @@ ENVELOPE = {
 BODY = json.dumps({"id": 706405506930370084, "email": "zoë@example.com", "note": "<&>'\\"}, ensure_ascii=False).encode()
 PLAIN = {"content-type": "application/json", "x-shopify-topic": "customers/update"}
 
-pytestmark = pytest.mark.timeout(360)  # the first run installs the packages
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(360)]  # the first run installs the packages
 
 
 @pytest.mark.parametrize("sender", SCHEMES)

@@ -16,7 +16,7 @@ from service.settings import Settings
 from tests.waiting import PATIENCE_SECONDS
 from tests.workers.harness import WorkerHarness, open_harness
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]
 
 RULES = """
 - id: tell
@@ -69,7 +69,6 @@ def fail_an_effect_once(harness: WorkerHarness) -> None:
     harness.sandbox.sandbox.faults.add(Fault(match="/_sandbox/sink", status=500))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cause", "reason"),
     [
@@ -98,7 +97,6 @@ async def test_deferred_event_has_a_reason_and_a_time_until_it_ends(
     assert (after.state, after.waiting_for, after.next_attempt_at) == ("ended", None, None)
 
 
-@pytest.mark.slow
 async def test_dead_letter_has_no_next_attempt(harness: WorkerHarness) -> None:
     for _ in range(2):
         fail_once(harness)

@@ -15,7 +15,7 @@ from tests.service.store.builders import run_on_server
 from tests.waiting import until
 from tests.workers.harness import SINK_RULE, open_harness
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]
 
 LEASE_SECONDS = 1.0
 ALL_KEYS_BUT_ENDED = ("~wb:", "~wb:[^e]*", "~wb:e[^n]*", "~arq:*")
@@ -40,7 +40,6 @@ def ended_events_denied(url: str) -> Generator[None]:
         run_on_server(url, "ACL", "SETUSER", "default", "resetkeys", "~*")
 
 
-@pytest.mark.slow
 async def test_event_whose_end_fails_is_tried_once_a_lease(make_settings: Callable[..., Settings]) -> None:
     async with open_harness(make_settings(lease_seconds=LEASE_SECONDS)) as harness:
         await harness.publish(SINK_RULE)

@@ -17,6 +17,8 @@ from tests.waiting import PATIENCE_SECONDS
 
 from .conftest import Order, Start, encode, signed
 
+pytestmark = pytest.mark.slow
+
 MIB = 1_048_576
 BODY = encode(Order("1"))
 HEAD = b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"

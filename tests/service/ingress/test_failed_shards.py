@@ -15,7 +15,7 @@ from tests.service.store.builders import run_on_server
 from tests.valkey_cluster import running_cluster
 from tests.waiting import PATIENCE_SECONDS, until
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]
 
 SHARDS = 16
 
@@ -76,7 +76,6 @@ async def test_one_failed_shard_rejects_only_its_deliveries(
     assert (await shards.sample()).pending == 2 * SHARDS
 
 
-@pytest.mark.slow
 async def test_primary_of_a_cluster_that_is_down_rejects_only_its_deliveries(
     settings: Settings, make_settings: Callable[..., Settings], serve: Serve, client: aiohttp.ClientSession
 ) -> None:

@@ -34,7 +34,7 @@ from service.store.queue.serialization import split_ended
 from tests.examples import examples
 from tests.service.store.builders import WINDOW_MS, decision, make_event, run_on_server, settlement
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]
 
 Result = TypeVar("Result")
 RECORDS = "xy"
@@ -522,7 +522,6 @@ def new_in(ledger: str, before: str) -> list[int]:
 
 
 @pytest.mark.timeout(300)  # finding the shortest way to a failure takes its time
-@pytest.mark.slow
 def test_invariants_hold_for_any_order_of_calls_crashes_and_repetitions(valkey_url: str) -> None:
     class Machine(StoreMachine):
         def __init__(self) -> None:

@@ -18,6 +18,8 @@ from service.store import Store
 from tests.service.ingress.conftest import Order, Serve, encode, signed
 from tests.waiting import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.slow
+
 BODY = encode(Order("1"))
 HEAD = b"POST /webhooks/erp-orders HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
 QUICK = ConnectionTimeouts(head_timeout_seconds=0.2, body_timeout_seconds=0.2, reader_timeout_seconds=0.2)
@@ -35,7 +37,6 @@ async def fill(peer: socket.socket, sent: bytes, seconds: float = 10.0) -> float
     return loop.time() - began
 
 
-@pytest.mark.slow
 async def test_client_that_does_not_read_is_disconnected(
     make_settings: Callable[..., Settings], store: Store, sources: Mapping[str, Source], client: aiohttp.ClientSession
 ) -> None:
@@ -57,7 +58,6 @@ async def test_client_that_does_not_read_is_disconnected(
         await listener.stop()
 
 
-@pytest.mark.slow
 async def test_keep_alive_timeout_is_longer_than_the_head_timeout(
     make_settings: Callable[..., Settings], store: Store, serve: Serve
 ) -> None:
@@ -85,7 +85,6 @@ STATES = [
 """Bytes that a connection sends before it is idle, and the start of the answer."""
 
 
-@pytest.mark.slow
 async def test_idle_connections_are_closed_in_every_state(
     settings: Settings, store: Store, sources: Mapping[str, Source]
 ) -> None:

@@ -18,7 +18,7 @@ from tests.service.store.test_denied_commands import is_stored
 from tests.service.store.test_shards import make_arrival
 from tests.waiting import PATIENCE_SECONDS
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.slow, pytest.mark.store]
 
 SHARDS = 16
 

@@ -1,0 +1,125 @@
+"""Type check of the files that changed since they last passed, and of all files that import them.
+
+Pyright keeps nothing between two runs: it checks all files again, for most of a minute.
+`python -m tests.lint.type_check` records the files that passed in `.cache/types.json`, which `make clean` removes.
+"""
+
+import ast
+import hashlib
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+import msgspec
+
+from tests.lint.names import python_files
+
+PROJECT = Path("pyproject.toml")
+RECORD = Path(".cache/types.json")
+
+
+class CheckedFile(msgspec.Struct):
+    """File of the last check: digest of its text, names it imports, and its closure when it last passed."""
+
+    digest: str
+    imported: list[str]
+    passed: str = ""
+
+
+class Record(msgspec.Struct):
+    """Result of the last check: digest of the settings and libraries, and the files by path."""
+
+    environment: str = ""
+    files: dict[str, CheckedFile] = {}
+
+
+def main() -> int:
+    """Check the types; return the exit code of pyright."""
+    pyright = Path(sys.executable).with_name("pyright")
+    return check_types(Path(), lambda paths: subprocess.run([pyright, *paths], check=False).returncode)
+
+
+def check_types(root: Path, pyright: Callable[[list[str]], int]) -> int:
+    """Call `pyright` with the paths to check, none for all files, and return its exit code; record its success."""
+    record = _updated(root, _read_record(root))
+    closures = _closures(record.files)
+    changed = [path for path, file in record.files.items() if file.passed != closures[path]]
+    print(
+        f"types: {len(changed)} of {len(closures)} files changed since they passed, or import one that did", flush=True
+    )
+    code = pyright(changed if len(changed) < len(closures) else []) if changed else 0
+    for path in changed:
+        record.files[path].passed = closures[path] if code == 0 else ""
+    (root / RECORD).parent.mkdir(exist_ok=True)
+    (root / RECORD).write_bytes(msgspec.json.encode(record))
+    return code
+
+
+def _read_record(root: Path) -> Record:
+    try:
+        return msgspec.json.decode((root / RECORD).read_bytes(), type=Record)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return Record()
+
+
+def _updated(root: Path, old: Record) -> Record:
+    """Return a record of the present files, which have passed if the environment is the same."""
+    text = (root / PROJECT).read_text()
+    libraries = sorted(f"{each.name} {each.version}" for each in distributions())
+    new = Record(_digest("\n".join([text, *libraries]).encode()))
+    folders = tomllib.loads(text)["tool"]["pyright"]["include"]
+    for file in python_files(tuple(root / folder for folder in folders)):
+        path, content = file.relative_to(root), file.read_bytes()
+        known = old.files.get(str(path)) if old.environment == new.environment else None
+        digest = _digest(content)
+        if known is None or known.digest != digest:
+            known = CheckedFile(digest, sorted(set(_imported(path, ast.parse(content)))))
+        new.files[str(path)] = known
+    return new
+
+
+def _imported(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Yield the dotted name of each module that a file may import; relative names as of the root."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.parts[: -node.level] if node.level else ()
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            yield from (f"{module}.{each.name}" for each in node.names)
+
+
+def _closures(files: dict[str, CheckedFile]) -> dict[str, str]:
+    """Return, for each file, the digest of the paths and texts of that file and of all files that it imports."""
+    imports = {
+        path: {found for name in file.imported for found in _found(path, name, files)} for path, file in files.items()
+    }
+    closures: dict[str, str] = {}
+    for path in files:
+        seen, waiting = {path}, [path]
+        while waiting:
+            new = imports[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        closures[path] = _digest("\n".join(f"{each} {files[each].digest}" for each in sorted(seen)).encode())
+    return closures
+
+
+def _found(path: str, name: str, files: dict[str, CheckedFile]) -> Iterator[str]:
+    """Yield the files of a module and of its packages, in each folder where pyright may find them."""
+    parts = name.split(".")
+    for folder in {"", "tests/", f"{Path(path).parent}/"}:
+        for count in range(1, len(parts) + 1):
+            module = folder + "/".join(parts[:count])
+            yield from (each for each in (f"{module}.py", f"{module}/__init__.py") if each in files)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
