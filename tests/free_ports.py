@@ -13,6 +13,14 @@ def find_free_ports(count: int) -> list[int]:
     return [port for port in candidates if _is_free(port)][:count]
 
 
+def find_adjacent_ports() -> tuple[int, int]:
+    """Return two ports, one after the other, that no server uses now."""
+    while True:
+        (port,) = find_free_ports(1)
+        if _is_free(port + 1):
+            return port, port + 1
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:

@@ -20,7 +20,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from tests.docs.page_steps import DOCS
-from tests.free_ports import find_free_ports
+from tests.free_ports import find_adjacent_ports
 from tests.service.platforms.custom.test_woocommerce import EXAMPLE, SECRETS, Shop, order
 from tests.test_docs_how_to import at_sandbox
 from tests.test_readme_quickstart import ID, SECONDS_MAX, first_terminal
@@ -113,7 +113,7 @@ def systems(servers: tuple[Shop, str, str], tmp_path_factory: pytest.TempPathFac
     shop, shop_url, business_url = servers
     folder = tmp_path_factory.mktemp("own-systems")
     (folder / ".venv").symlink_to(sys.prefix)
-    sandbox_port, mail_port = _ports()
+    sandbox_port, mail_port = find_adjacent_ports()
     sandbox = f"http://127.0.0.1:{sandbox_port}"
     hosts = {
         "https://shop.example.com": shop_url,
@@ -129,12 +129,6 @@ def systems(servers: tuple[Shop, str, str], tmp_path_factory: pytest.TempPathFac
     options = f" --port 0 --admin-port 0 --sandbox-port {sandbox_port}"
     with first_terminal(f"{ACTIVATE}exec {start}{options}", folder, environ):
         yield Systems(shop, folder, environ)
-
-
-def _ports() -> tuple[int, int]:
-    """Return two free ports, one after the other, for the sandbox and its mail server."""
-    free = set(find_free_ports(200))
-    return next((port, port + 1) for port in free if port + 1 in free)
 
 
 def write_files(folder: Path, hosts: dict[str, str], sandbox: str, mail_port: int) -> None:

@@ -144,8 +144,12 @@ async def test_a_signed_delivery_goes_in_and_an_action_comes_out(node: Node, san
         forged = {"X-Signature": "00" * 32, "Content-Type": "application/json"}
         async with session.post(f"{url}/webhooks/pack-orders", data=b"{}", headers=forged) as response:
             assert response.status == 401
-    assert {line["message"] for line in service.lines()} >= {"process.started", "delivery.received"}
-    assert {line["message"] for line in workers.lines()} >= {"record.fetched", "action.finished", "attempt.finished"}
+    await until(lambda: {"process.started", "delivery.received"} <= {line["message"] for line in service.lines()})
+    await until(
+        lambda: (
+            {"record.fetched", "action.finished", "attempt.finished"} <= {line["message"] for line in workers.lines()}
+        )
+    )
 
 
 async def test_the_processes_in_the_pods_hold_nothing(node: Node) -> None:
@@ -276,7 +280,7 @@ async def test_what_the_guide_types_is_answered_and_makes_the_rule_act(node: Nod
     assert json.loads(done.stdout)["status"] == "queued"
     await until(lambda: acted(sandbox)["po-guide"] == 1)
     searched = read.split("grep ")[1].strip()
-    assert [line for line in workers.lines() if line["message"] == searched]
+    await until(lambda: any(line["message"] == searched for line in workers.lines()))
 
 
 async def test_a_store_behind_tls_is_spoken_to_where_its_authority_is_trusted(

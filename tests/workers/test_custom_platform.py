@@ -129,8 +129,7 @@ async def check_signed_delivery(shop_harness: ShopHarness) -> None:
     assert message == {"order": "7", "status": "processing", "total": 6, "sku": "W1"}
     assert (await shop_harness.deliver(body, "order.updated"))[1] == {**answer, "status": "duplicate"}
     assert len(await shop_harness.published("orders")) == 1
-    lines = shop_harness.processes.log_lines("record.fetched")
-    (fetched,) = [line for line in lines if line["event_id"] == answer["event_id"]]
+    (fetched,) = await shop_harness.processes.wait_for_log_lines("record.fetched", event_id=answer["event_id"])
     assert (fetched["operation"], fetched["http_status"]) == ("custom.purchase_order.get", 200)
 
 

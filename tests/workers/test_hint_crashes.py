@@ -114,5 +114,5 @@ async def test_kill_between_derived_events_and_end_of_the_hint_causes_no_second_
     await hints.processes.start(lease_seconds=LEASE_SECONDS)
     await hints.wait_for_end(event_id)
     assert await hints.effects() == [("7", "changed"), ("8", "changed")]
-    resolved = [line for line in hints.processes.log_lines("attempt.finished") if line["outcome"] == "resolved"]
+    resolved = await hints.processes.wait_for_log_lines("attempt.finished", outcome="resolved")
     assert [line["attempt"] for line in resolved] == [2], "the second attempt resolved the hint"

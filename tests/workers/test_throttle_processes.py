@@ -136,7 +136,7 @@ async def test_concurrency_limit_holds_over_all_workers(throttle: ThrottleHarnes
     await throttle.send(80)
     await until(throttle.has_ended)
     assert throttle.engage.concurrency_max == 4
-    assert throttle.workers_with("record.fetched") == 2
+    await until(lambda: throttle.workers_with("record.fetched") == 2)
     assert len(throttle.engage.request_times) == 80
     assert throttle.engage.token_requests == 1, "one token for both workers"
     assert await throttle.attempts() == {("ended", "matched", "1")}
@@ -154,7 +154,7 @@ async def test_rate_limit_per_minute_holds_over_all_workers(throttle: ThrottleHa
     assert times[free] >= used + 60, "no further call within the minute"
     waiting = throttle.processes.log_lines("attempt.finished")
     assert {line["error_kind"] for line in waiting if line["outcome"] == "deferred"} <= {"account_throttled"}
-    assert throttle.workers_with("record.fetched") == 2
+    await until(lambda: throttle.workers_with("record.fetched") == 2)
     assert await throttle.attempts() == {("ended", "matched", "1")}
 
 
@@ -184,5 +184,5 @@ async def test_circuit_opens_on_429_or_503_and_closes_after_one_probe_without_us
     assert times[rejected + 1] >= probe + engage.seconds, "one probe, alone"
     assert engage.concurrency_max <= 4
     assert await throttle.attempts() == {("ended", "matched", "1")}
-    assert len(throttle.processes.log_lines("platform.circuit_opened")) == 1
-    assert len(throttle.processes.log_lines("platform.circuit_closed")) == 1
+    assert len(await throttle.processes.wait_for_log_lines("platform.circuit_opened")) == 1
+    assert len(await throttle.processes.wait_for_log_lines("platform.circuit_closed")) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.dev.processes import ChildProcess, LogLine, start_child
 from tests.one_shard import ONE_SHARD
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, until
 
 
 class WorkerProcesses:
@@ -39,6 +39,15 @@ class WorkerProcesses:
         """Return the log lines of an event, of all processes or of `among`."""
         children = self.children if among is None else among
         return [line for child in children for line in child.lines() if line.get("message") == event]
+
+    async def wait_for_log_lines(self, event: str, **fields: object) -> list[LogLine]:
+        """Wait for log lines of an event with these fields. A process writes a line after its effect in the store."""
+
+        def lines() -> list[LogLine]:
+            return [line for line in self.log_lines(event) if line.items() >= fields.items()]
+
+        await until(lambda: bool(lines()))
+        return lines()
 
     def kill(self) -> None:
         """Kill all processes."""
