@@ -23,7 +23,7 @@ from workers.late_writes import LateWrites
 OUTAGE_PAUSE_SECONDS_MAX = 1.0
 """Longest delay between two claims during an outage of the store."""
 BURST_CHECK_SECONDS = 0.05
-"""Delay between two checks with `burst` whether all queues are empty, or have jobs of arq's client."""
+"""Longest delay between two checks with `burst` whether all queues are empty, or have jobs of arq's client."""
 CLAIM_MAX = 200
 """Jobs per claim."""
 CLAIM_PARTS = 4
@@ -78,6 +78,7 @@ class Claims:
         self._in_flight = 0
         self._turns: dict[Server, asyncio.Lock] = {}
         self._slot_freed = asyncio.Event()
+        self._last_ended = asyncio.Event()
         self._stopping = asyncio.Event()
         self._failing: set[ShardQueue] = set()
         self._outage = OutageLog(NO_CLAIMS)
@@ -121,6 +122,8 @@ class Claims:
     def free_slot(self) -> None:
         """Note that a job ended."""
         self._slot_freed.set()
+        if not self._running() and not any(queue.is_ready for queue in self._queues):
+            self._last_ended.set()
 
     async def _serve(self, queue: ShardQueue) -> None:
         # Checked before each sleep: a claim that waited for its turn may have cleared the wake-up of `stop`.
@@ -226,11 +229,15 @@ class Claims:
     async def _wait_until_empty(self) -> None:
         """Wait until all queues are empty and no job is running, or for `stop`."""
         while not self._stopping.is_set():
+            self._last_ended.clear()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):  # the claims log the outage
-                is_idle = not self._running() and not self._in_flight
+                # A claim in progress does not matter: its jobs are in the queue until they end.
+                is_idle = not self._running()
                 if not any(await asyncio.gather(*map(self._has_jobs, self._queues))) and is_idle:
                     return
-            await asyncio.sleep(BURST_CHECK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BURST_CHECK_SECONDS):
+                    await self._last_ended.wait()
 
     async def _has_jobs(self, queue: ShardQueue) -> bool:
         """Return whether a shard has jobs. Claim if arq's client added one, which adds no token."""

@@ -21,6 +21,7 @@ from service.store import JobEnd, Shards, Store, open_store
 from service.store.queue.arq_jobs import decode_payload, encode
 from tests.service.store.builders import run_on_server
 from tests.waiting import PATIENCE_SECONDS, until
+from workers import claims
 from workers.worker import LeaseWorker
 
 pytestmark = pytest.mark.store
@@ -124,6 +125,20 @@ async def test_burst_runs_jobs_without_a_token_before_its_next_claim_is_due(
     await worker.close()
     await store.close()
     assert ran == [2, 1, 0]
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 3])
+async def test_burst_ends_with_its_last_job(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    monkeypatch.setattr(claims, "BURST_CHECK_SECONDS", 3_600)
+    ran: Ran = []
+    store = await open_store(make_settings(wake_timeout_seconds=3_600, lease_seconds=3_600))
+    for number in range(jobs):
+        await make_redis(store).enqueue_job("note", number)
+    await asyncio.wait_for(run_burst(store, ran), PATIENCE_SECONDS)
+    await store.close()
+    assert len(ran) == jobs
 
 
 @pytest.mark.parametrize("payload", [b"\x80\x04pickle", b"", encode({"f": "note"}), encode([1])])
