@@ -11,15 +11,17 @@ from service.store import Shards, Store
 CHECK_SECONDS = 1.0
 
 
-async def run_recovery(shards: Shards, rates: Callable[[], Mapping[str, float]]) -> None:
-    """Free parked jobs every second, until cancelled.
+async def run_recovery(
+    shards: Shards, rates: Callable[[], Mapping[str, float]], seconds: float = CHECK_SECONDS
+) -> None:
+    """Free parked jobs every `seconds`, until cancelled.
 
     `rates` returns the calls per second that the limits of each of them admit. The number of parked jobs does not
     matter: nothing reads a job before it is freed.
     """
     failures = TaskFailures("recovery")
     while True:
-        await asyncio.sleep(CHECK_SECONDS)
+        await asyncio.sleep(seconds)
         with failures.handled():
             await free_parked_jobs(shards, rates())
 

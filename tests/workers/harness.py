@@ -45,6 +45,8 @@ from workers.recovery import run_recovery
 from workers.rulebook_watcher import RulebookWatcher
 from workers.worker import LeaseWorker
 
+RECOVERY_SECONDS = 0.05
+"""Delay between two passes that free parked jobs: no test waits for a pass."""
 NO_SECRETS: Mapping[str, str] = {}
 SINK_RULE = """
 - id: short-receipt
@@ -126,7 +128,7 @@ class WorkerHarness:
     async def run_worker(self) -> None:
         """Run a worker until the queue is empty, and collect its log lines."""
         worker = self.worker(burst=True)
-        recovery = asyncio.create_task(run_recovery(Shards([self.store]), dict))
+        recovery = asyncio.create_task(run_recovery(Shards([self.store]), dict, RECOVERY_SECONDS))
         with capture_logs(processors=[merge_contextvars]) as lines:
             await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
             await worker.close()

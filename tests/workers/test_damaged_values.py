@@ -9,7 +9,7 @@ import pytest
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from service.store.management.replay import Replay, plan_replay
-from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, shorten_circuits
 from tests.workers.test_sweep import sweep
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
@@ -36,7 +36,10 @@ FORMS: dict[str, Sequence[tuple[str | bytes, ...]]] = {
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WorkerHarness]:
+    shorten_circuits(monkeypatch)
     async with open_harness(make_settings(backoff_base_seconds=0.01, wake_timeout_seconds=0.05)) as opened:
         await opened.publish(SINK_RULE)
         yield opened

@@ -12,7 +12,7 @@ from service.metrics.families import EFFECT_SECONDS, EFFECTS
 from service.settings import Settings
 from service.store import Shards
 from tests.waiting import PATIENCE_SECONDS, until
-from tests.workers.harness import WorkerHarness, open_harness
+from tests.workers.harness import RECOVERY_SECONDS, WorkerHarness, open_harness
 from workers.recovery import run_recovery
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
@@ -78,7 +78,7 @@ async def test_three_workers_never_exceed_the_limit_of_a_destination(
             await harnesses[0].send(f"po-{number}")
         # Each worker has its own name, since the store keeps the last claim of each name.
         workers = [harness.worker(f"w{number}", burst=True) for number, harness in enumerate(harnesses)]
-        recovery = asyncio.create_task(run_recovery(Shards([harnesses[0].store]), dict))
+        recovery = asyncio.create_task(run_recovery(Shards([harnesses[0].store]), dict, RECOVERY_SECONDS))
         async with asyncio.timeout(5 * PATIENCE_SECONDS):  # hundreds of events, which a busy disk delays
             await asyncio.gather(*(worker.async_run() for worker in workers))
         recovery.cancel()
