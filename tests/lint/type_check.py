@@ -8,9 +8,9 @@ import ast
 import hashlib
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from collections.abc import Callable, Iterator
-from importlib.metadata import distributions
 from pathlib import Path
 
 import msgspec
@@ -68,7 +68,7 @@ def _read_record(root: Path) -> Record:
 def _updated(root: Path, old: Record) -> Record:
     """Return a record of the present files, which have passed if the environment is the same."""
     text = (root / PROJECT).read_text()
-    libraries = sorted(f"{each.name} {each.version}" for each in distributions())
+    libraries = sorted(path.name for path in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
     new = Record(_digest("\n".join([text, *libraries]).encode()))
     folders = tomllib.loads(text)["tool"]["pyright"]["include"]
     for file in python_files(tuple(root / folder for folder in folders)):
