@@ -27,6 +27,7 @@ from service.dev.processes import PR_SET_PDEATHSIG
 from service.settings import Settings, load_settings
 from tests.bench.interpreter import describe_interpreter
 from tests.bench.material import CONFIG, SECRET, SECRET_NAME, TOKEN_NAME
+from tests.free_ports import find_free_ports
 
 START_SECONDS_MAX = 60.0
 RESULT_SECONDS_MAX = 240.0
@@ -196,9 +197,7 @@ def pin(pid: int, core: int) -> None:
 
 def free_port() -> int:
     """Return a free port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return find_free_ports(1)[0]
 
 
 def wait_until_listening(child: Child, port: int) -> Child:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from tests.free_ports import find_free_ports
 from tests.helm.rendering import NEWEST, CommandFailed
 from tests.helm.schema import CHART
 from tests.helm.tools import binary, kubectl
@@ -56,7 +56,7 @@ class Cluster:
         self._url = ""
 
     def __enter__(self) -> Self:
-        etcd, peers, port = _free_port(), _free_port(), _free_port()
+        etcd, peers, port = find_free_ports(3)
         address = f"http://127.0.0.1:{etcd}"
         peer_address = f"http://127.0.0.1:{peers}"
         self._start(
@@ -208,9 +208,3 @@ def _unverified_context() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,7 +12,6 @@ import copy
 import itertools
 import json
 import os
-import socket
 import ssl
 import subprocess
 import time
@@ -22,6 +21,8 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 import yaml
+
+from tests.free_ports import find_free_ports
 
 CONF = Path(__file__).with_name("containers.conf")
 READY_SECONDS_MAX = 30.0
@@ -43,12 +44,9 @@ def podman(*arguments: str, stdin: str | None = None) -> str:
 
 
 def free_ports() -> Iterator[int]:
-    """Ports that nobody has now."""
+    """Yield ports that no server uses now."""
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        yield port
+        yield from find_free_ports(1)
 
 
 class Pod(NamedTuple):

