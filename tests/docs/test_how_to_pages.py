@@ -1,7 +1,6 @@
 """Runs the commands of how-to pages literally, beside a `waybill dev` with its generated files."""
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from tests.docs.forked_commands import forked_commands
 from tests.docs.page_steps import DOCS, steps_of
 from tests.docs.transcripts import with_outputs
 from tests.test_readme_quickstart import first_terminal, run_until_same
@@ -70,15 +70,14 @@ class Terminal(Struct):
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    (tmp_path / ".venv").symlink_to(sys.prefix)
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     script = f"{ACTIVATE}exec waybill dev --port 0 --admin-port 0 --sandbox-port 0"
-    with first_terminal(script, tmp_path, environ):
+    with forked_commands(tmp_path), first_terminal(script, tmp_path, environ):
         found = dict(ADDRESS.findall((tmp_path / "out").read_text()))
         yield Terminal(tmp_path, environ, {DOCUMENTED[name]: port for name, port in found.items()})
 
 
-@pytest.mark.long(seconds=20)
+@pytest.mark.long(seconds=12)
 @pytest.mark.parametrize("pages", PAGES, ids=["first", "second"])
 def test_commands_of_the_pages_print_the_shown_output(terminal: Terminal, pages: Sequence[str]) -> None:
     outputs = {page: terminal.run(page) for page in pages}

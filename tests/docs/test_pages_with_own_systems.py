@@ -6,7 +6,6 @@ A shop that answers as WooCommerce, the systems of the look-ups, and the sandbox
 import asyncio
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import yaml
 from aiohttp import web
 from msgspec import Struct
 
+from tests.docs.forked_commands import forked_commands
 from tests.docs.page_steps import DOCS
 from tests.free_ports import find_adjacent_ports
 from tests.service.platforms.custom.test_woocommerce import EXAMPLE, SECRETS, Shop, order
@@ -59,7 +59,7 @@ class Systems(Struct):
             if until in done.stdout:
                 return done.stdout
             assert time.monotonic() < deadline, (command, done.stdout)
-            time.sleep(1)
+            time.sleep(0.2)
 
     @property
     def out(self) -> str:
@@ -112,7 +112,6 @@ def servers() -> Iterator[tuple[Shop, str, str]]:
 def systems(servers: tuple[Shop, str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systems]:
     shop, shop_url, business_url = servers
     folder = tmp_path_factory.mktemp("own-systems")
-    (folder / ".venv").symlink_to(sys.prefix)
     sandbox_port, mail_port = find_adjacent_ports()
     sandbox = f"http://127.0.0.1:{sandbox_port}"
     hosts = {
@@ -127,7 +126,7 @@ def systems(servers: tuple[Shop, str, str], tmp_path_factory: pytest.TempPathFac
     environ |= {"SLACK_URL": f"{sandbox}/_sandbox/slack/x", "TEAMS_URL": f"{sandbox}/_sandbox/teams/x"}
     (start,) = (line for line in commands(SHOP) if line.startswith("waybill dev"))
     options = f" --port 0 --admin-port 0 --sandbox-port {sandbox_port}"
-    with first_terminal(f"{ACTIVATE}exec {start}{options}", folder, environ):
+    with forked_commands(folder), first_terminal(f"{ACTIVATE}exec {start}{options}", folder, environ):
         yield Systems(shop, folder, environ)
 
 
@@ -179,7 +178,7 @@ def commands(page: str) -> list[str]:
     return re.findall(r"^\$ (.+)$", "".join(blocks(page, "console")), re.MULTILINE)
 
 
-@pytest.mark.long(seconds=20)
+@pytest.mark.long(seconds=6)
 def test_the_tutorial_of_a_custom_platform_runs(systems: Systems) -> None:
     listed = [line for line in commands(SHOP) if line.split()[:2] != ["waybill", "dev"] and "export" not in line]
     outputs: dict[str, str] = {}
