@@ -137,9 +137,9 @@ async def test_destination_that_was_down_for_three_days_receives_everything_in_o
     ],
 )
 async def test_statuses_of_the_retry_policy_decide_about_unsafe_effects(
-    settings: Settings, target: Target, status: int, repeat: str, state: str
+    make_settings: Callable[..., Settings], target: Target, status: int, repeat: str, state: str
 ) -> None:
-    async with open_harness(settings) as harness:
+    async with open_harness(make_settings(backoff_base_seconds=0.02)) as harness:
         harness.declare(erp={"url": target.url, "retry": {"statuses": [460], "ambiguous_statuses": [461]}})
         await harness.publish(RULE.replace("do: http", f"do: http, repeat: {repeat}"))
         target.statuses = [status]

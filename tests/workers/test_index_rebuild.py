@@ -8,7 +8,7 @@ import pytest
 from service.sandbox.faults import Fault
 from service.settings import Settings
 from tests.service.store.builders import claim_one, settlement
-from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness
+from tests.workers.harness import SINK_RULE, WorkerHarness, open_harness, shorten_circuits
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
 
@@ -18,10 +18,13 @@ SWEEPS_MAX = 50
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WorkerHarness]:
+    shorten_circuits(monkeypatch)
     # With a damaged wb:open, an event waits for the end of a lease.
     settings = make_settings(
-        shards=1, backoff_base_seconds=3_600, wake_timeout_seconds=0.05, sweep_items_max=7, lease_seconds=10
+        shards=1, backoff_base_seconds=3_600, wake_timeout_seconds=0.05, sweep_items_max=7, lease_seconds=3
     )
     async with open_harness(settings) as opened:
         await opened.publish(SINK_RULE)

@@ -6,7 +6,7 @@ found: it shows that the search works.
 
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +146,10 @@ async def servers(tmp_path: Path, free_port: int) -> AsyncIterator[Servers]:
 
 @pytest.mark.parametrize("kind", DESTINATIONS)
 async def test_no_planted_secret_is_found(
-    settings: Settings, servers: Servers, kind: str, capfd: pytest.CaptureFixture[str]
+    make_settings: Callable[..., Settings], servers: Servers, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config = servers.config(kind)
-    async with open_harness(settings) as harness:
+    async with open_harness(make_settings(backoff_base_seconds=0.02)) as harness:
         harness.declare(servers.environ, erp=config)
         action = ACTIONS[config["kind"]]
         await harness.publish(f"[{{id: all, type: purchase_order, actions: [{{id: a, destination: erp, {action}}}]}}]")

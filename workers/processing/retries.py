@@ -2,6 +2,9 @@
 
 from service.settings import Settings
 
+STALE_READ_WAIT_SECONDS_MIN = 0.5
+"""Shortest wait after a stale read."""
+
 
 def delay_seconds(settings: Settings, attempt: int, chance: float, retry_after_seconds: float | None = None) -> float:
     """Return the backoff in seconds after attempt `attempt`, numbered from 1, and at least `retry_after_seconds`.
@@ -31,4 +34,4 @@ def stale_read_wait_seconds(settings: Settings, age_seconds: float) -> float:
     if age_seconds >= settings.stale_read_wait_seconds:
         return 0.0
     # Half of the age: the interval grows with the age of the event.
-    return min(max(age_seconds / 2, 0.5), settings.stale_read_wait_seconds)
+    return min(max(age_seconds / 2, STALE_READ_WAIT_SECONDS_MIN), settings.stale_read_wait_seconds)

@@ -20,7 +20,7 @@ from service.secrets import SecretRef
 from service.settings import Settings
 from service.throttles.throttles import SharedThrottles
 from tests.service.http_responses import UNREADABLE, server_of
-from tests.workers.harness import WorkerHarness, open_harness
+from tests.workers.harness import WorkerHarness, open_harness, shorten_circuits
 from workers.processing.retry_safety import is_not_performed
 
 pytestmark = [pytest.mark.store, pytest.mark.slow]
@@ -70,7 +70,10 @@ async def target(free_port: int) -> AsyncIterator[Target]:
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings], target: Target) -> AsyncIterator[WorkerHarness]:
+async def harness(
+    make_settings: Callable[..., Settings], target: Target, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WorkerHarness]:
+    shorten_circuits(monkeypatch)
     settings = make_settings(
         backoff_base_seconds=0.02, attempts_max=3, fetch_timeout_seconds=60, action_timeout_seconds=5
     )

@@ -15,6 +15,7 @@ from service.store.keys import Keys
 from service.store.management.replay import Replay, plan_replay
 from service.store.queue.futile_waits import FUTILE_WAITS_MAX, RETENTION_MS, FutileWaits
 from tests.workers.harness import WorkerHarness, open_harness
+from workers.processing import retries
 from workers.processing.stale_reads import (
     FUTILE_WAITS_AHEAD,
     GONE_DIGEST,
@@ -39,7 +40,10 @@ TURNED = """
 
 
 @pytest.fixture
-async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
+async def harness(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[WorkerHarness]:
+    monkeypatch.setattr(retries, "STALE_READ_WAIT_SECONDS_MIN", 0.05)
     settings = make_settings(backoff_base_seconds=0.02, lease_seconds=20, stale_read_wait_seconds=WAIT_SECONDS)
     async with open_harness(settings) as opened:
         await opened.publish(TURNED)
