@@ -181,7 +181,8 @@ class Server:
 
     async def _drop(self, link: Link | None, error: BaseException | None) -> None:
         if link is not None:
-            await link.connection.disconnect()
+            # Without a wait for the end: redis-py limits that wait, and raises its own error.
+            await link.connection.disconnect(nowait=True)
         if isinstance(error, ReadOnlyError) or (error is not None and not isinstance(error, ResponseError)):
             # The other connections are broken too, or lead to a server that was demoted.
             await self.close_idle()
