@@ -95,7 +95,7 @@ async def test_files_of_a_folder_are_watched(processes: WorkerProcesses, tmp_pat
 async def test_changed_file_is_used_by_service_and_worker_without_a_restart(
     processes: WorkerProcesses, tmp_path: Path
 ) -> None:
-    ingress, worker = await processes.start(command="serve"), await processes.start()
+    ingress, worker = await asyncio.gather(processes.start(command="serve"), processes.start())
     assert await statuses(ingress) == (202, 404, 200, 401)
     record = b'{"id": "4711", "lines": []}'
     async with server_of(head("200 OK", f"Content-Length: {len(record)}") + record) as (url, requests):

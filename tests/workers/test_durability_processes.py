@@ -68,6 +68,11 @@ async def deliver(ingress: ChildProcess) -> int:
         return response.status
 
 
+async def start_both(processes: WorkerProcesses) -> tuple[ChildProcess, ChildProcess]:
+    """Start an ingress, and a worker that calls the store often."""
+    return await asyncio.gather(processes.start(command="serve"), processes.start(wake_timeout_seconds=0.2))
+
+
 async def ready_status(child: ChildProcess) -> tuple[int, str | None]:
     """Return the status of /readyz, and its reason."""
     url = f"http://127.0.0.1:{started_line(child)['admin_port']}/readyz"
@@ -99,8 +104,7 @@ def test_changed_setting_is_detected_within_fifteen_seconds() -> None:
 async def test_changed_setting_stops_ingress_and_worker_until_it_is_corrected(
     processes: WorkerProcesses, server: EmbeddedValkey
 ) -> None:
-    ingress = await processes.start(command="serve")
-    worker = await processes.start()
+    ingress, worker = await start_both(processes)
     assert await deliver(ingress) == 202
     run_on_server(server.url, "CONFIG", "SET", "appendfsync", "everysec")
     for child in (ingress, worker):
@@ -119,8 +123,7 @@ async def test_changed_setting_stops_ingress_and_worker_until_it_is_corrected(
 async def test_emptied_store_stops_ingress_and_worker_until_an_operator_accepts_it(
     processes: WorkerProcesses, server: EmbeddedValkey
 ) -> None:
-    ingress = await processes.start(command="serve")
-    worker = await processes.start()
+    ingress, worker = await start_both(processes)
     assert await deliver(ingress) == 202
     run_on_server(server.url, "FLUSHALL")
     assert await deliver(ingress) == 503
