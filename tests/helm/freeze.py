@@ -8,12 +8,13 @@ Dashboards and alerts are omitted, since they are large and may change.
 import re
 import shutil
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
-from tests.helm.rendering import template
+from tests.helm.rendering import read_all, template
 from tests.helm.schema import CHART
 
 FROZEN = Path(__file__).with_name("frozen")
@@ -31,14 +32,16 @@ def versions() -> list[str]:
     return sorted(path.name for path in FROZEN.iterdir())
 
 
+@cache
 def values_of(version: str, case: str) -> dict[str, Any]:
     """Return the frozen values."""
     return yaml.safe_load((FROZEN / version / f"{case}-values.yaml").read_text())
 
 
+@cache
 def objects_of(version: str, case: str) -> list[Any]:
     """Return the frozen objects."""
-    return list(yaml.safe_load_all((FROZEN / version / f"{case}.yaml").read_text()))
+    return list(read_all((FROZEN / version / f"{case}.yaml").read_text()))
 
 
 def released() -> set[str]:
@@ -58,7 +61,7 @@ def freeze(version: str, folder: Path, released: Collection[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for case in CASES:
         shutil.copy(CHART / "ci" / f"{case}-values.yaml", folder)
-        objects = [_slim(each) for each in yaml.safe_load_all(template(case)) if each]
+        objects = [_slim(each) for each in read_all(template(case)) if each]
         (folder / f"{case}.yaml").write_text(yaml.safe_dump_all(objects, sort_keys=False, width=120))
 
 

@@ -54,9 +54,14 @@ def _rendered(case: str, values: bytes, options: tuple[str, ...], chart: Path) -
 
 
 def render_alone(values: Values, chart: Path = CHART) -> Objects:
-    """Render with these values only. Raises CommandFailed."""
+    """Render with these values only. The result is cached and must not be modified. Raises CommandFailed."""
+    return _rendered_alone(msgspec.json.encode(values), chart)
+
+
+@cache
+def _rendered_alone(values: bytes, chart: Path) -> Objects:
     arguments = ("template", "rel", chart, "--namespace", "shop", "--values", "-")
-    return by_name(read_all(helm(*arguments, stdin=msgspec.json.encode(values).decode())))
+    return by_name(read_all(helm(*arguments, stdin=values.decode())))
 
 
 def read_all(text: str) -> Iterator[Any]:

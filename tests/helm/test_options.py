@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.helm.rendering import CASES, NEWEST, Objects, by_name, container, pods, render, template
+from tests.helm.rendering import CASES, NEWEST, Objects, by_name, container, pods, read_all, render, template
 from tests.helm.tools import HELMS
 
 pytestmark = pytest.mark.slow
@@ -99,7 +98,7 @@ def test_user_ids_can_be_omitted(case: str, version: str) -> None:
         "podSecurityContext": dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")),
         "containerSecurityContext": {"runAsUser": None},
     }
-    objects = by_name(yaml.safe_load_all(template(case, values, version=version)))
+    objects = by_name(read_all(template(case, values, version=version)))
     for name, each in pods(objects):
         contexts = [each["securityContext"], *(inner["securityContext"] for inner in each["containers"])]
         assert all(security["runAsNonRoot"] is True for security in contexts), name
@@ -133,7 +132,7 @@ def test_update_strategy_is_configurable() -> None:
 @pytest.mark.parametrize("version", HELMS)
 def test_recreate_strategy_is_supported(version: str) -> None:
     values = {"workers": {"strategy": {"type": "Recreate", "rollingUpdate": None}}}
-    objects = by_name(yaml.safe_load_all(template("minimal", values, version=version)))
+    objects = by_name(read_all(template("minimal", values, version=version)))
     assert deployment(objects, "workers")["spec"]["strategy"] == {"type": "Recreate"}
 
 
