@@ -1,11 +1,14 @@
 """Chromium without a window, driven by Selenium, with axe for accessibility."""
 
 import base64
+import http.client
 import json
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -55,6 +58,15 @@ class Chromium:
         self.find("#token").send_keys(token, Keys.ENTER)
         self.wait_for_path("/")
         self.wait_for("nav.side")
+
+    def start_session(self, token: str) -> None:
+        """Log in without a page, which takes half a second of processor time less."""
+        with closing(http.client.HTTPConnection(self.url.removeprefix("http://"))) as connection:
+            headers = {"content-type": "application/x-www-form-urlencoded"}
+            connection.request("POST", "/login", urlencode({"token": token}), headers)
+            ((name, cookie),) = SimpleCookie(connection.getresponse().headers["set-cookie"]).items()
+        values = {"name": name, "value": cookie.value, "url": self.url, "httpOnly": True, "sameSite": "Strict"}
+        assert self.driver.execute_cdp_cmd("Network.setCookie", values)["success"]
 
     def open(self, path: str) -> None:
         self.driver.get(self.url + path)

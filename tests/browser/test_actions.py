@@ -90,7 +90,7 @@ async def drive(windows: Windows, scenario: Scenario, steps: Callable[[Steps], N
     def run() -> None:
         with windows.open(scenario.url) as browser:
             browser.resize(DESKTOP)
-            browser.log_in(TOKENS["admin"])
+            browser.start_session(TOKENS["admin"])
             steps(Steps(browser, scenario, loop))
             # A form with a mistake is answered with 422.
             assert [error for error in browser.errors() if "422 (Unprocessable" not in error] == []
@@ -240,6 +240,7 @@ async def test_the_list_of_events_follows_arrivals_and_keeps_the_selected_row(
 
 
 def open_slowly(steps: Steps) -> None:
+    steps.browser.open("/")  # fetches the style sheet and the script
     steps.browser.slow_down(SLOW_BYTES_PER_SECOND)
     steps.browser.open("/events")
     assert steps.browser.layout_shift() < SHIFT_MAX

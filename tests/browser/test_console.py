@@ -149,7 +149,7 @@ async def test_keys_lead_through_the_console(windows: Windows, scenario: Scenari
 
 
 def check_updates(browser: Chromium, _: Scenario) -> None:
-    browser.log_in(TOKENS["operator"])
+    browser.start_session(TOKENS["operator"])
     browser.open("/dead-letters/selection?source=shop&count=1")
     browser.find("[name=everything]").click()
     browser.find("button[value=replay]").click()
