@@ -84,11 +84,15 @@ async def complete_many(environ: dict[str, str], *lines: str) -> list[list[str]]
 async def test_commands_and_options_are_completed_without_an_installation(tmp_path: Path) -> None:
     nowhere = {"WAYBILL_CONFIG": str(tmp_path / "none.yaml")}
     assert await complete(nowhere, "events", "list", "--state", "de") == ["decided", "dead"]
-    started_with_e, *others = await complete_many(
-        nowhere, "e", "dead", "events re", "events list --sou", "sources show shopi", "send "
-    )
+    started_with_e, subcommands, *others = await complete_many(
+        nowhere, "e", "dead-letters ", "dead", "events re", "events list --sou", "events list --st",
+        "events list --state d", "sources show shopi", "send ",
+    )  # fmt: skip
     assert {"events", "explain"} <= set(started_with_e)
-    assert others == [["dead-letters"], ["replay"], ["--source"], ["shopify"], []]
+    assert set(subcommands) == {"list", "show", "replay", "discard"}
+    assert others == [
+        ["dead-letters"], ["replay"], ["--source"], ["--state"], ["decided", "dead"], ["shopify"], [],
+    ]  # fmt: skip
 
 
 @pytest.fixture

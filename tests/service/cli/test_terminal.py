@@ -228,23 +228,6 @@ async def test_tail_prints_an_event_until_interrupted(store: Store, environ: dic
     assert (process.returncode, errors) == (0, b"")
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("waybill dead", {"dead-letters"}),
-        ("waybill dead-letters ", {"list", "show", "replay", "discard"}),
-        ("waybill events list --st", {"--state"}),
-        ("waybill events list --state d", {"decided", "dead"}),
-    ],
-)
-def test_shell_completion_completes_commands_options_and_values(
-    words: str, expected: set[str], waybill: Waybill
-) -> None:
-    place = str(len(words.split(" ")) - 1)
-    done = waybill(_WAYBILL_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=place)
-    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == expected
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion_has_a_script_for_every_shell(shell: str, waybill: Waybill) -> None:
     done = waybill(_WAYBILL_COMPLETE=f"{shell}_source")
