@@ -223,7 +223,7 @@ async def test_arq_reaches_every_shard_of_a_cluster_with_an_address_that_is_down
         job = await worker.ctx["redis"].enqueue_job("note", **options)
         await store.client.command("LPUSH", store.keys.named("wake"), 1)
         same = Job(job.job_id, worker.ctx["redis"], _queue_name=store.keys.queue, _deserializer=decode_payload)
-        assert await same.result(timeout=PATIENCE_SECONDS) is None
+        assert await same.result(timeout=PATIENCE_SECONDS, poll_delay=0.01) is None
         assert await same.status() == JobStatus.complete
     await stop(worker, running)
     await shards.close()
@@ -241,7 +241,7 @@ async def test_worker_of_a_cluster_runs_every_job_through_a_fault(
     ran: Ran = []
     worker = make_worker(shards, ran)
     running = asyncio.create_task(worker.async_run())
-    before = [await enqueue(store, f"a{number}") for store in shards.stores for number in range(5)]
+    before = [await retry_enqueue(store, f"a{number}") for store in shards.stores for number in range(5)]
     await until(lambda: set(before) <= set(ran))
     slot = shards.stores[5].client.slot
     victim = await asyncio.to_thread(cluster.primary_of, slot)

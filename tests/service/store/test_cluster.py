@@ -183,13 +183,15 @@ async def require_only_its_shards(
 ) -> None:
     slots = {store: cluster.primary_of(store.client.slot) for store in shards.stores}
     fail()
-    for number in range(64):
-        request = make_arrival(f"po-{number}")
+
+    async def ingest(request: IngestRequest) -> None:
         if slots[shards.of(request.event.record.lane)] is victim:
             with pytest.raises(StoreUnavailable):
                 await shards.ingest_all([request])
         else:
-            await retry(lambda request=request: shards.ingest_all([request]))
+            await retry(lambda: shards.ingest_all([request]))
+
+    await asyncio.gather(*(ingest(make_arrival(f"po-{number}")) for number in range(64)))
     names = {store.name for store, node in slots.items() if node is victim}
     assert (await shards.check()).keys() == names
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.store
 
 @pytest.fixture
 async def harness(make_settings: Callable[..., Settings]) -> AsyncIterator[WorkerHarness]:
-    settings = make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=20, stale_read_wait_seconds=0.6)
+    settings = make_settings(backoff_base_seconds=0.02, attempts_max=3, lease_seconds=20, stale_read_wait_seconds=0.5)
     async with open_harness(settings) as opened:
         yield opened
 
