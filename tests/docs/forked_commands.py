@@ -1,8 +1,8 @@
 """`waybill` commands of pages, in forks of one process that has imported all of them.
 
-A command takes 0.4 s of processor time, 0.3 s of it for imports. In a folder with `forked_commands` the command
+Imports take most of the processor time of a command. In a folder with `forked_commands` the command
 `waybill` is a client: it sends its words, environment, folder and standard files to that process. `waybill dev` is the
-real one. The tests of README.md and of the first tutorials run all commands without forks.
+real one. test_readme_quickstart.py runs all commands without forks.
 """
 
 import json

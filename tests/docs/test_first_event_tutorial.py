@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.docs.forked_commands import forked_commands
 from tests.docs.page_steps import steps_of
 from tests.test_readme_quickstart import ID, SECONDS_MAX, first_terminal, run_until_same, with_ids
 
@@ -41,10 +41,14 @@ def activations(shop: Path) -> int:
     return (shop / ".waybill" / "logs" / "worker-1.jsonl").read_text().count('"rulebook.activated"')
 
 
-@pytest.mark.long(seconds=20)
-def test_the_tutorials_run(tmp_path: Path, free_port: int) -> None:
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+@pytest.fixture
+def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
+    with forked_commands(tmp_path):
+        yield {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+
+
+@pytest.mark.long(seconds=10)
+def test_the_tutorials_run(tmp_path: Path, environ: dict[str, str], free_port: int) -> None:
     listed = commands()
     position = next(at for at, (command, _) in enumerate(listed) if command == "waybill dev")
     written = "\n".join(command for command, _ in listed[:position])
