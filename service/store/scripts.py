@@ -14,6 +14,7 @@ cluster finds the node of the call; all other keys have the same hash tag. Times
 """
 
 import hashlib
+from functools import cache
 from importlib.resources import files
 
 from msgspec import Struct
@@ -39,15 +40,17 @@ class Script(Struct, frozen=True):
 
 def load_script(name: str) -> Script:
     """Return the script `scripts/<name>.lua`, with `shared.lua` inserted after its first line."""
-    folder = files("service.store") / "scripts"
-    flags, body = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n", 1)
-    shared, single, grouped, repairing = (
-        (folder / f"{each}.lua").read_text(encoding="utf-8") for each in ("shared", "single", "grouped", "repairing")
-    )
+    flags, body = _read(name).split("\n", 1)
+    shared, single, grouped, repairing = map(_read, ("shared", "single", "grouped", "repairing"))
     source = f"{flags}\nlocal set_aside\n{shared}\n{single}\n{body}"
     repairing_source = f"#!lua flags=allow-oom\n{repairing}\n{shared}\n{single}\n{body}"
     grouped_source = f"{flags}\nlocal set_aside\n{shared}\nlocal function run()\n{body}\nend\n{grouped}"
     return Script(name, source, _sha(source), repairing_source, grouped_source, _sha(grouped_source))
+
+
+@cache
+def _read(name: str) -> str:
+    return (files("service.store") / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _sha(source: str) -> str:
