@@ -67,6 +67,12 @@ def test_changed_file_is_checked_with_all_files_that_import_it(root: Path, path:
     assert checked(root) is None
 
 
+@pytest.mark.parametrize("text", ["def", "nul = '\0'", "\ufeff\ufeff"])
+def test_file_that_is_not_python_is_left_to_pyright(root: Path, text: str) -> None:
+    (root / "service/alone.py").write_text(text)
+    assert checked(root, code=1) == {"service/alone.py"}
+
+
 def test_package_is_imported_with_its_modules(root: Path) -> None:
     (root / "service/__init__.py").write_text("VERSION = 1\n")
     assert checked(root) == USERS_OF_KEYS - {"service/keys.py"} | {"service/__init__.py"}

@@ -76,13 +76,17 @@ def _updated(root: Path, old: Record) -> Record:
         known = old.files.get(str(path)) if old.environment == new.environment else None
         digest = _digest(content)
         if known is None or known.digest != digest:
-            known = CheckedFile(digest, sorted(set(_imported(path, ast.parse(content)))))
+            known = CheckedFile(digest, sorted(set(_imported(path, content))))
         new.files[str(path)] = known
     return new
 
 
-def _imported(path: Path, tree: ast.Module) -> Iterator[str]:
+def _imported(path: Path, content: bytes) -> Iterator[str]:
     """Yield the dotted name of each module that a file may import; relative names as of the root."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # pyright reports the place
+        return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
