@@ -65,6 +65,8 @@ def test_changed_file_is_checked_with_all_files_that_import_it(root: Path, path:
     assert checked(root, code=1) == expected
     assert checked(root) == expected, "files that failed count as passed"
     assert checked(root) is None
+    (root / path).write_text(FILES[path])
+    assert checked(root) is None, "a reverted edit is checked again"
 
 
 @pytest.mark.parametrize("text", ["def", "nul = '\0'", "\ufeff\ufeff"])

@@ -19,14 +19,16 @@ from tests.lint.names import python_files
 
 PROJECT = Path("pyproject.toml")
 RECORD = Path(".cache/types.json")
+PASSED_MAX = 10
+"""Closures of one file that are kept: a reverted edit and another branch are not checked again."""
 
 
 class CheckedFile(msgspec.Struct):
-    """File of the last check: digest of its text, names it imports, and its closure when it last passed."""
+    """File of the last check: digest of its text, names it imports, and the closures with which it passed."""
 
     digest: str
     imported: list[str]
-    passed: str = ""
+    passed: list[str] = []
 
 
 class Record(msgspec.Struct):
@@ -46,13 +48,13 @@ def check_types(root: Path, pyright: Callable[[list[str]], int]) -> int:
     """Call `pyright` with the paths to check, none for all files, and return its exit code; record its success."""
     record = _updated(root, _read_record(root))
     closures = _closures(record.files)
-    changed = [path for path, file in record.files.items() if file.passed != closures[path]]
+    changed = [path for path, file in record.files.items() if closures[path] not in file.passed]
     print(
         f"types: {len(changed)} of {len(closures)} files changed since they passed, or import one that did", flush=True
     )
     code = pyright(changed if len(changed) < len(closures) else []) if changed else 0
-    for path in changed:
-        record.files[path].passed = closures[path] if code == 0 else ""
+    for path in changed if code == 0 else ():
+        record.files[path].passed = [*record.files[path].passed, closures[path]][-PASSED_MAX:]
     (root / RECORD).parent.mkdir(exist_ok=True)
     (root / RECORD).write_bytes(msgspec.json.encode(record))
     return code
@@ -76,7 +78,7 @@ def _updated(root: Path, old: Record) -> Record:
         known = old.files.get(str(path)) if old.environment == new.environment else None
         digest = _digest(content)
         if known is None or known.digest != digest:
-            known = CheckedFile(digest, sorted(set(_imported(path, content))))
+            known = CheckedFile(digest, sorted(set(_imported(path, content))), known.passed if known else [])
         new.files[str(path)] = known
     return new
 
