@@ -76,6 +76,7 @@ class Claims:
         self._idle_seconds_max = settings.wake_timeout_seconds
         self._reserved = 0
         self._in_flight = 0
+        self._started = 0
         self._turns: dict[Server, asyncio.Lock] = {}
         self._slot_freed = asyncio.Event()
         self._last_ended = asyncio.Event()
@@ -161,6 +162,7 @@ class Claims:
             await queue.late_writes.write()
             # A suspect is skipped even if no job runs: another shard could start one in the same moment.
             claimed = await queue.leases.claim(limit, 0 if suspect else 1, suspect)
+            self._started += len(claimed.jobs)
             for job in claimed.jobs:
                 self._start(queue, job)
         finally:
@@ -231,9 +233,11 @@ class Claims:
         while not self._stopping.is_set():
             self._last_ended.clear()
             with contextlib.suppress(StoreUnavailable, StoreNotDurable):  # the claims log the outage
-                # A claim in progress does not matter: its jobs are in the queue until they end.
-                is_idle = not self._running()
-                if not any(await asyncio.gather(*map(self._has_jobs, self._queues))) and is_idle:
+                # A claim in progress does not matter: its jobs are in the queue until they end. A job that starts and
+                # ends between two reads may have added another to a queue that was read before.
+                is_idle, started = not self._running(), self._started
+                has_jobs = any(await asyncio.gather(*map(self._has_jobs, self._queues)))
+                if is_idle and not has_jobs and started == self._started:
                     return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BURST_CHECK_SECONDS):

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from service.lease import MARGIN_RATIO
 from service.settings import Settings
-from service.store import JobEnd, Shards, Store, open_store
+from service.store import JobEnd, Shards, Store, open_shards, open_store
 from service.store.queue.arq_jobs import decode_payload, encode
 from tests.service.store.builders import run_on_server
 from tests.waiting import PATIENCE_SECONDS, until
@@ -139,6 +139,39 @@ async def test_burst_ends_with_its_last_job(
     await asyncio.wait_for(run_burst(store, ran), PATIENCE_SECONDS)
     await store.close()
     assert len(ran) == jobs
+
+
+async def test_burst_runs_a_job_that_another_shard_gets_between_the_reads_of_a_check(
+    make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = await open_shards(make_settings(shards=2, wake_timeout_seconds=3_600, lease_seconds=3_600))
+    read_first, read_last = shards.stores
+    ran: list[str] = []
+    ended = asyncio.Event()
+
+    async def add(_: Mapping[str, Any]) -> None:
+        await make_redis(read_first).enqueue_job("note", _queue_name=read_first.keys.queue)
+        ran.append("add")
+        asyncio.get_running_loop().call_later(0.1, ended.set)
+
+    async def note(_: Mapping[str, Any]) -> None:
+        ran.append("note")
+
+    has_jobs = claims.Claims._has_jobs
+
+    async def has_jobs_late(self: claims.Claims, queue: claims.ShardQueue) -> bool:
+        if queue.store is read_last:  # a server that answers late
+            await ended.wait()
+        return await has_jobs(self, queue)
+
+    monkeypatch.setattr(claims.Claims, "_has_jobs", has_jobs_late)
+    await make_redis(read_last).enqueue_job("add", _queue_name=read_last.keys.queue)
+    functions = [func(each, name=each.__name__) for each in (add, note)]  # type: ignore[arg-type]
+    worker = LeaseWorker(functions, shards, "w1", burst=True, handle_signals=False)
+    await asyncio.wait_for(worker.async_run(), PATIENCE_SECONDS)
+    await worker.close()
+    await shards.close()
+    assert ran == ["add", "note"]
 
 
 @pytest.mark.parametrize("payload", [b"\x80\x04pickle", b"", encode({"f": "note"}), encode([1])])
