@@ -20,6 +20,10 @@ FILES = {
     "service/log.py": "import service.queue.leases as leases\n\nLINE: str = leases.LEASE\n",
     "service/alone.py": "ALONE = 1\n",
     "tests/stores.py": "STORE = 1\n",
+    "tests/store/deep/test_deep.py": "from .. import names\nimport markers\n",
+    "tests/store/names.py": "NAME = 1\n",
+    "tests/store/markers.py": "MARKER = 1\n",
+    "tests/parent.py": "from .. import stores\n",
     "tests/test_stores.py": "from stores import STORE\n\nNUMBER: int = STORE\n",
 }
 USERS_OF_KEYS = {"service/keys.py", "service/queue/__init__.py", "service/queue/leases.py", "service/log.py"}
@@ -57,7 +61,9 @@ def test_unchanged_files_are_not_checked_again(root: Path) -> None:
         ("service/keys.py", USERS_OF_KEYS),
         ("service/queue/leases.py", {"service/queue/leases.py", "service/log.py"}),
         ("service/alone.py", {"service/alone.py"}),
-        ("tests/stores.py", {"tests/stores.py", "tests/test_stores.py"}),
+        ("tests/stores.py", {"tests/stores.py", "tests/test_stores.py", "tests/parent.py"}),
+        ("tests/store/names.py", {"tests/store/names.py", "tests/store/deep/test_deep.py"}),
+        ("tests/store/markers.py", {"tests/store/markers.py", "tests/store/deep/test_deep.py"}),
     ],
 )
 def test_changed_file_is_checked_with_all_files_that_import_it(root: Path, path: str, expected: set[str]) -> None:
@@ -69,10 +75,28 @@ def test_changed_file_is_checked_with_all_files_that_import_it(root: Path, path:
     assert checked(root) is None, "a reverted edit is checked again"
 
 
-@pytest.mark.parametrize("text", ["def", "nul = '\0'", "\ufeff\ufeff"])
+@pytest.mark.parametrize("text", ["def", "nul = '\0'", "\ufeff\ufeff", "x = " + "-" * 9_000 + "1"])
 def test_file_that_is_not_python_is_left_to_pyright(root: Path, text: str) -> None:
     (root / "service/alone.py").write_text(text)
     assert checked(root, code=1) == {"service/alone.py"}
+
+
+def test_edit_during_the_check_is_checked(root: Path) -> None:
+    path = root / "service/alone.py"
+    path.write_text("ALONE: int = ''\n")
+
+    def pyright(_paths: list[str]) -> int:
+        path.write_text("ALONE = 2\n")
+        return 0
+
+    assert check_types(root, pyright) == 0
+    path.write_text("ALONE: int = ''\n")
+    assert checked(root) == {"service/alone.py"}
+
+
+def test_link_to_no_file_is_ignored(root: Path) -> None:
+    (root / "service/.#alone.py").symlink_to("user@host.1")
+    assert checked(root) is None
 
 
 def test_package_is_imported_with_its_modules(root: Path) -> None:
@@ -107,6 +131,6 @@ def test_pyright_finds_the_error_in_a_file_that_did_not_change(root: Path) -> No
     (root / "service/keys.py").write_text("def key() -> int:\n    return 1\n")
     run = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1, run
-    assert "4 of 8 files" in run.stdout
+    assert "4 of 12 files" in run.stdout
     assert 'log.py:3:13 - error: Type "int" is not assignable to declared type "str"' in run.stdout
     assert "1 error," in run.stdout

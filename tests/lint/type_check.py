@@ -45,7 +45,10 @@ def main() -> int:
 
 
 def check_types(root: Path, pyright: Callable[[list[str]], int]) -> int:
-    """Call `pyright` with the paths to check, none for all files, and return its exit code; record its success."""
+    """Call `pyright` with the paths to check, none for all files, and return its exit code.
+
+    Its success is recorded if no file was edited in the meantime.
+    """
     record = _updated(root, _read_record(root))
     closures = _closures(record.files)
     changed = [path for path, file in record.files.items() if closures[path] not in file.passed]
@@ -53,7 +56,8 @@ def check_types(root: Path, pyright: Callable[[list[str]], int]) -> int:
         f"types: {len(changed)} of {len(closures)} files changed since they passed, or import one that did", flush=True
     )
     code = pyright(changed if len(changed) < len(closures) else []) if changed else 0
-    for path in changed if code == 0 else ():
+    edited = [path for path, file in record.files.items() if _digest_of(root / path) != file.digest]
+    for path in changed if code == 0 and not edited else ():
         record.files[path].passed = [*record.files[path].passed, closures[path]][-PASSED_MAX:]
     (root / RECORD).parent.mkdir(exist_ok=True)
     (root / RECORD).write_bytes(msgspec.json.encode(record))
@@ -73,7 +77,7 @@ def _updated(root: Path, old: Record) -> Record:
     libraries = sorted(path.name for path in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
     new = Record(_digest("\n".join([text, *libraries]).encode()))
     folders = tomllib.loads(text)["tool"]["pyright"]["include"]
-    for file in python_files(tuple(root / folder for folder in folders)):
+    for file in filter(Path.is_file, python_files(tuple(root / folder for folder in folders))):
         path, content = file.relative_to(root), file.read_bytes()
         known = old.files.get(str(path)) if old.environment == new.environment else None
         digest = _digest(content)
@@ -87,15 +91,15 @@ def _imported(path: Path, content: bytes) -> Iterator[str]:
     """Yield the dotted name of each module that a file may import; relative names as of the root."""
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # pyright reports the place
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # pyright reports the place
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom):
             package = path.parts[: -node.level] if node.level else ()
-            module = ".".join([*package, *([node.module] if node.module else [])])
-            yield from (f"{module}.{each.name}" for each in node.names)
+            module = [*package, *([node.module] if node.module else [])]
+            yield from (".".join([*module, each.name]) for each in node.names)
 
 
 def _closures(files: dict[str, CheckedFile]) -> dict[str, str]:
@@ -117,10 +121,14 @@ def _closures(files: dict[str, CheckedFile]) -> dict[str, str]:
 def _found(path: str, name: str, files: dict[str, CheckedFile]) -> Iterator[str]:
     """Yield the files of a module and of its packages, in each folder where pyright may find them."""
     parts = name.split(".")
-    for folder in {"", "tests/", f"{Path(path).parent}/"}:
+    for folder in {"tests/", *("" if str(each) == "." else f"{each}/" for each in Path(path).parents)}:
         for count in range(1, len(parts) + 1):
             module = folder + "/".join(parts[:count])
             yield from (each for each in (f"{module}.py", f"{module}/__init__.py") if each in files)
+
+
+def _digest_of(path: Path) -> str:
+    return _digest(path.read_bytes()) if path.is_file() else ""
 
 
 def _digest(content: bytes) -> str:
