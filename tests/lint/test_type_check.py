@@ -81,6 +81,77 @@ def test_file_that_is_not_python_is_left_to_pyright(root: Path, text: str) -> No
     assert checked(root, code=1) == {"service/alone.py"}
 
 
+BODIES = """class Lease:
+    def __init__(self) -> None:
+        self.key = "key"
+
+    def renew(self) -> int:
+        seconds = 1
+        return seconds
+
+
+async def read() -> AsyncIterator[str]:
+    key = "key"
+    yield key
+
+
+def count():
+    return 1
+
+
+def wait() -> None:
+    raise NotImplementedError
+
+
+def reset() -> None:
+    global number
+    number = 1
+
+
+def short() -> int: return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("seconds = 1", "seconds = 2"),
+        ("        seconds = 1\n", ""),
+        ("seconds = 1", "seconds, more = 1, len('yield')\n        print(more)"),
+        ("yield key", "print(key)\n    yield key"),
+    ],
+)
+def test_edit_of_a_body_without_types_of_others_is_checked_alone(root: Path, old: str, new: str) -> None:
+    path = root / "service/keys.py"
+    path.write_text(BODIES)
+    checked(root)
+    path.write_text(BODIES.replace(old, new))
+    assert checked(root) == {"service/keys.py"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("-> int", "-> bool"),
+        ("class Lease", "class Claim"),
+        ('self.key = "key"', "self.key = 1"),
+        ("seconds = 1", "seconds = self.seconds = 1"),
+        ("yield key", "print(key)"),
+        ("return 1\n\n\ndef wait", "return 2\n\n\ndef wait"),
+        ("raise NotImplementedError", "print()"),
+        ("number = 1", "number = 2"),
+        ("int: return 1", "int: return 2"),
+    ],
+)
+def test_edit_of_an_interface_is_checked_with_its_users(root: Path, old: str, new: str) -> None:
+    path = root / "service/keys.py"
+    path.write_text(BODIES)
+    checked(root)
+    path.write_text(BODIES.replace(old, new))
+    assert path.read_text() != BODIES
+    assert checked(root) == USERS_OF_KEYS
+
+
 def test_edit_during_the_check_is_checked(root: Path) -> None:
     path = root / "service/alone.py"
     path.write_text("ALONE: int = ''\n")

@@ -1,6 +1,7 @@
-"""Type check of the files that changed since they last passed, and of all files that import them.
+"""Type check of the files that changed since they last passed, and of all files that import a changed interface.
 
-Pyright keeps nothing between two runs: it checks all files again, for most of a minute.
+Pyright keeps nothing between two runs: it checks all files again, for most of a minute. The interface of a file is its
+text without the function bodies that pyright does not read for another file.
 `python -m tests.lint.type_check` records the files that passed in `.cache/types.json`, which `make clean` removes.
 """
 
@@ -24,9 +25,10 @@ PASSED_MAX = 10
 
 
 class CheckedFile(msgspec.Struct):
-    """File of the last check: digest of its text, names it imports, and the closures with which it passed."""
+    """File of the last check: digests of its text and interface, names it imports, closures with which it passed."""
 
     digest: str
+    interface: str
     imported: list[str]
     passed: list[str] = []
 
@@ -53,7 +55,8 @@ def check_types(root: Path, pyright: Callable[[list[str]], int]) -> int:
     closures = _closures(record.files)
     changed = [path for path, file in record.files.items() if closures[path] not in file.passed]
     print(
-        f"types: {len(changed)} of {len(closures)} files changed since they passed, or import one that did", flush=True
+        f"types: {len(changed)} of {len(closures)} files changed since they passed, or import a changed interface",
+        flush=True,
     )
     code = pyright(changed if len(changed) < len(closures) else []) if changed else 0
     edited = [path for path, file in record.files.items() if _digest_of(root / path) != file.digest]
@@ -82,17 +85,50 @@ def _updated(root: Path, old: Record) -> Record:
         known = old.files.get(str(path)) if old.environment == new.environment else None
         digest = _digest(content)
         if known is None or known.digest != digest:
-            known = CheckedFile(digest, sorted(set(_imported(path, content))), known.passed if known else [])
+            known = _parsed(path, content, known.passed if known else [])
         new.files[str(path)] = known
     return new
 
 
-def _imported(path: Path, content: bytes) -> Iterator[str]:
-    """Yield the dotted name of each module that a file may import; relative names as of the root."""
+def _parsed(path: Path, content: bytes, passed: list[str]) -> CheckedFile:
+    digest = _digest(content)
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # pyright reports the place
-        return
+        return CheckedFile(digest, digest, [], passed)
+    return CheckedFile(digest, _digest(_interface(tree, content)), sorted(set(_imported(path, tree))), passed)
+
+
+def _interface(tree: ast.Module, content: bytes) -> bytes:
+    """Return the text of a file without function bodies that give no type to another file."""
+    lines: list[bytes | None] = [*content.splitlines()]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _has_own_types(node):
+            first, end = node.body[0].lineno - 1, node.end_lineno
+            # pyright reads whether an async function is a generator
+            is_generator = any(isinstance(each, ast.Yield) for each in ast.walk(node))
+            lines[first:end] = [b"yield" if is_generator else b"", *[None] * len(lines[first + 1 : end])]
+    return b"\n".join(line for line in lines if line is not None)
+
+
+def _has_own_types(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Check that all types outside a function are independent of its body.
+
+    Not if its result is inferred, if it sets attributes or outer names, or if it may be without an implementation.
+    """
+    if not function.returns or function.body[0].lineno <= (function.returns.end_lineno or 0):
+        return False
+    if all(isinstance(each, ast.Expr | ast.Pass | ast.Raise) for each in function.body):
+        return False
+    return not any(
+        isinstance(each, ast.Global | ast.Nonlocal)
+        or (isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store))
+        for each in ast.walk(function)
+    )
+
+
+def _imported(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Yield the dotted name of each module that a file may import; relative names as of the root."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
@@ -103,18 +139,19 @@ def _imported(path: Path, content: bytes) -> Iterator[str]:
 
 
 def _closures(files: dict[str, CheckedFile]) -> dict[str, str]:
-    """Return, for each file, the digest of the paths and texts of that file and of all files that it imports."""
+    """Return, for each file, the digest of its text, and of the paths and interfaces of all files that it imports."""
     imports = {
         path: {found for name in file.imported for found in _found(path, name, files)} for path, file in files.items()
     }
     closures: dict[str, str] = {}
-    for path in files:
+    for path, file in files.items():
         seen, waiting = {path}, [path]
         while waiting:
             new = imports[waiting.pop()] - seen
             seen |= new
             waiting += new
-        closures[path] = _digest("\n".join(f"{each} {files[each].digest}" for each in sorted(seen)).encode())
+        interfaces = (f"{each} {files[each].interface}" for each in sorted(seen))
+        closures[path] = _digest("\n".join([file.digest, *interfaces]).encode())
     return closures
 
 
