@@ -37,9 +37,18 @@ def install(folder: Path = HERE) -> None:
             subprocess.run([NODE, NPM, "ci", *options], cwd=folder, check=True, timeout=INSTALL_SECONDS_MAX)
 
 
-def call(sender: str, operation: str, body: bytes, secret: str, headers: Mapping[str, str] | None = None) -> Any:
-    """Sign or verify a body with the sender's library."""
-    request = {"sender": sender, "call": operation, "body": body.decode(), "secret": secret, "headers": headers or {}}
+def call(
+    sender: str,
+    operation: str,
+    body: bytes,
+    secret: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    at_seconds: int | None = None,
+) -> Any:
+    """Sign a body at a time, or verify it, with the sender's library."""
+    request: dict[str, object] = {"sender": sender, "call": operation, "body": body.decode(), "secret": secret}
+    request |= {"headers": headers or {}, "atSeconds": at_seconds}
     completed = subprocess.run(
         [NODE, HERE / "sign.mjs"],
         input=json.dumps(request).encode(),

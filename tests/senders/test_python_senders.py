@@ -1,6 +1,7 @@
-"""Signatures of the Python libraries of senders, in both directions.
+"""Signatures of the Python libraries of senders, and of the npm library of Svix, in both directions.
 
-The tests import two large libraries, since each pytest worker imports this module.
+Svix's Python library requires pydantic, which Litestar imports in each process. The tests import one large library,
+since each pytest worker imports this module.
 """
 
 import json
@@ -21,9 +22,11 @@ from service.secrets import SecretRef
 from service.signatures import Scheme, StandardWebhooks
 from tests.service.signatures.schemes import preset_scheme
 
+from . import npm
 from .conftest import SECRET, MakeSource
 
-pytestmark = pytest.mark.slow  # the libraries take a second to import
+# the libraries take a second to import, and the first run installs the npm packages
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(360)]
 
 REF = (SecretRef(env="SECRET"),)
 STRIPE = {
@@ -57,11 +60,8 @@ def sign_standard_webhooks(now: int) -> dict[str, str]:
 
 
 def sign_svix(now: int) -> dict[str, str]:
-    import svix  # noqa: PLC0415 - large
-
-    at = datetime.fromtimestamp(now, UTC)
-    signature = svix.Webhook(SECRET).sign("msg_1", at, BODY)
-    return {"svix-id": "msg_1", "svix-timestamp": str(now), "svix-signature": signature}
+    npm.install()
+    return npm.call("svix", "sign", BODY.encode(), SECRET, at_seconds=now)
 
 
 def sign_stripe(now: int) -> dict[str, str]:
@@ -146,10 +146,12 @@ def sign_with(scheme: Scheme) -> dict[str, str]:
 
 def test_libraries_accept_our_signatures() -> None:
     import stripe  # noqa: PLC0415 - large
-    import svix  # noqa: PLC0415 - large
 
     standardwebhooks.Webhook(SECRET).verify(BODY, sign_with(StandardWebhooks(secrets=REF)))
-    svix.Webhook(SECRET).verify(BODY, sign_with(preset_scheme("svix", REF)))
+    npm.install()
+    headers = sign_with(preset_scheme("svix", REF))
+    assert npm.call("svix", "verify", BODY.encode(), SECRET, headers) is True
+    assert npm.call("svix", "verify", BODY.encode() + b" ", SECRET, headers) is False
     headers = sign_with(preset_scheme("stripe", REF))
     verify = stripe.WebhookSignature.verify_header  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - likewise
     assert verify(BODY, headers["stripe-signature"], SECRET, tolerance=300)
