@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import shutil
 from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
 from http.cookies import SimpleCookie
@@ -23,6 +24,8 @@ from tests.waiting import PATIENCE_SECONDS
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 HERE = Path(__file__).parent
+PROGRAM = shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
+"""Chromium without the parts for windows, which takes a quarter less processor time, or the whole one."""
 AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-gpu")
 DESKTOP, SMALL, PHONE = (1280, 860), (1024, 720), (390, 844)
@@ -150,7 +153,7 @@ def open_chromium(url: str) -> Generator[Chromium]:
 @contextmanager
 def start_driver() -> Generator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
+    options.binary_location = PROGRAM
     for argument in ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
