@@ -31,8 +31,10 @@ check: ## run style, types, import contracts and the fast tests (about a minute)
 test: ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE=1 measures coverage
 	@$(MAKE) --no-print-directory -j3 lint all-tests || { echo "*** a check or a test failed: see above" >&2; exit 1; }
 
+# The first run compiles all modules once. Otherwise each of the pytest workers compiles them, for 5 s of processor time.
 all-tests: $(VENV)/.installed-dev ## run all tests without the checks of lint
 	$(if $(COVERAGE),$(BIN)/coverage erase)
+	$(if $(wildcard tests/__pycache__/conftest.*-pytest-*.pyc),,$(BIN)/pytest --collect-only -qq >/dev/null || true)
 	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
 
 # The import and the seeds of pytest-randomly take 5 s of processor time. make test shuffles the tests.
