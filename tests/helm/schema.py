@@ -44,6 +44,8 @@ TEXTS: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
 OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
 LABELS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 PORTS: Schema = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
+COUNTED = re.compile(r"\^({0})?({0})\{{([01]),(\d+)\}}\$".format(r"\[(?:[^]\\]|\\.)+\]"))
+"""Pattern of at most one character, then a number of others, such as `^[a-z][a-z0-9-]{0,62}$`."""
 CIDRS: Schema = {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-fA-F:.]+/[0-9]{1,3}$"}}
 DIGEST: Schema = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
 NAME: Schema = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"}
@@ -299,19 +301,19 @@ def _tighten_rule(definitions: dict[str, Schema]) -> None:
 def _from_structs(definitions: dict[str, Schema]) -> dict[str, Schema]:
     settings = definitions.pop("Settings")["properties"]
     free = {name: schema for name, schema in settings.items() if name not in DERIVED}
-    named: Schema = {"type": "object", "propertyNames": {"pattern": _pattern(SOURCE_NAME)}}
+    named: Schema = {"type": "object", "propertyNames": _pattern(SOURCE_NAME)}
     schemas: dict[str, Schema] = {
         "config.platforms": {**named, "additionalProperties": {"$ref": "#/definitions/PlatformConfig"}},
         "config.destinations": {**named, "additionalProperties": {"$ref": "#/definitions/DestinationConfig"}},
         "config.records": {
             "type": "object",
-            "propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,39}$"},
+            "propertyNames": _pattern("^[a-z][a-z0-9_]{0,39}$"),
             "additionalProperties": {"$ref": "#/definitions/RecordKindConfig"},
         },
         "config.sources": {**named, "additionalProperties": {"$ref": "#/definitions/SourceConfig"}},
         "rules.files": {
             "type": "object",
-            "propertyNames": {"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+            "propertyNames": _pattern("^[a-z0-9][a-z0-9-]{0,62}$"),
             "additionalProperties": {"type": "array", "items": {"$ref": "#/definitions/Rule"}},
         },
     }
@@ -350,7 +352,7 @@ def _tidied(schema: Schema) -> Iterator[tuple[str, Any]]:
             case "description":
                 yield key, re.sub(r"\s+", " ", value)
             case "pattern":
-                yield key, _pattern(value)
+                yield from _pattern(value).items()
             case _:
                 yield key, _tidy(value)
 
@@ -369,5 +371,11 @@ def _by_tag(tag: str, mapping: dict[str, str], *, nullable: bool) -> Schema:
     }
 
 
-def _pattern(pattern: str) -> str:
-    return pattern.replace(r"\Z", "$")
+def _pattern(pattern: str) -> Schema:
+    """Return a pattern of Go. A count at the end becomes a length: Go copies what is counted, in each run of Helm."""
+    written = pattern.replace(r"\Z", "$")
+    if counted := COUNTED.fullmatch(written):
+        first, rest, least, most = counted.groups(default="")
+        sign = "+" if least == "1" else "*"
+        return {"pattern": f"^{first}{rest}{sign}$", "maxLength": int(most) + bool(first)}
+    return {"pattern": written}
