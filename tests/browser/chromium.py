@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -97,8 +98,8 @@ class Chromium:
         return len(self.driver.find_elements(By.CSS_SELECTOR, selector))
 
     def press(self, *keys: str) -> None:
-        for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
+        """Press keys wherever the focus is: a page may replace the focused element at any time."""
+        ActionChains(self.driver).send_keys(*keys).perform()
 
     def wait_for(self, selector: str) -> WebElement:
         wait = WebDriverWait(self.driver, PATIENCE_SECONDS, poll_frequency=0.05)
