@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -30,7 +31,10 @@ async def test_missing_server_is_unavailable_immediately(free_port: int) -> None
 async def test_hanging_server_error_names_the_timeout_setting(own_valkey: OwnValkey) -> None:
     server = own_valkey()
     async with store_on(server.url, store_timeout_seconds=0.2) as store:
-        await store.check()
+        for _ in range(100):  # on a busy machine, a server that works answers late, too
+            with suppress(StoreUnavailable):
+                await store.check()
+                break
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
             with pytest.raises(
