@@ -35,7 +35,8 @@ test: ## run all checks and tests; PYTEST_ARGS='-k name' selects tests, COVERAGE
 all-tests: $(VENV)/.installed-dev ## run all tests without the checks of lint
 	$(if $(COVERAGE),$(BIN)/coverage erase)
 	$(if $(wildcard tests/__pycache__/conftest.*-pytest-*.pyc),,$(BIN)/pytest --collect-only -qq >/dev/null || true)
-	$(PYTEST) --durations=10 $(if $(COVERAGE),--cov --cov-branch --cov-report=term) $(PYTEST_ARGS)
+	$(PYTEST) --durations=10 $(if $(COVERAGE),-p tests.plugins.worker_coverage) $(PYTEST_ARGS)
+	$(if $(COVERAGE),$(BIN)/coverage combine --quiet && $(BIN)/coverage report)
 
 # The import and the seeds of pytest-randomly take 5 s of processor time. make test shuffles the tests.
 fast: $(VENV)/.installed-dev ## run the tests without the mark slow
