@@ -8,6 +8,7 @@ redis-py connects, implements RESP and follows Sentinel. Its retries are off: `c
 
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ import hiredis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's own
+from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis-py's own
 
 from service.errors import ConfigError, StoreNotDurable
 from service.settings import Durability, Settings
@@ -61,11 +62,14 @@ def build_pools(settings: Settings, read_info: InfoReader | None = None) -> list
 
 
 async def close_pool(pool: ConnectionPool) -> None:
-    """Close the connections of a pool, and its connections to sentinels, which redis-py leaves open."""
-    await pool.disconnect()
-    if isinstance(pool, SentinelConnectionPool):
-        for sentinel in pool.sentinel_manager.sentinels:
-            await sentinel.aclose()
+    """Close the connections of a pool, and its connections to sentinels, which redis-py leaves open.
+
+    A server that hangs does not end a connection with TLS: after a time limit redis-py drops it, and raises an error.
+    """
+    sentinels = pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else []
+    for each in (pool, *sentinels):
+        with suppress(RedisError):
+            await each.aclose()
 
 
 class DurabilityCheck:

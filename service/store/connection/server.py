@@ -110,7 +110,7 @@ class Server:
     async def close_idle(self) -> None:
         """Close the connections that no call uses."""
         while self._idle:
-            await self._idle.pop().connection.disconnect()
+            await _close(self._idle.pop())
 
     async def _send(self, send: Send, seconds_max: float) -> StoreReply:
         link = None
@@ -143,7 +143,7 @@ class Server:
 
     async def _keep(self, link: Link) -> None:
         if self._is_closed:
-            await link.connection.disconnect()
+            await _close(link)
         else:
             self._idle.append(link)
 
@@ -169,9 +169,9 @@ class Server:
                 async with asyncio.timeout(SEED_CONNECT_SECONDS_MAX):
                     await link.connection.connect()  # checked for durability first
             except (RedisError, OSError, TimeoutError):
-                await link.connection.disconnect()
+                await _close(link)
             except BaseException:
-                await link.connection.disconnect()
+                await _close(link)
                 raise
             else:
                 self._pools = [pool, *(each for each in order if each is not pool)]
@@ -181,8 +181,7 @@ class Server:
 
     async def _drop(self, link: Link | None, error: BaseException | None) -> None:
         if link is not None:
-            # Without a wait for the end: redis-py limits that wait, and raises its own error.
-            await link.connection.disconnect(nowait=True)
+            await _close(link)
         if isinstance(error, ReadOnlyError) or (error is not None and not isinstance(error, ResponseError)):
             # The other connections are broken too, or lead to a server that was demoted.
             await self.close_idle()
@@ -211,6 +210,11 @@ def _make_link(pool: ConnectionPool) -> Link:
     # With a timeout redis-py sends under asyncio.wait_for, which on Python 3.11 can swallow cancellations.
     connection.socket_timeout = None
     return Link(connection)
+
+
+async def _close(link: Link) -> None:
+    """Close a connection without a wait for its end: redis-py limits that wait, and raises its own error."""
+    await link.connection.disconnect(nowait=True)
 
 
 def _redirection(error: BaseException) -> Redirected | None:
