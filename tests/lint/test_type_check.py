@@ -91,8 +91,18 @@ BODIES = """class Lease:
 
 
 async def read() -> AsyncIterator[str]:
-    key = "key"
-    yield key
+    def inner() -> Iterator[str]:
+        key = "key"
+        yield key
+
+    for each in inner():
+        yield each
+
+
+class Reader(Protocol):
+    def read(self, key: str) -> str:
+        text = key
+        return text
 
 
 def count():
@@ -118,7 +128,9 @@ def short() -> int: return 1
         ("seconds = 1", "seconds = 2"),
         ("        seconds = 1\n", ""),
         ("seconds = 1", "seconds, more = 1, len('yield')\n        print(more)"),
-        ("yield key", "print(key)\n    yield key"),
+        ("yield key", "print(key)\n        yield key"),
+        ("yield each", "print(each)\n        yield each"),
+        ("return text", "print(text)\n        return text"),
     ],
 )
 def test_edit_of_a_body_without_types_of_others_is_checked_alone(root: Path, old: str, new: str) -> None:
@@ -136,7 +148,9 @@ def test_edit_of_a_body_without_types_of_others_is_checked_alone(root: Path, old
         ("class Lease", "class Claim"),
         ('self.key = "key"', "self.key = 1"),
         ("seconds = 1", "seconds = self.seconds = 1"),
-        ("yield key", "print(key)"),
+        ("yield each", "print(each)"),
+        ("return text", "raise NotImplementedError(text)"),
+        ("text = key", "text = key\n# pyright: basic"),
         ("return 1\n\n\ndef wait", "return 2\n\n\ndef wait"),
         ("raise NotImplementedError", "print()"),
         ("number = 1", "number = 2"),

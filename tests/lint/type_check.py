@@ -19,6 +19,7 @@ import msgspec
 from tests.lint.names import python_files
 
 PROJECT = Path("pyproject.toml")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 RECORD = Path(".cache/types.json")
 PASSED_MAX = 10
 """Closures of one file that are kept: a reverted edit and another branch are not checked again."""
@@ -103,28 +104,42 @@ def _interface(tree: ast.Module, content: bytes) -> bytes:
     """Return the text of a file without function bodies that give no type to another file."""
     lines: list[bytes | None] = [*content.splitlines()]
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _has_own_types(node):
-            first, end = node.body[0].lineno - 1, node.end_lineno
-            # pyright reads whether an async function is a generator
-            is_generator = any(isinstance(each, ast.Yield) for each in ast.walk(node))
-            lines[first:end] = [b"yield" if is_generator else b"", *[None] * len(lines[first + 1 : end])]
+        if isinstance(node, Function):
+            body = slice(node.body[0].lineno - 1, node.end_lineno)
+            if _has_own_types(node) and not any(b"pyright:" in (line or b"") for line in lines[body]):
+                # pyright reads whether an async function is a generator
+                is_generator = any(isinstance(each, ast.Yield) for each in _own_nodes(node))
+                lines[body] = [b"yield" if is_generator else b"", *[None] * (len(lines[body]) - 1)]
     return b"\n".join(line for line in lines if line is not None)
 
 
-def _has_own_types(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+def _has_own_types(function: Function) -> bool:
     """Check that all types outside a function are independent of its body.
 
     Not if its result is inferred, if it sets attributes or outer names, or if it may be without an implementation.
     """
     if not function.returns or function.body[0].lineno <= (function.returns.end_lineno or 0):
         return False
-    if all(isinstance(each, ast.Expr | ast.Pass | ast.Raise) for each in function.body):
+    own = {type(each) for each in _own_nodes(function)}
+    if all(isinstance(each, ast.Expr | ast.Pass) for each in function.body):
+        return False
+    if ast.Raise in own and not own & {ast.Return, ast.Yield, ast.YieldFrom}:
         return False
     return not any(
         isinstance(each, ast.Global | ast.Nonlocal)
         or (isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store))
         for each in ast.walk(function)
     )
+
+
+def _own_nodes(function: Function) -> Iterator[ast.AST]:
+    """Yield the nodes of a function's body, without those of functions in it."""
+    waiting: list[ast.AST] = [*function.body]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, Function):
+            waiting += ast.iter_child_nodes(node)
 
 
 def _imported(path: Path, tree: ast.Module) -> Iterator[str]:
