@@ -102,10 +102,14 @@ class Server:
 
     async def close(self) -> None:
         """Close all idle connections, including those of arq. Calls that still run close theirs at their end."""
-        self._is_closed = True
-        await self.close_idle()
+        await self.retire()
         for pool in self._pools:
             await close_pool(pool)
+
+    async def retire(self) -> None:
+        """Close all idle connections but those of arq. Calls that still run close theirs at their end."""
+        self._is_closed = True
+        await self.close_idle()
 
     async def close_idle(self) -> None:
         """Close the connections that no call uses."""

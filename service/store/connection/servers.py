@@ -141,7 +141,7 @@ class Servers:
         for address, server in list(self._by_address.items()):
             if server not in used:
                 del self._by_address[address]
-                await server.close()  # running calls close their connections at their end
+                await server.retire()
 
 
 def _move_problem(slot: int) -> str:

@@ -35,6 +35,8 @@ async def test_hanging_server_error_names_the_timeout_setting(own_valkey: OwnVal
             with suppress(StoreUnavailable):
                 await store.check()
                 break
+        else:
+            pytest.fail("no check succeeded")
         os.kill(server.process.pid, signal.SIGSTOP)
         try:
             with pytest.raises(

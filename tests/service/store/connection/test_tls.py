@@ -131,6 +131,8 @@ async def test_connections_to_a_hanging_server_are_closed_without_another_error(
         with contextlib.suppress(StoreUnavailable):
             await asyncio.gather(*(store.sample() for _ in range(3)))
             break
+    else:
+        pytest.fail("no call succeeded")
     with behind_tls.hanging():
         with pytest.raises(StoreUnavailable, match="did not answer"):
             await store.check()
